@@ -1,0 +1,49 @@
+//! Runtimes: whatever turns token ids into hidden states. One trait, [`Encoder`].
+
+use crate::hidden_states::{HiddenStates, Tap};
+use crate::tokens::TokenBatch;
+
+/// Turns batches of token ids into hidden states at named taps.
+pub trait Encoder {
+    /// What this is, for people: "ONNX Runtime 1.32.0", "native encoder on mlx 8-bit weights".
+    fn describe(&self) -> String;
+
+    /// The taps it reports, in the order of the forward pass.
+    fn taps(&self) -> &[Tap];
+
+    /// Runs one batch. Every tap of [`Encoder::taps`] is in the answer, each with the batch's rows.
+    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError>;
+}
+
+/// A forward pass that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A token id beyond the vocabulary.
+    #[error("{encoder}: token id {id} is beyond its vocabulary of {vocab}")]
+    TokenId {
+        /// Which encoder.
+        encoder: String,
+        /// The id.
+        id: u32,
+        /// Rows of the word embedding table.
+        vocab: usize,
+    },
+    /// A row longer than the position table.
+    #[error("{encoder}: a row of {tokens} tokens is longer than its {limit} positions; lower --max-length")]
+    TooLong {
+        /// Which encoder.
+        encoder: String,
+        /// Tokens of the row.
+        tokens: usize,
+        /// Rows of the position embedding table.
+        limit: usize,
+    },
+    /// The runtime itself refused.
+    #[error("{encoder}: {message}")]
+    Failed {
+        /// Which encoder.
+        encoder: String,
+        /// Its own words, on one line.
+        message: String,
+    },
+}

@@ -1,0 +1,4 @@
+//! Tokens: from text to ids, and ragged batches of them.
+
+mod batch;
+pub use batch::TokenBatch;
