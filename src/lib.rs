@@ -1,7 +1,10 @@
 //! skeleton; the essay comes with the pipeline
+pub mod checkpoint;
 pub mod fault;
 pub mod finding;
 pub mod hidden_states;
+pub mod metrics;
 pub mod observe;
 pub mod runtimes;
 pub mod tokens;
+pub mod weights;

@@ -1,0 +1,170 @@
+//! Named float32 weights of one model, wherever they came from, read strictly: every tensor is used
+//! once, none is missing, none is left.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a weight was stored before it became float32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// Stored element type: `F32`, `F16`, `BF16`; for quantized weights that of the scales.
+    pub dtype: String,
+    /// Quantization mode (`affine`), none for plain tensors.
+    pub mode: Option<&'static str>,
+    /// Bits per code, for quantized weights.
+    pub bits: Option<u32>,
+    /// Weights per scale, for quantized weights.
+    pub group_size: Option<u32>,
+    /// Bytes on disk, scales and biases included.
+    pub bytes: u64,
+    /// File name (within the model's folder) it was read from.
+    pub file: String,
+}
+
+/// One weight in float32.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// Logical shape; a Linear is `[out, in]`.
+    pub shape: Vec<usize>,
+    /// Row-major values, `shape`'s product of them.
+    pub values: Vec<f32>,
+    /// How it was stored.
+    pub storage: Storage,
+}
+
+/// What can be wrong with a set of weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightError {
+    /// A tensor the architecture needs is not there.
+    #[error("{source_name}: tensor `{tensor}` is missing")]
+    Missing {
+        /// Where the weights came from.
+        source_name: String,
+        /// Full name.
+        tensor: String,
+    },
+    /// A tensor has another shape than the configuration says.
+    #[error("{source_name}: tensor `{tensor}` has shape {found:?}, the configuration says {expected:?}")]
+    Shape {
+        /// Where the weights came from.
+        source_name: String,
+        /// Full name.
+        tensor: String,
+        /// Shape by configuration.
+        expected: Vec<usize>,
+        /// Shape found.
+        found: Vec<usize>,
+    },
+    /// A tensor nobody asked for.
+    #[error("{source_name}: tensor `{tensor}` is used by nothing in this architecture ({count} such tensors)")]
+    Unused {
+        /// Where the weights came from.
+        source_name: String,
+        /// The first such tensor.
+        tensor: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A NaN or infinity in a weight.
+    #[error(
+        "{source_name}: tensor `{tensor}` holds {value} at element {index}; a model with such a weight cannot be judged"
+    )]
+    NonFinite {
+        /// Where the weights came from.
+        source_name: String,
+        /// Full name.
+        tensor: String,
+        /// The value, `NaN` or `inf`.
+        value: f32,
+        /// Flat index.
+        index: usize,
+    },
+}
+
+/// The float32 weights of one model under their Hugging Face names, without a model prefix
+/// (`embeddings.word_embeddings.weight`, `encoder.layer.0.attention.self.query.weight`).
+#[derive(Debug)]
+pub struct WeightSet {
+    source_name: String,
+    tensors: BTreeMap<String, Weight>,
+    used: RefCell<BTreeSet<String>>,
+}
+
+impl WeightSet {
+    /// Takes the weights in; a NaN or infinity anywhere is refused.
+    pub fn new(source_name: impl Into<String>, tensors: BTreeMap<String, Weight>) -> Result<Self, WeightError> {
+        let source_name = source_name.into();
+        for (tensor, weight) in &tensors {
+            if let Some(index) = weight.values.iter().position(|v| !v.is_finite()) {
+                let value = weight.values[index];
+                return Err(WeightError::NonFinite { source_name, tensor: tensor.clone(), value, index });
+            }
+        }
+        Ok(Self { source_name, tensors, used: RefCell::default() })
+    }
+
+    /// Where the weights came from, for people.
+    pub fn source_name(&self) -> &str {
+        &self.source_name
+    }
+
+    /// All weights by name.
+    pub fn tensors(&self) -> &BTreeMap<String, Weight> {
+        &self.tensors
+    }
+
+    /// Reads below `prefix` (`encoder.layer.3`); an empty prefix is the whole model.
+    pub fn scope(&self, prefix: impl Into<String>) -> Scope<'_> {
+        Scope { set: self, prefix: prefix.into() }
+    }
+
+    /// Refuses weights that nothing has taken, except those for which `ignorable` says so.
+    pub fn finish(&self, ignorable: impl Fn(&str) -> bool) -> Result<(), WeightError> {
+        let used = self.used.borrow();
+        let mut left = self.tensors.keys().filter(|name| !used.contains(*name) && !ignorable(name));
+        match left.next() {
+            None => Ok(()),
+            Some(first) => Err(WeightError::Unused {
+                source_name: self.source_name.clone(),
+                tensor: first.clone(),
+                count: 1 + left.count(),
+            }),
+        }
+    }
+}
+
+/// Strict access to the weights below one prefix.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    set: &'a WeightSet,
+    prefix: String,
+}
+
+impl<'a> Scope<'a> {
+    /// One level further down.
+    pub fn below(&self, part: impl std::fmt::Display) -> Scope<'a> {
+        Scope { set: self.set, prefix: self.full(&part.to_string()) }
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// Takes a required weight and checks its shape.
+    pub fn take(&self, name: &str, shape: &[usize]) -> Result<&'a Weight, WeightError> {
+        let tensor = self.full(name);
+        let Some(weight) = self.set.tensors.get(&tensor) else {
+            return Err(WeightError::Missing { source_name: self.set.source_name.clone(), tensor });
+        };
+        if weight.shape != shape {
+            return Err(WeightError::Shape {
+                source_name: self.set.source_name.clone(),
+                tensor,
+                expected: shape.to_vec(),
+                found: weight.shape.clone(),
+            });
+        }
+        self.set.used.borrow_mut().insert(tensor);
+        Ok(weight)
+    }
+}

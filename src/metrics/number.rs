@@ -1,0 +1,61 @@
+//! Numbers in reports. JSON has no NaN and no infinity, and a silent `null` would read as "not
+//! measured": they are written as the words `"nan"`, `"inf"`, `"-inf"` and read back as numbers.
+
+use serde::{Deserialize, Deserializer, Serializer};
+
+/// Serialises one number.
+pub fn serialize<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
+    if value.is_finite() {
+        s.serialize_f64(*value)
+    } else if value.is_nan() {
+        s.serialize_str("nan")
+    } else if *value > 0.0 {
+        s.serialize_str("inf")
+    } else {
+        s.serialize_str("-inf")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Number(f64),
+    Word(String),
+}
+
+impl Written {
+    fn value<E: serde::de::Error>(self) -> Result<f64, E> {
+        match self {
+            Self::Number(n) => Ok(n),
+            Self::Word(w) => match w.as_str() {
+                "nan" => Ok(f64::NAN),
+                "inf" => Ok(f64::INFINITY),
+                "-inf" => Ok(f64::NEG_INFINITY),
+                other => Err(E::custom(format!("`{other}` is not a number"))),
+            },
+        }
+    }
+}
+
+/// Reads one number back.
+pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    Written::deserialize(d)?.value()
+}
+
+/// The same for numbers that may be absent (`null`: not measured).
+pub mod optional {
+    use super::{Deserialize, Deserializer, Serializer, Written};
+
+    /// Serialises a number or `null`.
+    pub fn serialize<S: Serializer>(value: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(v) => super::serialize(v, s),
+            None => s.serialize_none(),
+        }
+    }
+
+    /// Reads a number or `null` back.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
+        Option::<Written>::deserialize(d)?.map(Written::value).transpose()
+    }
+}

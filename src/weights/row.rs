@@ -1,0 +1,96 @@
+//! What the weights section of a report holds.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::number;
+
+/// One tensor of the candidate against its float32 twin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TensorRow {
+    /// Hugging Face name without prefix.
+    pub tensor: String,
+    /// Logical shape.
+    pub shape: Vec<usize>,
+    /// Stored element type of the candidate (`U32` codes count as their scales' type): `F16`, `F32`, `BF16`.
+    pub dtype: String,
+    /// Quantization mode; none for a plain tensor.
+    pub mode: Option<String>,
+    /// Bits per code.
+    pub bits: Option<u32>,
+    /// Weights per scale.
+    pub group_size: Option<u32>,
+    /// Bytes on disk in the candidate, scales and biases included.
+    pub bytes: u64,
+    /// Bytes as float32.
+    pub float32_bytes: u64,
+    /// Mean squared error.
+    #[serde(with = "number")]
+    pub mse: f64,
+    /// Its root.
+    #[serde(with = "number")]
+    pub rmse: f64,
+    /// Frobenius norm of the difference over that of the original.
+    #[serde(with = "number")]
+    pub relative_error: f64,
+    /// Largest absolute difference.
+    #[serde(with = "number")]
+    pub max_abs: f64,
+    /// Its index, one number per dimension.
+    pub max_abs_index: Vec<usize>,
+    /// 10·log10(Σw² / Σ(ŵ−w)²), infinite when equal.
+    #[serde(with = "number")]
+    pub sqnr_db: f64,
+    /// Cosine of the two as vectors.
+    #[serde(with = "number")]
+    pub cosine: f64,
+}
+
+/// Sums over all quantized matrices, and over the file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WeightTotals {
+    /// Tensors compared.
+    pub tensors: usize,
+    /// Two-dimensional matrices among them that are quantized.
+    pub quantized: usize,
+    /// Elements of the two-dimensional matrices.
+    pub matrix_elements: u64,
+    /// Mean squared error over all elements of all two-dimensional matrices.
+    #[serde(with = "number")]
+    pub mse: f64,
+    /// Relative Frobenius error over the same.
+    #[serde(with = "number")]
+    pub relative_error: f64,
+    /// Largest absolute difference over the same.
+    #[serde(with = "number")]
+    pub max_abs: f64,
+    /// The tensor it is in.
+    pub max_abs_tensor: Option<String>,
+    /// The matrix with the largest relative error.
+    pub worst_tensor: Option<String>,
+    /// Bytes of the candidate's tensors.
+    pub bytes: u64,
+    /// Bytes of the same as float32.
+    pub float32_bytes: u64,
+    /// Stored bits per weight, scales included, over all tensors.
+    #[serde(with = "number")]
+    pub bits_per_weight: f64,
+}
+
+/// The weights section.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WeightsReport {
+    /// Where the float32 weights came from.
+    pub original: String,
+    /// Where the candidate's came from.
+    pub candidate: String,
+    /// Sums.
+    pub totals: WeightTotals,
+    /// Every tensor both sides have, by name.
+    pub tensors: Vec<TensorRow>,
+    /// Tensors that are not quantized and yet differ by more than their stored type's rounding.
+    pub changed_unquantized: Vec<String>,
+    /// Tensors of the candidate that have no float32 twin (the reference graph does not contain them).
+    pub without_original: Vec<String>,
+    /// Tensors of the original that the candidate does not have and the architecture does not need.
+    pub without_candidate: Vec<String>,
+}
