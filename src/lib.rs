@@ -1,5 +1,6 @@
 //! skeleton; the essay comes with the pipeline
 pub mod checkpoint;
+pub mod corpus;
 pub mod fault;
 pub mod finding;
 pub mod hidden_states;

@@ -1,0 +1,205 @@
+//! One side's tokenizer: `tokenizer.json` by the `tokenizers` library, with the truncation and the
+//! padding that the file may carry taken off and our own length limit put in their place.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tokenizers::{Tokenizer, TruncationParams};
+
+use crate::fault::Fault;
+
+/// Tokenizer files larger than this are refused (the largest in use, of multilingual models, have about 35 MB).
+const MAX_FILE_BYTES: usize = 256 << 20;
+
+/// What can be wrong with a tokenizer.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// The file is none.
+    #[error("{file}: is not a tokenizer: {reason}")]
+    Malformed {
+        /// Whose file.
+        file: String,
+        /// The library's words, on one line.
+        reason: String,
+    },
+    /// The text could not be encoded.
+    #[error("{file}: cannot encode a row: {reason}")]
+    Encode {
+        /// Whose file.
+        file: String,
+        /// The library's words, on one line.
+        reason: String,
+    },
+    /// A length limit that leaves no room for text.
+    #[error("a length limit of {limit} tokens leaves no room beside {special} special tokens")]
+    NoRoom {
+        /// The limit.
+        limit: usize,
+        /// Special tokens the post-processor adds.
+        special: usize,
+    },
+}
+
+impl TokenizerError {
+    /// Bad input, but for a length limit nobody can meet.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoRoom { .. } => Fault::Usage,
+            _ => Fault::BadInput,
+        }
+    }
+}
+
+/// One row as the encoder sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Token ids, special tokens included.
+    pub ids: Vec<u32>,
+    /// Token type ids, as many.
+    pub type_ids: Vec<u32>,
+    /// True when the text was cut to the length limit.
+    pub truncated: bool,
+    /// Tokens that are the unknown token.
+    pub unknown: usize,
+    /// Tokens that are not special.
+    pub content: usize,
+}
+
+/// What a tokenizer file says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenizerFacts {
+    /// Vocabulary with added tokens.
+    pub vocab_size: usize,
+    /// Length limit written into the file, which parallax does not follow.
+    pub baked_truncation: Option<usize>,
+    /// True when the file pads by itself, which parallax does not follow.
+    pub baked_padding: bool,
+    /// Special tokens put around one sentence.
+    pub special_tokens: usize,
+}
+
+/// A tokenizer with our own length limit.
+pub struct WordTokenizer {
+    name: String,
+    inner: Tokenizer,
+    facts: TokenizerFacts,
+    unknown_id: Option<u32>,
+}
+
+impl WordTokenizer {
+    /// Reads `tokenizer.json`; `name` is whose, for messages. Rows will have at most `max_length` tokens.
+    pub fn parse(bytes: &[u8], name: &str, max_length: usize) -> Result<Self, TokenizerError> {
+        let malformed = |reason: String| TokenizerError::Malformed { file: name.to_owned(), reason: one_line(&reason) };
+        if bytes.len() > MAX_FILE_BYTES {
+            return Err(malformed(format!("{} bytes are more than {MAX_FILE_BYTES}", bytes.len())));
+        }
+        // The library is known to panic on hostile files (an out-of-range merge, an added token without content).
+        let parsed = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(bytes)))
+            .map_err(|_| malformed("the tokenizers library cannot read it".to_owned()))?;
+        let mut inner = parsed.map_err(|e| malformed(e.to_string()))?;
+        let facts = TokenizerFacts {
+            vocab_size: inner.get_vocab_size(true),
+            baked_truncation: inner.get_truncation().map(|t| t.max_length),
+            baked_padding: inner.get_padding().is_some(),
+            special_tokens: special_tokens(&inner),
+        };
+        if max_length <= facts.special_tokens {
+            return Err(TokenizerError::NoRoom { limit: max_length, special: facts.special_tokens });
+        }
+        inner.with_padding(None);
+        let limit = TruncationParams { max_length, ..TruncationParams::default() };
+        inner.with_truncation(Some(limit)).map_err(|e| malformed(e.to_string()))?;
+        let unknown_id = ["[UNK]", "<unk>"].iter().find_map(|t| inner.token_to_id(t));
+        Ok(Self { name: name.to_owned(), inner, facts, unknown_id })
+    }
+
+    /// What the file says about itself.
+    pub fn facts(&self) -> &TokenizerFacts {
+        &self.facts
+    }
+
+    /// Encodes one row, special tokens included.
+    pub fn encode(&self, text: &str) -> Result<TokenRow, TokenizerError> {
+        let failed = |reason: String| TokenizerError::Encode { file: self.name.clone(), reason: one_line(&reason) };
+        let encoding = catch_unwind(AssertUnwindSafe(|| self.inner.encode(text, true)))
+            .map_err(|_| failed("the tokenizers library failed on it".to_owned()))?
+            .map_err(|e| failed(e.to_string()))?;
+        let ids = encoding.get_ids().to_vec();
+        let unknown = self.unknown_id.map_or(0, |u| ids.iter().filter(|&&id| id == u).count());
+        let content = encoding.get_special_tokens_mask().iter().filter(|&&m| m == 0).count();
+        Ok(TokenRow {
+            type_ids: encoding.get_type_ids().to_vec(),
+            truncated: !encoding.get_overflowing().is_empty(),
+            unknown,
+            content,
+            ids,
+        })
+    }
+
+    /// The text of one token, for reports.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+}
+
+/// Tokens the post-processor puts around one sentence.
+fn special_tokens(tokenizer: &Tokenizer) -> usize {
+    use tokenizers::PostProcessor as _;
+    tokenizer.get_post_processor().map_or(0, |p| p.added_tokens(false))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A word-level tokenizer with BERT's template, and truncation and padding baked in.
+    pub(in crate::tokens) fn tiny(words: &[&str]) -> Vec<u8> {
+        let mut vocab = serde_json::Map::new();
+        for (i, w) in ["[PAD]", "[UNK]", "[CLS]", "[SEP]"].iter().chain(words).enumerate() {
+            vocab.insert((*w).to_owned(), i.into());
+        }
+        serde_json::json!({
+            "version": "1.0",
+            "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+            "padding": {"strategy": {"Fixed": 8}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"},
+            "added_tokens": [],
+            "normalizer": null,
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+            "decoder": null,
+            "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "[UNK]"}
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    #[test]
+    fn baked_truncation_and_padding_are_replaced_by_our_limit() {
+        let t = WordTokenizer::parse(&tiny(&["a", "b"]), "test", 6).unwrap();
+        assert_eq!(t.facts().baked_truncation, Some(4));
+        assert!(t.facts().baked_padding);
+        assert_eq!(t.facts().special_tokens, 2);
+        let row = t.encode("a b a x").unwrap();
+        assert_eq!(row.ids, [2, 4, 5, 4, 1, 3]);
+        assert_eq!((row.truncated, row.unknown, row.content), (false, 1, 4));
+        let row = t.encode("a b a b a").unwrap();
+        assert_eq!(row.ids, [2, 4, 5, 4, 5, 3]);
+        assert!(row.truncated);
+        assert_eq!(t.encode("").unwrap().content, 0);
+    }
+
+    #[test]
+    fn malformed_files_and_impossible_limits_are_errors() {
+        for bytes in [&b""[..], b"{", b"[]", b"{\"model\":{\"type\":\"WordLevel\"}}", b"\xff\xff"] {
+            assert!(matches!(WordTokenizer::parse(bytes, "t", 8), Err(TokenizerError::Malformed { .. })));
+        }
+        let good = tiny(&["a"]);
+        for cut in (0..good.len() - 1).step_by(7) {
+            assert!(WordTokenizer::parse(&good[..cut], "t", 8).is_err());
+        }
+        assert!(matches!(WordTokenizer::parse(&good, "t", 2), Err(TokenizerError::NoRoom { .. })));
+    }
+}
