@@ -1,0 +1,57 @@
+//! The pipeline: corpus → tokens → three runs → aligned rows → metrics → verdict → report.
+//!
+//! [`check`] opens both models; [`compare`] runs whatever [`Sides`] it is given, so that a test can put
+//! a faulty encoder in the place of a good one and see that the verdict is not a pass.
+
+mod evidence;
+mod probe;
+mod reference;
+mod request;
+mod sides;
+mod stream;
+mod write_up;
+
+pub use reference::Reference;
+pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
+pub use sides::{Sides, SidesFacts, open_sides};
+
+use crate::Error;
+use crate::observe::{Event, Observer};
+use crate::report::Report;
+use crate::{verdict, weights};
+
+/// Runs the whole gate: opens both models, compares them, judges.
+///
+/// # Errors
+/// Whatever stops a run before a verdict; [`Error::fault`] says which exit code that is. A threshold
+/// missed, a NaN, a tap that does not match are no errors: they are in the report.
+pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
+    let mut sides = open_sides(request, observer)?;
+    compare(&mut sides, request, observer)
+}
+
+/// Compares two opened sides and judges.
+///
+/// # Errors
+/// As [`check`].
+pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
+    let policy = request.policy_for(&sides.facts)?;
+
+    observer.event(Event::Phase("comparing weights"));
+    let weights = weights::compare(&sides.original, &sides.candidate_weights)?;
+    let mut findings = sides.facts.findings.clone();
+    findings.extend(weights::findings(&sides.original, &sides.candidate_weights, &weights));
+
+    observer.event(Event::Phase("proving alignment on the built-in probes"));
+    let probed = probe::run(sides, request)?;
+    findings.extend(probed.findings());
+
+    observer.event(Event::Phase("comparing hidden states"));
+    let streamed = stream::run(sides, request, &probed, observer)?;
+    findings.extend(streamed.findings(sides));
+
+    let measured = evidence::gather(probed, streamed);
+    let gates = policy.evaluate_all(&measured.measurements, &weights, measured.neighbours.as_ref());
+    let judgement = verdict::judge(&policy, &gates, &findings, &measured.amount());
+    Ok(write_up::report(sides, request, &policy, judgement, gates, findings, weights, measured))
+}

@@ -1,0 +1,58 @@
+//! What a `REF` argument points at: an `.onnx` file or a model folder, and the files beside it.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::checkpoint::ModelFolder;
+
+/// Where a folder keeps its ONNX file, in order of preference (Hugging Face and Optimum layouts).
+const ONNX_PLACES: &[&str] = &["model.onnx", "onnx/model.onnx"];
+
+/// A resolved reference.
+#[derive(Debug)]
+pub struct Reference {
+    /// The ONNX file.
+    pub onnx: PathBuf,
+    /// The folder with tokenizer.json and config.json, when there is one.
+    pub folder: Option<ModelFolder>,
+}
+
+impl Reference {
+    /// Finds the ONNX file of `path` and the model folder it belongs to.
+    ///
+    /// # Errors
+    /// [`Error::BadInput`] naming what is missing and where it was looked for.
+    pub fn resolve(path: &Path) -> Result<Self, Error> {
+        let shown = path.display();
+        let meta = std::fs::metadata(path).map_err(|e| Error::BadInput(format!("reference {shown}: {e}")))?;
+        if meta.is_dir() {
+            let folder = ModelFolder::open(path)?;
+            for place in ONNX_PLACES {
+                if let Some(onnx) = folder.locate(place)? {
+                    return Ok(Self { onnx, folder: Some(folder) });
+                }
+            }
+            return Err(Error::BadInput(format!("reference {shown}: holds neither {}", ONNX_PLACES.join(" nor "))));
+        }
+        if !meta.is_file() {
+            return Err(Error::BadInput(format!("reference {shown}: is neither a file nor a folder")));
+        }
+        Ok(Self { onnx: path.to_owned(), folder: Self::folder_of(path)? })
+    }
+
+    /// The folder an ONNX file belongs to: the one it lies in, or the one above an `onnx` folder.
+    fn folder_of(onnx: &Path) -> Result<Option<ModelFolder>, Error> {
+        let parent = onnx.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let above = match parent.file_name() {
+            Some(name) if name == "onnx" => parent.parent().filter(|p| !p.as_os_str().is_empty()),
+            _ => None,
+        };
+        for dir in [Some(parent), above].into_iter().flatten() {
+            let folder = ModelFolder::open(dir)?;
+            if folder.exists("tokenizer.json")? || folder.exists("config.json")? {
+                return Ok(Some(folder));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,127 @@
+//! What a user asks of a check.
+
+use std::path::PathBuf;
+
+use super::SidesFacts;
+use crate::Error;
+use crate::checkpoint::PoolingMode;
+use crate::corpus::CorpusOptions;
+use crate::hidden_states::{RowId, RowSet};
+use crate::policy::Policy;
+
+/// Padded tokens per batch unless told otherwise: ONNX Runtime is at its best between 192 and 512
+/// (measured on MiniLM, 2 cores, interleaved runs).
+pub const BATCH_TOKENS: usize = 512;
+
+/// The control runs on every row below this number…
+pub const CONTROL_FIRST: u64 = 256;
+
+/// …and on about one row in this many beyond, chosen by the row's number alone, so that the sample
+/// does not depend on shards, threads or the length of the corpus.
+pub const CONTROL_EVERY: u64 = 32;
+
+/// Rows the control runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ControlRows {
+    /// [`CONTROL_FIRST`] rows, one in [`CONTROL_EVERY`] beyond, and every probe.
+    #[default]
+    Sample,
+    /// Every row.
+    All,
+}
+
+impl ControlRows {
+    /// Does the control run on this row?
+    pub fn contains(self, row: RowId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Sample => {
+                row.set == RowSet::Probes || row.row < CONTROL_FIRST || splitmix(row.row).is_multiple_of(CONTROL_EVERY)
+            }
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea & Flood 2014): spreads row numbers evenly.
+fn splitmix(n: u64) -> u64 {
+    let mut z = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// One check.
+#[derive(Clone, Debug)]
+pub struct CheckRequest {
+    /// The reference: an `.onnx` file or a model folder.
+    pub reference: PathBuf,
+    /// The candidate's folder.
+    pub candidate: PathBuf,
+    /// The float32 checkpoint, when it is not beside the reference.
+    pub original: Option<PathBuf>,
+    /// Corpus; without files the built-in probes are the corpus.
+    pub corpus: CorpusOptions,
+    /// Policy name or file; by the candidate's declared precision when absent.
+    pub policy: Option<String>,
+    /// Rows the control runs on.
+    pub control: ControlRows,
+    /// Pooling on both sides, overriding the models' files.
+    pub pooling: Option<PoolingMode>,
+    /// Text before every sentence.
+    pub prompt: Option<String>,
+    /// Tokens per row at most.
+    pub max_length: Option<usize>,
+    /// Padded tokens per batch.
+    pub batch_tokens: usize,
+    /// Threads.
+    pub threads: usize,
+    /// The ONNX Runtime library.
+    pub ort_lib: Option<PathBuf>,
+    /// Go on with a reference that is not exact float32.
+    pub allow_inexact_reference: bool,
+}
+
+impl CheckRequest {
+    /// A request with defaults for everything but the two models.
+    pub fn new(reference: impl Into<PathBuf>, candidate: impl Into<PathBuf>) -> Self {
+        Self {
+            reference: reference.into(),
+            candidate: candidate.into(),
+            original: None,
+            corpus: CorpusOptions::default(),
+            policy: None,
+            control: ControlRows::Sample,
+            pooling: None,
+            prompt: None,
+            max_length: None,
+            batch_tokens: BATCH_TOKENS,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            ort_lib: None,
+            allow_inexact_reference: false,
+        }
+    }
+
+    /// The policy that judges this run.
+    pub(super) fn policy_for(&self, facts: &SidesFacts) -> Result<Policy, Error> {
+        Ok(match &self.policy {
+            Some(name) => Policy::load(name)?,
+            None => Policy::for_precision(&facts.precision)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_sample_is_dense_at_first_and_about_one_in_32_after() {
+        let row = |row| RowId { set: RowSet::Corpus, row };
+        assert!((0..CONTROL_FIRST).all(|r| ControlRows::Sample.contains(row(r))));
+        let beyond = (CONTROL_FIRST..100_000).filter(|&r| ControlRows::Sample.contains(row(r))).count();
+        let expected = (100_000 - CONTROL_FIRST) as f64 / CONTROL_EVERY as f64;
+        assert!((beyond as f64 / expected - 1.0).abs() < 0.05, "{beyond}");
+        assert!(ControlRows::Sample.contains(RowId { set: RowSet::Probes, row: 1_000_003 }));
+        assert!((0..1000).all(|r| ControlRows::All.contains(row(r * 977))));
+    }
+}
