@@ -1,0 +1,123 @@
+//! The built-in probes, before the corpus: is the tapped reference the untouched one, are the taps the
+//! same points of the computation on both sides, and how wide does each dimension spread there?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::sides::Sides;
+use super::stream::{Accumulators, encode_batch};
+use super::{CheckRequest, stream};
+use crate::Error;
+use crate::align::{CrossMatch, CrossMatchReport};
+use crate::corpus::probes::probes;
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::{Arm, RowId, RowSet, Tap};
+use crate::metrics::ScaleAccumulator;
+use crate::runtimes::onnx::ObserverEffect;
+use crate::tokens::TokenBatch;
+
+/// Most of the final states' difference that exposing taps may cause, as a share of the untouched
+/// output's norm. Measured: 0 (bit-identical) on MiniLM and the shipped model at every optimization
+/// level; 3e-6 when 160 tensors are exposed and fusions break. Ten times that is another computation.
+pub(super) const OBSERVER_LIMIT: f64 = 3e-5;
+
+/// What the probes showed.
+pub(super) struct Probed {
+    /// Per tap, each dimension's standard deviation on the reference side.
+    pub(super) scales: BTreeMap<Tap, Arc<[f64]>>,
+    /// Engine arm over the probes; the stream adds the sample's rows to it.
+    pub(super) engine: Accumulators,
+    /// Every reference tap against every candidate tap.
+    pub(super) cross_match: CrossMatchReport,
+    /// The untouched reference against the tapped one.
+    pub(super) observer: Option<ObserverEffect>,
+    /// Probes on which the two tokenizers part.
+    pub(super) disagreements: Vec<String>,
+    /// Probes run, and their tokens.
+    pub(super) rows: u64,
+    pub(super) tokens: u64,
+}
+
+/// Runs all three encoders over the probes.
+pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, Error> {
+    let mut rows = Vec::new();
+    let mut disagreements = Vec::new();
+    for (i, text) in probes().iter().enumerate() {
+        match sides.tokenizers.encode(&request.prompted(text))? {
+            Ok(row) => rows.push((RowId { set: RowSet::Probes, row: i as u64 }, row)),
+            Err(where_) => disagreements.push(format!("probe {i}: {where_}")),
+        }
+    }
+    let batches = stream::batches(&rows, request.batch_tokens);
+    let observer = match batches.iter().max_by_key(|b| b.rows()) {
+        Some(batch) => sides.observer_effect(batch)?,
+        None => None,
+    };
+
+    // Once for the spread of each dimension, which standardised errors are measured in.
+    let mut spread: BTreeMap<Tap, ScaleAccumulator> = BTreeMap::new();
+    let mut states = Vec::new();
+    for batch in &batches {
+        let seen = encode_batch(sides, batch, true)?;
+        for (tap, tap_states) in seen.reference.iter() {
+            let scale = spread.entry(tap).or_insert_with(|| ScaleAccumulator::new(tap_states.hidden()));
+            (0..tap_states.rows()).for_each(|r| scale.add_row(tap_states.row(r)));
+        }
+        states.push(seen);
+    }
+    let scales: BTreeMap<Tap, Arc<[f64]>> = spread.into_iter().map(|(tap, s)| (tap, s.finish())).collect();
+
+    let mut engine = Accumulators::new(scales.clone());
+    let mut cross = CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point);
+    let mut count = (0u64, 0u64);
+    for (batch, seen) in batches.iter().zip(&states) {
+        if let Some(control) = &seen.control {
+            engine.add(Arm::Engine, batch, &seen.reference, control)?;
+        }
+        cross.add(&seen.reference, &seen.candidate);
+        count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
+    }
+    Ok(Probed {
+        scales,
+        engine,
+        cross_match: cross.finish(),
+        observer,
+        disagreements,
+        rows: count.0,
+        tokens: count.1,
+    })
+}
+
+impl Probed {
+    /// What a person should know of it.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut out = self.cross_match.findings();
+        if let Some(first) = self.disagreements.first() {
+            let message = format!(
+                "the two tokenizers give different ids on {} of the built-in probes; {first}",
+                self.disagreements.len()
+            );
+            out.push(Finding::new(Severity::Refusal, "preflight.token_ids", message));
+        }
+        if let Some(effect) = &self.observer
+            && !(effect.relative_l2 <= OBSERVER_LIMIT)
+        {
+            let message = format!(
+                "exposing the taps changes the reference's own output by {:.1e} (limit {OBSERVER_LIMIT:.0e}); the tapped graph is not the graph users run",
+                effect.relative_l2
+            );
+            out.push(Finding::new(Severity::Refusal, "alignment.observer_effect", message));
+        }
+        out
+    }
+}
+
+/// A batch for callers that have none of their own.
+pub(super) fn batch_of(rows: &[(RowId, crate::tokens::TokenRow)], pick: &[usize]) -> TokenBatch {
+    let mut batch = TokenBatch::new();
+    for &i in pick {
+        let (id, row) = &rows[i];
+        batch.push(*id, &row.ids, &row.type_ids);
+    }
+    batch
+}

@@ -1,0 +1,330 @@
+//! The corpus, block by block: hidden states live for one batch, what stays are accumulators.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::probe::{Probed, batch_of};
+use super::sides::Sides;
+use super::{CheckRequest, request::ControlRows};
+use crate::Error;
+use crate::align::{SentenceSample, check_rows};
+use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
+use crate::metrics::{Measurement, TapAccumulator, WorstRows};
+use crate::observe::{Event, Observer};
+use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow, plan_batches};
+
+/// Upper ends of the length buckets in the report, in tokens.
+pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
+
+/// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
+const DEGENERATE_LIMIT: f64 = 0.01;
+
+/// One accumulator per arm and tap.
+pub(super) struct Accumulators {
+    scales: BTreeMap<Tap, Arc<[f64]>>,
+    taps: BTreeMap<(Arm, Tap), TapAccumulator>,
+}
+
+impl Accumulators {
+    pub(super) fn new(scales: BTreeMap<Tap, Arc<[f64]>>) -> Self {
+        Self { scales, taps: BTreeMap::new() }
+    }
+
+    /// Adds every tap both sides report: `other` against `base`.
+    pub(super) fn add(
+        &mut self,
+        arm: Arm,
+        batch: &TokenBatch,
+        base: &HiddenStates,
+        other: &HiddenStates,
+    ) -> Result<(), Error> {
+        check_rows(base, other, batch)?;
+        for (tap, base_states) in base.iter() {
+            let Some(other_states) = other.get(tap) else { continue };
+            let scale = self.scales.get(&tap).cloned();
+            let accumulator = self.taps.entry((arm, tap)).or_insert_with(|| TapAccumulator::new(tap, arm, scale));
+            for r in 0..batch.rows() {
+                accumulator.add_row(batch.row_id(r), base_states.row(r), other_states.row(r), base_states.hidden())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every summary, by arm and tap.
+    pub(super) fn finish(self) -> Vec<Measurement> {
+        self.taps.into_values().flat_map(|a| a.finish()).collect()
+    }
+
+    pub(super) fn absorb(&mut self, other: Accumulators) {
+        for (key, accumulator) in other.taps {
+            match self.taps.entry(key) {
+                std::collections::btree_map::Entry::Vacant(slot) => drop(slot.insert(accumulator)),
+                std::collections::btree_map::Entry::Occupied(mut slot) => slot.get_mut().merge(accumulator),
+            }
+        }
+    }
+}
+
+/// The states of one batch on every side, sentence vectors included.
+pub(super) struct Seen {
+    pub(super) reference: HiddenStates,
+    pub(super) candidate: HiddenStates,
+    pub(super) control: Option<HiddenStates>,
+}
+
+/// Runs one batch on both sides, and on the control where asked.
+pub(super) fn encode_batch(sides: &mut Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
+    let mut reference = sides.reference.encode(batch)?;
+    sides.reference_head.extend(&mut reference)?;
+    let mut candidate = sides.candidate.encode(batch)?;
+    sides.candidate_head.extend(&mut candidate)?;
+    let control = if with_control {
+        let mut states = sides.control.encode(batch)?;
+        sides.reference_head.extend(&mut states)?;
+        Some(states)
+    } else {
+        None
+    };
+    Ok(Seen { reference, candidate, control })
+}
+
+/// Batches of similar length out of some rows.
+pub(super) fn batches(rows: &[(RowId, TokenRow)], budget: usize) -> Vec<TokenBatch> {
+    let lengths: Vec<usize> = rows.iter().map(|(_, row)| row.ids.len()).collect();
+    plan_batches(&lengths, budget).iter().map(|pick| batch_of(rows, pick)).collect()
+}
+
+/// Text of a row that is among the worst, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct RowText {
+    pub(super) text: String,
+    pub(super) place: String,
+    pub(super) ids: Vec<u32>,
+}
+
+/// What the corpus showed.
+pub(super) struct Streamed {
+    pub(super) arms: Accumulators,
+    pub(super) worst: WorstRows,
+    pub(super) texts: BTreeMap<RowId, RowText>,
+    pub(super) sample: SentenceSample,
+    pub(super) sources: Vec<SourceRecord>,
+    pub(super) built_in: bool,
+    pub(super) rows: u64,
+    pub(super) control_rows: u64,
+    pub(super) tokens: u64,
+    pub(super) unique_rows: u64,
+    pub(super) empty_lines: u64,
+    pub(super) invalid_utf8: u64,
+    pub(super) truncated: u64,
+    pub(super) degenerate: u64,
+    pub(super) unknown_tokens: u64,
+    pub(super) lengths: Vec<u64>,
+}
+
+/// Rows from files, or the built-in probes when there are none.
+enum Rows {
+    Files(Box<Corpus>),
+    BuiltIn(std::vec::IntoIter<CorpusRow>, u64),
+}
+
+impl Rows {
+    fn open(options: &CorpusOptions) -> Result<Self, Error> {
+        if !options.files.is_empty() {
+            return Ok(Self::Files(Box::new(Corpus::open(options.clone())?)));
+        }
+        let limit = options.limit.unwrap_or(u64::MAX) as usize;
+        let rows: Vec<CorpusRow> = (0u64..)
+            .zip(probes())
+            .take(limit)
+            .map(|(index, text)| CorpusRow { index, source: 0, line: index + 1, text })
+            .collect();
+        let count = rows.len() as u64;
+        Ok(Self::BuiltIn(rows.into_iter(), count))
+    }
+
+    fn block(&mut self) -> Result<Vec<CorpusRow>, Error> {
+        let mut rows = Vec::with_capacity(BLOCK_ROWS);
+        while rows.len() < BLOCK_ROWS {
+            let next = match self {
+                Self::Files(corpus) => corpus.next_row()?,
+                Self::BuiltIn(rows, _) => rows.next(),
+            };
+            match next {
+                Some(row) => rows.push(row),
+                None => break,
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Compares every row of the corpus.
+pub(super) fn run(
+    sides: &mut Sides,
+    request: &CheckRequest,
+    probed: &Probed,
+    observer: &mut dyn Observer,
+) -> Result<Streamed, Error> {
+    let mut rows = Rows::open(&request.corpus)?;
+    let total = request.corpus.expected_rows();
+    let mut out = Streamed::new(probed);
+    if let Rows::BuiltIn(..) = rows {
+        out.built_in = true;
+        observer.event(Event::Note("no --corpus given: the built-in probe sentences are the corpus"));
+    }
+    loop {
+        let block = rows.block()?;
+        if block.is_empty() {
+            break;
+        }
+        out.block(sides, request, &block)?;
+        observer.event(Event::Rows { done: out.rows, total });
+    }
+    match rows {
+        Rows::Files(corpus) => {
+            let counts = corpus.counts();
+            out.unique_rows = counts.unique.count();
+            out.empty_lines = counts.empty_lines;
+            out.invalid_utf8 = counts.invalid_utf8;
+            out.sources = corpus.sources().to_vec();
+        }
+        Rows::BuiltIn(_, count) => out.unique_rows = count,
+    }
+    Ok(out)
+}
+
+impl Streamed {
+    fn new(probed: &Probed) -> Self {
+        Self {
+            arms: Accumulators::new(probed.scales.clone()),
+            worst: WorstRows::default(),
+            texts: BTreeMap::new(),
+            sample: SentenceSample::default(),
+            sources: Vec::new(),
+            built_in: false,
+            rows: 0,
+            control_rows: 0,
+            tokens: 0,
+            unique_rows: 0,
+            empty_lines: 0,
+            invalid_utf8: 0,
+            truncated: 0,
+            degenerate: 0,
+            unknown_tokens: 0,
+            lengths: vec![0; LENGTH_BUCKETS.len() + 1],
+        }
+    }
+
+    /// One block: tokenize on both sides, batch, run, measure.
+    fn block(&mut self, sides: &mut Sides, request: &CheckRequest, block: &[CorpusRow]) -> Result<(), Error> {
+        let (mut with_control, mut without) = (Vec::new(), Vec::new());
+        let mut by_id: BTreeMap<RowId, &CorpusRow> = BTreeMap::new();
+        for row in block {
+            let place = request.corpus.place(row);
+            let tokens = sides.tokenizers.encode(&request.prompted(&row.text))?.map_err(|where_| {
+                Error::Incomparable(format!("{place}: {where_}; both sides must be fed the same ids"))
+            })?;
+            let id = RowId { set: RowSet::Corpus, row: row.index };
+            self.count(&tokens);
+            by_id.insert(id, row);
+            if request.control.contains(id) { with_control.push((id, tokens)) } else { without.push((id, tokens)) }
+        }
+        self.control_rows += with_control.len() as u64;
+        for (rows, control) in [(&with_control, true), (&without, false)] {
+            for batch in batches(rows, request.batch_tokens) {
+                let seen = encode_batch(sides, &batch, control)?;
+                self.measure(&batch, &seen)?;
+            }
+        }
+        self.keep_texts(request, &by_id, with_control.iter().chain(&without));
+        Ok(())
+    }
+
+    fn count(&mut self, row: &TokenRow) {
+        self.rows += 1;
+        self.tokens += row.ids.len() as u64;
+        self.truncated += u64::from(row.truncated);
+        self.unknown_tokens += row.unknown as u64;
+        self.degenerate += u64::from(row.content == 0 || row.unknown == row.content);
+        let bucket = LENGTH_BUCKETS.iter().position(|&end| row.ids.len() <= end).unwrap_or(LENGTH_BUCKETS.len());
+        self.lengths[bucket] += 1;
+    }
+
+    fn measure(&mut self, batch: &TokenBatch, seen: &Seen) -> Result<(), Error> {
+        self.arms.add(Arm::Total, batch, &seen.reference, &seen.candidate)?;
+        if let Some(control) = &seen.control {
+            self.arms.add(Arm::Engine, batch, &seen.reference, control)?;
+            self.arms.add(Arm::Quantization, batch, control, &seen.candidate)?;
+        }
+        for (tap, reference) in seen.reference.iter() {
+            let Some(candidate) = seen.candidate.get(tap) else { continue };
+            if tap == Tap::Final {
+                self.worst.offer_batch(batch, tap, Arm::Total, reference, candidate);
+            } else if tap == Tap::Sentence {
+                for r in 0..batch.rows() {
+                    self.sample.offer(batch.row_id(r), reference.row(r), candidate.row(r));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the texts of rows that are among the worst, and forgets those that no longer are.
+    fn keep_texts<'a>(
+        &mut self,
+        request: &CheckRequest,
+        block: &BTreeMap<RowId, &CorpusRow>,
+        tokens: impl Iterator<Item = &'a (RowId, TokenRow)>,
+    ) {
+        let worst: std::collections::BTreeSet<RowId> = self.worst.rows().map(|w| w.row).collect();
+        self.texts.retain(|id, _| worst.contains(id));
+        for (id, row) in tokens.filter(|(id, _)| worst.contains(id)) {
+            if let Some(source) = block.get(id) {
+                let (text, place) = (source.text.clone(), request.corpus.place(source));
+                self.texts.insert(*id, RowText { text, place, ids: row.ids.clone() });
+            }
+        }
+    }
+
+    /// What a person should know of the corpus.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut out = Vec::new();
+        let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
+        if self.built_in {
+            say(Severity::Note, "corpus.built_in", "no corpus was given: the built-in probe sentences were compared".into());
+        }
+        if self.empty_lines > 0 {
+            say(Severity::Note, "corpus.empty_lines", format!("{} lines without text were left out", self.empty_lines));
+        }
+        if self.invalid_utf8 > 0 {
+            say(Severity::Warning, "corpus.invalid_utf8", format!("{} rows were not UTF-8", self.invalid_utf8));
+        }
+        if self.truncated > 0 {
+            say(Severity::Note, "corpus.truncated", format!("{} of {} rows were cut to the length limit", self.truncated, self.rows));
+        }
+        if self.unique_rows < self.rows {
+            say(Severity::Note, "corpus.duplicates", format!("about {} of {} rows are different", self.unique_rows, self.rows));
+        }
+        if self.rows > 0 && self.degenerate as f64 > DEGENERATE_LIMIT * self.rows as f64 && !self.built_in {
+            let message = format!(
+                "{} of {} rows have no content but unknown tokens; a corpus in another language than the model's proves nothing",
+                self.degenerate, self.rows
+            );
+            say(Severity::Refusal, "corpus.degenerate_rows", message);
+        }
+        out
+    }
+}
+
+impl ControlRows {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sample => "sample",
+            Self::All => "all",
+        }
+    }
+}
