@@ -6,6 +6,7 @@ pub mod finding;
 pub mod hidden_states;
 pub mod metrics;
 pub mod observe;
+pub mod quantization;
 pub mod runtimes;
 pub mod tokens;
 pub mod weights;

@@ -1,9 +1,1 @@
-//! parse → run → exit code.
-
-mod cli;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    cli::main()
-}
+fn main() {}

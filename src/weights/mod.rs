@@ -1,4 +1,47 @@
 //! Weight-level error: each float32 tensor against its twin in the candidate. No inference.
 
+mod compare;
+mod identify;
 mod row;
+
+use crate::fault::Fault;
+
+pub use compare::compare;
+pub use identify::findings;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
+
+/// Weights that cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// Twins of different shapes.
+    #[error(
+        "tensor `{tensor}`: {original} has shape {expected:?}, {candidate} has {found:?}; these are not the same model"
+    )]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Where the float32 weights came from.
+        original: String,
+        /// Where the candidate's came from.
+        candidate: String,
+        /// The float32 shape.
+        expected: Vec<usize>,
+        /// The candidate's shape.
+        found: Vec<usize>,
+    },
+    /// Not one name in common.
+    #[error("{original} and {candidate} have no tensor name in common; there is nothing to compare")]
+    Nothing {
+        /// Where the float32 weights came from.
+        original: String,
+        /// Where the candidate's came from.
+        candidate: String,
+    },
+}
+
+impl WeightsError {
+    /// The two sides are not comparable.
+    pub fn fault(&self) -> Fault {
+        Fault::Incomparable
+    }
+}

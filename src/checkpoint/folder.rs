@@ -1,0 +1,213 @@
+//! A model folder, read safely: no name in a model's own files leads out of it, and everything read is
+//! hashed for the report.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::CheckpointError;
+
+/// Largest file read whole that is not a tensor file.
+const MAX_TEXT_BYTES: u64 = 256 << 20;
+
+/// One file that a run read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputFile {
+    /// Name within its folder.
+    pub name: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// sha256 in hexadecimal.
+    pub sha256: String,
+}
+
+/// A model folder.
+#[derive(Debug)]
+pub struct ModelFolder {
+    shown: String,
+    root: PathBuf,
+    inputs: RefCell<Vec<InputFile>>,
+}
+
+impl ModelFolder {
+    /// Opens a folder; it need not hold anything yet.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let shown = path.display().to_string();
+        let io = |e: std::io::Error| CheckpointError::Io { path: shown.clone(), reason: e.to_string() };
+        let root = fs::canonicalize(path).map_err(io)?;
+        if !root.is_dir() {
+            return Err(CheckpointError::Io { path: shown, reason: "is not a folder".to_owned() });
+        }
+        Ok(Self { shown, root, inputs: RefCell::default() })
+    }
+
+    /// As the user named it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The canonical path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Every file read so far.
+    pub fn inputs(&self) -> Vec<InputFile> {
+        self.inputs.borrow().clone()
+    }
+
+    /// The canonical path of a file of this folder, none if it is not there.
+    ///
+    /// The target of a link must lie in the folder, or, as in the Hugging Face cache
+    /// (`snapshots/REV/file -> ../../blobs/HASH`), in the blob store of the same repository.
+    pub fn locate(&self, name: &str) -> Result<Option<PathBuf>, CheckpointError> {
+        let refuse = |reason: &str| CheckpointError::Unsafe {
+            folder: self.shown.clone(),
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let relative = Path::new(name);
+        if name.is_empty()
+            || name.contains(['\0', '\\'])
+            || !relative.components().all(|c| matches!(c, Component::Normal(_)))
+        {
+            return Err(refuse("it is not a plain name inside the folder"));
+        }
+        let joined = self.root.join(relative);
+        if fs::symlink_metadata(&joined).is_err() {
+            return Ok(None);
+        }
+        let target = fs::canonicalize(&joined).map_err(|e| refuse(&format!("its target cannot be read ({e})")))?;
+        if !target.starts_with(&self.root) && !self.blobs().is_some_and(|blobs| target.starts_with(blobs)) {
+            return Err(refuse("it leads out of the folder"));
+        }
+        let meta = fs::metadata(&target).map_err(|e| refuse(&e.to_string()))?;
+        if !meta.is_file() {
+            return Err(refuse("it is not a regular file"));
+        }
+        Ok(Some(target))
+    }
+
+    fn blobs(&self) -> Option<PathBuf> {
+        let snapshots = self.root.parent()?;
+        (snapshots.file_name()? == "snapshots").then(|| snapshots.parent().map(|repo| repo.join("blobs"))).flatten()
+    }
+
+    /// True when the file is there.
+    pub fn exists(&self, name: &str) -> Result<bool, CheckpointError> {
+        Ok(self.locate(name)?.is_some())
+    }
+
+    /// A small file's bytes, none if it is not there.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
+        self.read_up_to(name, MAX_TEXT_BYTES)
+    }
+
+    /// A small file's bytes.
+    pub fn require(&self, name: &str) -> Result<Vec<u8>, CheckpointError> {
+        self.read(name)?.ok_or_else(|| CheckpointError::Absent { folder: self.shown.clone(), name: name.to_owned() })
+    }
+
+    /// A file's bytes up to a size, none if it is not there.
+    pub(super) fn read_up_to(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, CheckpointError> {
+        let Some(path) = self.locate(name)? else { return Ok(None) };
+        let file_name = format!("{}/{name}", self.shown);
+        let io = |e: std::io::Error| CheckpointError::Io { path: file_name.clone(), reason: e.to_string() };
+        let file = fs::File::open(&path).map_err(io)?;
+        let size = file.metadata().map_err(io)?.len();
+        if size > limit {
+            let reason = format!("has {size} bytes, more than the {limit} such a file may have");
+            return Err(CheckpointError::Malformed { file: file_name, reason });
+        }
+        let mut bytes = Vec::new();
+        // One more than the size: a file that grows under our hands is caught, not followed.
+        file.take(size + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 != size {
+            let reason = "changed while it was read".to_owned();
+            return Err(CheckpointError::Malformed { file: file_name, reason });
+        }
+        let mut inputs = self.inputs.borrow_mut();
+        if !inputs.iter().any(|i| i.name == name) {
+            inputs.push(InputFile { name: name.to_owned(), bytes: size, sha256: sha256_hex(&bytes) });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Names directly in the folder, sorted.
+    pub fn names(&self) -> Result<Vec<String>, CheckpointError> {
+        let io = |e: std::io::Error| CheckpointError::Io { path: self.shown.clone(), reason: e.to_string() };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(io)? {
+            if let Ok(name) = entry.map_err(io)?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// sha256 in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_leads_out_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = dir.path().join("model");
+        fs::create_dir_all(model.join("sub")).unwrap();
+        fs::write(dir.path().join("secret.json"), "{}").unwrap();
+        fs::write(model.join("sub/a.json"), "{}").unwrap();
+        symlink("../secret.json", model.join("out.json")).unwrap();
+        symlink("sub/a.json", model.join("in.json")).unwrap();
+        symlink("loop.json", model.join("loop.json")).unwrap();
+        symlink("nowhere", model.join("dangling.json")).unwrap();
+        let folder = ModelFolder::open(&model).unwrap();
+        assert_eq!(folder.require("in.json").unwrap(), b"{}");
+        assert_eq!(folder.require("sub/a.json").unwrap(), b"{}");
+        assert_eq!(folder.read("none.json").unwrap(), None);
+        let long = "a/".repeat(5000);
+        for name in [
+            "out.json",
+            "../secret.json",
+            "sub/../../secret.json",
+            "/etc/passwd",
+            "",
+            "a\0b",
+            "..",
+            "sub",
+            "loop.json",
+            "dangling.json",
+            "a\\b",
+        ] {
+            assert!(folder.read(name).is_err(), "{name}");
+        }
+        let _ = folder.read(&long);
+        assert_eq!(folder.inputs().len(), 2);
+    }
+
+    #[test]
+    fn a_hugging_face_snapshot_reads_its_own_blobs_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = dir.path().join("models--a--b");
+        let snapshot = repo.join("snapshots/rev");
+        fs::create_dir_all(&snapshot).unwrap();
+        fs::create_dir_all(repo.join("blobs")).unwrap();
+        fs::write(repo.join("blobs/h"), "{}").unwrap();
+        fs::write(dir.path().join("other"), "{}").unwrap();
+        symlink("../../blobs/h", snapshot.join("config.json")).unwrap();
+        symlink("../../../other", snapshot.join("other.json")).unwrap();
+        let folder = ModelFolder::open(&snapshot).unwrap();
+        assert!(folder.exists("config.json").unwrap());
+        assert!(folder.exists("other.json").is_err());
+    }
+}

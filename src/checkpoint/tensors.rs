@@ -1,0 +1,176 @@
+//! Tensors on disk: one safetensors file, or shards with an index, or shards by their usual names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safetensors::{Dtype, SafeTensors};
+
+use super::{CheckpointError, ModelFolder};
+use crate::finding::{Finding, Severity};
+
+/// Largest tensor file read.
+const MAX_TENSOR_FILE: u64 = 64 << 30;
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// One stored tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawTensor {
+    /// Element type as stored.
+    pub dtype: Dtype,
+    /// Shape as stored.
+    pub shape: Vec<usize>,
+    /// File within the folder.
+    pub file: String,
+    start: usize,
+    end: usize,
+}
+
+/// Every stored tensor of a checkpoint, by name.
+#[derive(Debug)]
+pub struct RawTensors {
+    shown: String,
+    files: BTreeMap<String, Vec<u8>>,
+    tensors: BTreeMap<String, RawTensor>,
+    findings: Vec<Finding>,
+}
+
+impl RawTensors {
+    /// Reads all tensor files of a folder.
+    pub fn open(folder: &ModelFolder) -> Result<Self, CheckpointError> {
+        let mut out = Self {
+            shown: folder.shown().to_owned(),
+            files: BTreeMap::new(),
+            tensors: BTreeMap::new(),
+            findings: Vec::new(),
+        };
+        let present: Vec<String> =
+            folder.names()?.into_iter().filter(|n| n.starts_with("model") && n.ends_with(".safetensors")).collect();
+        match folder.read(INDEX)? {
+            Some(bytes) => out.read_indexed(folder, &bytes, &present)?,
+            None if present.is_empty() => {
+                return Err(CheckpointError::Absent { folder: folder.shown().to_owned(), name: SINGLE.to_owned() });
+            }
+            None => present.iter().try_for_each(|name| out.read_file(folder, name).map(drop))?,
+        }
+        Ok(out)
+    }
+
+    fn read_indexed(&mut self, folder: &ModelFolder, bytes: &[u8], present: &[String]) -> Result<(), CheckpointError> {
+        let file = format!("{}/{INDEX}", folder.shown());
+        let malformed = |reason: String| CheckpointError::Malformed { file: file.clone(), reason };
+        let index: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|e| malformed(format!("is not JSON: {e}")))?;
+        let map =
+            index.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| malformed("has no weight_map".into()))?;
+        let mut shards: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (tensor, shard) in map {
+            let shard = shard.as_str().ok_or_else(|| malformed(format!("names no file for tensor `{tensor}`")))?;
+            shards.entry(shard).or_default().insert(tensor);
+        }
+        for (shard, listed) in shards {
+            let found = self.read_file(folder, shard)?;
+            if let Some(missing) = listed.iter().find(|t| !found.contains(**t)) {
+                return Err(malformed(format!("promises tensor `{missing}` in {shard}, which does not hold it")));
+            }
+            if let Some(extra) = found.iter().find(|t| !listed.contains(t.as_str())) {
+                return Err(malformed(format!("does not list tensor `{extra}`, which {shard} holds")));
+            }
+        }
+        for stale in present.iter().filter(|n| !self.files.contains_key(*n)) {
+            let message =
+                format!("{}/{stale} is not in the index; loaders that go by file name would read it", self.shown);
+            self.findings.push(Finding::new(Severity::Warning, "checkpoint.stale_shard", message));
+        }
+        Ok(())
+    }
+
+    fn read_file(&mut self, folder: &ModelFolder, name: &str) -> Result<BTreeSet<String>, CheckpointError> {
+        let file = format!("{}/{name}", folder.shown());
+        let bytes = folder
+            .read_up_to(name, MAX_TENSOR_FILE)?
+            .ok_or_else(|| CheckpointError::Absent { folder: folder.shown().to_owned(), name: name.to_owned() })?;
+        let malformed = |e: safetensors::SafeTensorError| CheckpointError::Malformed {
+            file: file.clone(),
+            reason: format!(
+                "is not a whole safetensors file: {}",
+                e.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+            ),
+        };
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(malformed)?;
+        let data = header + 8;
+        let mut names = BTreeSet::new();
+        for (tensor, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            let raw = RawTensor {
+                dtype: info.dtype,
+                shape: info.shape.clone(),
+                file: name.to_owned(),
+                start: data + start,
+                end: data + end,
+            };
+            if bytes.get(raw.start..raw.end).is_none() {
+                return Err(CheckpointError::Malformed { file, reason: format!("ends before tensor `{tensor}` does") });
+            }
+            if let Some(other) = self.tensors.insert(tensor.clone(), raw) {
+                let reason = format!("is also in {}", other.file);
+                return Err(CheckpointError::Tensor { file, tensor, reason });
+            }
+            names.insert(tensor);
+        }
+        self.files.insert(name.to_owned(), bytes);
+        Ok(names)
+    }
+
+    /// The folder, as the user named it.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// What was noticed while reading.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// All tensors by stored name.
+    pub fn tensors(&self) -> &BTreeMap<String, RawTensor> {
+        &self.tensors
+    }
+
+    /// A tensor's little-endian bytes; they may lie at any address.
+    pub fn bytes(&self, tensor: &RawTensor) -> &[u8] {
+        self.files.get(&tensor.file).and_then(|f| f.get(tensor.start..tensor.end)).unwrap_or(&[])
+    }
+
+    /// An error about one tensor.
+    pub fn refuse(&self, tensor: &str, reason: impl Into<String>) -> CheckpointError {
+        let file = self.tensors.get(tensor).map_or(String::new(), |t| format!("/{}", t.file));
+        CheckpointError::Tensor {
+            file: format!("{}{file}", self.shown),
+            tensor: tensor.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A float tensor's values as float32 (exact for F16 and BF16); a NaN or infinity is refused.
+    pub fn floats(&self, name: &str, tensor: &RawTensor) -> Result<Vec<f32>, CheckpointError> {
+        let bytes = self.bytes(tensor);
+        let values: Vec<f32> = match tensor.dtype {
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect(),
+            Dtype::F16 => bytes.as_chunks().0.iter().map(|c| half::f16::from_le_bytes(*c).to_f32()).collect(),
+            Dtype::BF16 => bytes.as_chunks().0.iter().map(|c| half::bf16::from_le_bytes(*c).to_f32()).collect(),
+            other => {
+                return Err(self.refuse(
+                    name,
+                    format!("is stored as {other:?}; parallax reads F32, F16 and BF16 (and U32 codes)"),
+                ));
+            }
+        };
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(i) => Err(self.refuse(
+                name,
+                format!("holds {} at element {i}; a model with such a weight cannot be judged", values[i]),
+            )),
+            None => Ok(values),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! From files to float32 weights: which modules are quantized, how, and does it add up?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Floats, ModuleSetting, Packed, QuantizationConfig, QuantizationError};
+use crate::checkpoint::{CheckpointError, ModelFolder, RawTensor, RawTensors, Storage, Weight, WeightSet, names};
+use crate::finding::{Finding, Severity};
+
+/// Quantization as found, not only as declared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QuantizationSummary {
+    /// Declared for modules without an override.
+    pub mode: Option<String>,
+    /// Declared bits.
+    pub bits: Option<u32>,
+    /// Declared group size.
+    pub group_size: Option<u32>,
+    /// Type of scales, or of plain tensors where nothing is quantized.
+    pub dtype: String,
+    /// Modules found at each number of bits.
+    pub modules_by_bits: BTreeMap<u32, usize>,
+    /// Matrices found unquantized.
+    pub plain_matrices: Vec<String>,
+}
+
+/// A checkpoint in float32.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The weights.
+    pub weights: WeightSet,
+    /// How they were stored.
+    pub summary: QuantizationSummary,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+}
+
+/// Reads an MLX checkpoint: a module is quantized exactly when it has scales.
+///
+/// # Errors
+/// A declaration and a file that contradict each other, a tensor missing or left over, a value that is
+/// no number: each names the tensor.
+pub fn load_candidate(folder: &ModelFolder, config: &Value) -> Result<Loaded, QuantizationError> {
+    let raw = RawTensors::open(folder)?;
+    let declared = QuantizationConfig::parse(config)
+        .map_err(|reason| QuantizationError::Config { file: format!("{}/config.json", folder.shown()), reason })?;
+    load(&raw, &declared)
+}
+
+/// Reads a float checkpoint, such as the original; quantized tensors are refused.
+///
+/// # Errors
+/// As [`load_candidate`].
+pub fn load_float(folder: &ModelFolder) -> Result<Loaded, QuantizationError> {
+    load(&RawTensors::open(folder)?, &QuantizationConfig::default())
+}
+
+fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, QuantizationError> {
+    let canonical = names::canonical(raw.tensors().keys())
+        .map_err(|reason| CheckpointError::Malformed { file: raw.shown().to_owned(), reason })?;
+    let modules: BTreeSet<&str> = raw.tensors().keys().filter_map(|n| n.strip_suffix(".scales")).collect();
+    check_overrides(raw, declared, &modules)?;
+    let mut out: BTreeMap<String, Weight> = BTreeMap::new();
+    let mut summary = QuantizationSummary {
+        mode: declared.default.map(|d| d.mode.name.to_owned()),
+        bits: declared.default.map(|d| d.bits),
+        group_size: declared.default.map(|d| d.group_size as u32),
+        ..QuantizationSummary::default()
+    };
+    let mut types: BTreeMap<String, usize> = BTreeMap::new();
+    for (stored, tensor) in raw.tensors() {
+        let name = canonical.get(stored).cloned().unwrap_or_else(|| stored.clone());
+        let module = stored.rsplit_once('.').map_or("", |(m, _)| m);
+        let part = stored.rsplit_once('.').map_or(stored.as_str(), |(_, p)| p);
+        if names::is_buffer(&name) || (modules.contains(module) && matches!(part, "scales" | "biases")) {
+            continue;
+        }
+        let weight = if part == "weight" && modules.contains(module) {
+            let setting = declared.of(module).ok_or_else(|| undeclared(raw, module))?;
+            *summary.modules_by_bits.entry(setting.bits).or_default() += 1;
+            quantized(raw, stored, tensor, module, setting)?
+        } else {
+            plain(raw, stored, tensor)?
+        };
+        if weight.storage.mode.is_none() && weight.shape.len() == 2 {
+            summary.plain_matrices.push(name.clone());
+        }
+        *types.entry(weight.storage.dtype.clone()).or_default() += weight.values.len();
+        out.insert(name, weight);
+    }
+    for module in &modules {
+        if !raw.tensors().contains_key(&format!("{module}.weight")) {
+            return Err(raw.refuse(&format!("{module}.scales"), "has no packed weight beside it").into());
+        }
+    }
+    summary.dtype = types.into_iter().max_by_key(|(_, n)| *n).map_or_else(String::new, |(t, _)| t);
+    let mut findings = raw.findings().to_vec();
+    if summary.mode.is_some() && !summary.plain_matrices.is_empty() {
+        let message = format!(
+            "{} of the candidate's matrices are not quantized although {} bits are declared, the first is `{}`",
+            summary.plain_matrices.len(),
+            summary.bits.unwrap_or(0),
+            summary.plain_matrices[0]
+        );
+        findings.push(Finding::new(Severity::Warning, "quantization.plain_matrix", message));
+    }
+    let weights = WeightSet::new(raw.shown(), out)?;
+    Ok(Loaded { weights, summary, findings })
+}
+
+/// An override for a module that is not there, or is not quantized, is a declaration that lies.
+fn check_overrides(
+    raw: &RawTensors,
+    declared: &QuantizationConfig,
+    modules: &BTreeSet<&str>,
+) -> Result<(), QuantizationError> {
+    let config = |reason: String| QuantizationError::Config { file: format!("{}/config.json", raw.shown()), reason };
+    for (module, setting) in &declared.overrides {
+        match (setting, modules.contains(module.as_str())) {
+            (Some(s), false) => {
+                return Err(config(format!("declares `{module}` as {s:?}, but it has no scales in the file")));
+            }
+            (None, true) => {
+                return Err(config(format!("declares `{module}` as not quantized, but it has scales in the file")));
+            }
+            _ => {}
+        }
+    }
+    if declared.default.is_some() && modules.is_empty() && !declared.overrides.values().any(Option::is_some) {
+        return Err(config("is declared, but no tensor in the file has scales".to_owned()));
+    }
+    Ok(())
+}
+
+fn undeclared(raw: &RawTensors, module: &str) -> QuantizationError {
+    raw.refuse(&format!("{module}.scales"), "is there, but config.json declares no quantization").into()
+}
+
+/// A tensor stored as plain floats.
+fn plain(raw: &RawTensors, name: &str, tensor: &RawTensor) -> Result<Weight, QuantizationError> {
+    if tensor.dtype == Dtype::U32 {
+        return Err(raw.refuse(name, "holds packed codes but has no scales beside it").into());
+    }
+    let values = raw.floats(name, tensor)?;
+    let storage = Storage {
+        dtype: format!("{:?}", tensor.dtype),
+        mode: None,
+        bits: None,
+        group_size: None,
+        bytes: raw.bytes(tensor).len() as u64,
+        file: tensor.file.clone(),
+    };
+    Ok(Weight { shape: tensor.shape.clone(), values, storage })
+}
+
+/// A packed matrix with its scales and biases.
+fn quantized(
+    raw: &RawTensors,
+    name: &str,
+    tensor: &RawTensor,
+    module: &str,
+    setting: ModuleSetting,
+) -> Result<Weight, QuantizationError> {
+    let part = |suffix: &str| {
+        let full = format!("{module}.{suffix}");
+        match raw.tensors().get(&full) {
+            Some(t) => Ok((full, t)),
+            None => Err(raw.refuse(name, format!("is quantized ({}) but `{full}` is missing", setting.mode.name))),
+        }
+    };
+    let (scales_name, scales) = part("scales")?;
+    let (biases_name, biases) = part("biases")?;
+    let (&[rows, words], &[scale_rows, groups]) = (tensor.shape.as_slice(), scales.shape.as_slice()) else {
+        return Err(raw
+            .refuse(name, format!("and its scales must be matrices, found {:?} and {:?}", tensor.shape, scales.shape))
+            .into());
+    };
+    if tensor.dtype != Dtype::U32 {
+        return Err(raw
+            .refuse(name, format!("has scales but is stored as {:?} instead of U32 codes", tensor.dtype))
+            .into());
+    }
+    if biases.shape != scales.shape || scale_rows != rows {
+        let reason = format!(
+            "has {rows} rows, scales {:?} and biases {:?}; they do not belong together",
+            scales.shape, biases.shape
+        );
+        return Err(raw.refuse(name, reason).into());
+    }
+    let bits = setting.bits as usize;
+    let by_codes = words.checked_mul(32).filter(|n| n % bits == 0).map(|n| n / bits);
+    let by_scales = groups.checked_mul(setting.group_size);
+    let (Some(cols), true) = (by_codes, by_codes == by_scales) else {
+        let reason = format!(
+            "is declared as {setting:?}, but {words} words of codes and {groups} scales per row do not fit that{}",
+            what_would_fit(words, groups)
+        );
+        return Err(raw.refuse(name, reason).into());
+    };
+    raw.floats(&scales_name, scales)?;
+    raw.floats(&biases_name, biases)?;
+    let packed = Packed {
+        rows,
+        cols,
+        bits: setting.bits,
+        group_size: setting.group_size,
+        codes: raw.bytes(tensor),
+        scales: floats(raw, scales),
+        biases: floats(raw, biases),
+    };
+    // The codes are there (the header was checked against the file), so this is at most 16 times the file.
+    let mut values = vec![0.0f32; rows * cols];
+    (setting.mode.dequantize)(&packed, &mut values);
+    let storage = Storage {
+        dtype: format!("{:?}", scales.dtype),
+        mode: Some(setting.mode.name),
+        bits: Some(setting.bits),
+        group_size: Some(setting.group_size as u32),
+        bytes: [tensor, scales, biases].iter().map(|t| raw.bytes(t).len() as u64).sum(),
+        file: tensor.file.clone(),
+    };
+    Ok(Weight { shape: vec![rows, cols], values, storage })
+}
+
+fn floats<'a>(raw: &'a RawTensors, tensor: &RawTensor) -> Floats<'a> {
+    let bytes = raw.bytes(tensor);
+    match tensor.dtype {
+        Dtype::F16 => Floats::F16(bytes),
+        Dtype::BF16 => Floats::BF16(bytes),
+        _ => Floats::F32(bytes),
+    }
+}
+
+/// Which declarations the shapes would allow, in words.
+fn what_would_fit(words: usize, groups: usize) -> String {
+    let fits: Vec<String> = super::MODES
+        .iter()
+        .flat_map(|m| m.bits.iter().flat_map(move |b| m.group_sizes.iter().map(move |g| (*b, *g))))
+        .filter(|(b, g)| {
+            (words * 32).is_multiple_of(*b as usize) && groups.checked_mul(*g) == Some(words * 32 / *b as usize)
+        })
+        .map(|(b, g)| format!("{b} bits with group {g}"))
+        .collect();
+    if fits.is_empty() { String::new() } else { format!("; they would fit {}", fits.join(" or ")) }
+}

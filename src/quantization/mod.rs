@@ -1,0 +1,122 @@
+//! Quantization: MLX's packed formats back to float32, bit for bit as MLX itself does it.
+//!
+//! A new mode is one file and one row in [`MODES`].
+
+mod affine;
+mod config;
+mod load;
+
+use crate::checkpoint::{CheckpointError, WeightError};
+use crate::fault::Fault;
+
+pub use config::{ModuleSetting, QuantizationConfig};
+pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
+
+/// One matrix as stored. All slices are row-major; `packed` holds each row as one little-endian bit stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a> {
+    /// Rows.
+    pub rows: usize,
+    /// Logical columns.
+    pub cols: usize,
+    /// Bits per code.
+    pub bits: u32,
+    /// Codes per scale; groups never cross rows.
+    pub group_size: usize,
+    /// `rows × cols × bits / 8` bytes.
+    pub codes: &'a [u8],
+    /// `[rows, cols / group_size]`.
+    pub scales: Floats<'a>,
+    /// The same shape.
+    pub biases: Floats<'a>,
+}
+
+/// Little-endian floats of one of the stored types, at any address.
+#[derive(Clone, Copy, Debug)]
+pub enum Floats<'a> {
+    /// IEEE single.
+    F32(&'a [u8]),
+    /// IEEE half.
+    F16(&'a [u8]),
+    /// bfloat16.
+    BF16(&'a [u8]),
+}
+
+impl Floats<'_> {
+    /// Element `i` as float32, exactly; 0 beyond the end.
+    pub fn get(&self, i: usize) -> f32 {
+        match self {
+            Self::F32(b) => b.as_chunks().0.get(i).map_or(0.0, |c| f32::from_le_bytes(*c)),
+            Self::F16(b) => b.as_chunks().0.get(i).map_or(0.0, |c| half::f16::from_le_bytes(*c).to_f32()),
+            Self::BF16(b) => b.as_chunks().0.get(i).map_or(0.0, |c| half::bf16::from_le_bytes(*c).to_f32()),
+        }
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::F32(b) => b.len() / 4,
+            Self::F16(b) | Self::BF16(b) => b.len() / 2,
+        }
+    }
+
+    /// True without elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One of MLX's modes.
+pub struct QuantizationMode {
+    /// Its name in config.json.
+    pub name: &'static str,
+    /// Bits it knows.
+    pub bits: &'static [u32],
+    /// Group sizes it knows.
+    pub group_sizes: &'static [usize],
+    /// Bits where a per-layer override states none.
+    pub default_bits: u32,
+    /// Group size where a per-layer override states none.
+    pub default_group_size: usize,
+    /// Writes `rows × cols` float32 values.
+    pub dequantize: fn(&Packed<'_>, &mut [f32]),
+}
+
+/// Every mode parallax reads.
+pub const MODES: &[QuantizationMode] = &[QuantizationMode {
+    name: "affine",
+    bits: &[2, 3, 4, 5, 6, 8],
+    group_sizes: &[32, 64, 128],
+    default_bits: 4,
+    default_group_size: 64,
+    dequantize: affine::dequantize,
+}];
+
+/// What can be wrong with a quantized checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum QuantizationError {
+    /// The files themselves.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The weights they hold.
+    #[error(transparent)]
+    Weight(#[from] WeightError),
+    /// What config.json says about quantization.
+    #[error("{file}: quantization {reason}")]
+    Config {
+        /// The file.
+        file: String,
+        /// Why, naming the module where there is one.
+        reason: String,
+    },
+}
+
+impl QuantizationError {
+    /// Always bad input, but for modules that cannot be run.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Checkpoint(e) => e.fault(),
+            _ => Fault::BadInput,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Tensor against tensor, element by element, in f64.
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::{TensorRow, WeightTotals, WeightsError, WeightsReport};
+use crate::checkpoint::{Weight, WeightSet};
+
+/// Sums over one pair of tensors.
+struct Sums {
+    row: TensorRow,
+    difference: f64,
+    original: f64,
+}
+
+/// Compares every tensor both sides have. Sums run in element order, so the result does not depend on threads.
+///
+/// # Errors
+/// Twins of different shapes, or no twins at all.
+pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsReport, WeightsError> {
+    let pairs: Vec<(&String, &Weight, &Weight)> =
+        candidate.tensors().iter().filter_map(|(name, c)| original.tensors().get(name).map(|o| (name, o, c))).collect();
+    if pairs.is_empty() {
+        return Err(WeightsError::Nothing {
+            original: original.source_name().to_owned(),
+            candidate: candidate.source_name().to_owned(),
+        });
+    }
+    if let Some((name, o, c)) = pairs.iter().find(|(_, o, c)| o.shape != c.shape || o.values.len() != c.values.len()) {
+        return Err(WeightsError::Shape {
+            tensor: (*name).clone(),
+            original: original.source_name().to_owned(),
+            candidate: candidate.source_name().to_owned(),
+            expected: o.shape.clone(),
+            found: c.shape.clone(),
+        });
+    }
+    let sums: Vec<Sums> = pairs.par_iter().map(|(name, o, c)| pair(name, o, c)).collect();
+    let changed_unquantized = pairs
+        .iter()
+        .filter(|(_, o, c)| c.storage.mode.is_none() && !same_but_for_storage(o, c))
+        .map(|(n, ..)| (*n).clone())
+        .collect();
+    let lacking = |of: &WeightSet, other: &WeightSet| -> Vec<String> {
+        of.tensors().keys().filter(|n| !other.tensors().contains_key(*n)).cloned().collect()
+    };
+    Ok(WeightsReport {
+        original: original.source_name().to_owned(),
+        candidate: candidate.source_name().to_owned(),
+        totals: totals(&sums),
+        changed_unquantized,
+        without_original: lacking(candidate, original),
+        without_candidate: lacking(original, candidate),
+        tensors: sums.into_iter().map(|s| s.row).collect(),
+    })
+}
+
+fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
+    let (mut difference, mut o2, mut c2, mut oc) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
+    let (mut max_abs, mut at) = (0.0f64, 0usize);
+    for (i, (&o, &c)) in original.values.iter().zip(&candidate.values).enumerate() {
+        let (o, c) = (f64::from(o), f64::from(c));
+        let d = c - o;
+        difference += d * d;
+        o2 += o * o;
+        c2 += c * c;
+        oc += o * c;
+        // `!(<=)`: a NaN, were there one, would be the largest.
+        if !(d.abs() <= max_abs) {
+            (max_abs, at) = (d.abs(), i);
+        }
+    }
+    let n = original.values.len() as f64;
+    let mse = if n > 0.0 { difference / n } else { 0.0 };
+    let storage = &candidate.storage;
+    let row = TensorRow {
+        tensor: name.to_owned(),
+        shape: candidate.shape.clone(),
+        dtype: storage.dtype.clone(),
+        mode: storage.mode.map(str::to_owned),
+        bits: storage.bits,
+        group_size: storage.group_size,
+        bytes: storage.bytes,
+        float32_bytes: 4 * candidate.values.len() as u64,
+        mse,
+        rmse: mse.sqrt(),
+        relative_error: ratio(difference.sqrt(), o2.sqrt()),
+        max_abs,
+        max_abs_index: unravel(at, &candidate.shape),
+        sqnr_db: if difference == 0.0 { f64::INFINITY } else { 10.0 * (o2 / difference).log10() },
+        cosine: if difference == 0.0 && o2 > 0.0 { 1.0 } else { oc / (o2.sqrt() * c2.sqrt()) },
+    };
+    Sums { row, difference, original: o2 }
+}
+
+/// An error relative to nothing is infinite, unless there is none.
+fn ratio(error: f64, size: f64) -> f64 {
+    if error == 0.0 { 0.0 } else { error / size }
+}
+
+fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (i, &extent) in shape.iter().enumerate().rev() {
+        if extent > 0 {
+            index[i] = flat % extent;
+            flat /= extent;
+        }
+    }
+    index
+}
+
+/// Equal once the original is rounded to the candidate's stored type.
+fn same_but_for_storage(original: &Weight, candidate: &Weight) -> bool {
+    let round: fn(f32) -> f32 = match candidate.storage.dtype.as_str() {
+        "F16" => |v| f16::from_f32(v).to_f32(),
+        "BF16" => |v| bf16::from_f32(v).to_f32(),
+        _ => |v| v,
+    };
+    original.values.iter().zip(&candidate.values).all(|(&o, &c)| round(o) == c)
+}
+
+/// Sums over the two-dimensional tensors, as the matrices of a model are usually reported.
+fn totals(sums: &[Sums]) -> WeightTotals {
+    let matrices = || sums.iter().filter(|s| s.row.shape.len() == 2);
+    let elements: u64 = matrices().map(|s| s.row.float32_bytes / 4).sum();
+    let difference: f64 = matrices().map(|s| s.difference).sum();
+    let original: f64 = matrices().map(|s| s.original).sum();
+    let largest = |value: fn(&TensorRow) -> f64| {
+        matrices().max_by(|a, b| value(&a.row).total_cmp(&value(&b.row))).map(|s| &s.row)
+    };
+    let max_abs = largest(|r| r.max_abs);
+    let bytes: u64 = sums.iter().map(|s| s.row.bytes).sum();
+    let float32_bytes: u64 = sums.iter().map(|s| s.row.float32_bytes).sum();
+    WeightTotals {
+        tensors: sums.len(),
+        quantized: matrices().filter(|s| s.row.mode.is_some()).count(),
+        matrix_elements: elements,
+        mse: if elements > 0 { difference / elements as f64 } else { 0.0 },
+        relative_error: ratio(difference.sqrt(), original.sqrt()),
+        max_abs: max_abs.map_or(0.0, |r| r.max_abs),
+        max_abs_tensor: max_abs.map(|r| r.tensor.clone()),
+        worst_tensor: largest(|r| r.relative_error).map(|r| r.tensor.clone()),
+        bytes,
+        float32_bytes,
+        bits_per_weight: if float32_bytes > 0 { 32.0 * bytes as f64 / float32_bytes as f64 } else { 0.0 },
+    }
+}

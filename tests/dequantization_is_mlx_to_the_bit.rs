@@ -1,0 +1,76 @@
+//! Every affine case that real MLX packed and dequantized comes back to the bit.
+
+mod common;
+
+use common::fixture;
+use half::{bf16, f16};
+use parallax::quantization::{Floats, MODES, Packed};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+/// Cases in the manifest: 6 widths × 3 groups × 3 types, and 6 of random words × 3 types.
+const CASES: usize = 72;
+
+fn floats<'a>(view: &TensorView<'a>) -> Floats<'a> {
+    match view.dtype() {
+        Dtype::F32 => Floats::F32(view.data()),
+        Dtype::F16 => Floats::F16(view.data()),
+        Dtype::BF16 => Floats::BF16(view.data()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Elements that differ; NaN matches any NaN, the sign of zero counts.
+fn differences(file: &str, case: &serde_json::Value, flip: bool) -> usize {
+    let bytes = std::fs::read(fixture("mlx/golden").join(file)).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let (codes, scales, biases) =
+        (tensors.tensor("weight").unwrap(), tensors.tensor("scales").unwrap(), tensors.tensor("biases").unwrap());
+    let number = |key: &str| case[key].as_u64().unwrap() as usize;
+    let mut words = codes.data().to_vec();
+    if flip {
+        words[0] ^= 1;
+    }
+    let packed = Packed {
+        rows: number("rows"),
+        cols: number("cols"),
+        bits: number("bits") as u32,
+        group_size: number("group_size"),
+        codes: &words,
+        scales: floats(&scales),
+        biases: floats(&biases),
+    };
+    let mut out = vec![0.0f32; packed.rows * packed.cols];
+    let mode = MODES.iter().find(|m| m.name == case["mode"]).unwrap();
+    assert!(mode.bits.contains(&packed.bits) && mode.group_sizes.contains(&packed.group_size));
+    (mode.dequantize)(&packed, &mut out);
+    let view = tensors.tensor("expected").unwrap();
+    assert_eq!(view.shape(), [packed.rows, packed.cols]);
+    let expected: Vec<f32> = match view.dtype() {
+        Dtype::F32 => view.data().as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect(),
+        Dtype::F16 => view.data().as_chunks().0.iter().map(|c| f16::from_le_bytes(*c).to_f32()).collect(),
+        Dtype::BF16 => view.data().as_chunks().0.iter().map(|c| bf16::from_le_bytes(*c).to_f32()).collect(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(expected.len(), out.len());
+    out.iter().zip(&expected).filter(|(a, b)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan())).count()
+}
+
+#[test]
+fn every_affine_case_is_bit_exact() {
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixture("mlx/golden/manifest.json")).unwrap()).unwrap();
+    let cases = manifest["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), CASES);
+    let mut seen = 0;
+    for case in cases {
+        let file = case["file"].as_str().unwrap();
+        assert_eq!(differences(file, case, false), 0, "{file}");
+        // In the random cases scale and bias lie many orders apart, and a flipped bit can drown.
+        if case["origin"] != "random words" {
+            assert!(differences(file, case, true) > 0, "{file}: a flipped bit goes unseen");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 54);
+}
