@@ -1,4 +1,5 @@
 //! skeleton; the essay comes with the pipeline
+pub mod align;
 pub mod checkpoint;
 pub mod corpus;
 pub mod fault;

@@ -1,5 +1,173 @@
 //! Metrics: one pass over a pair of states, summaries that merge exactly.
+//!
+//! ```text
+//! a token's two vectors ── fused ──▶ TokenSums ── formulas of METRICS ──▶ one f64 each
+//!                                                    │
+//!            TapAccumulator ◀── exact sum · histogram · worst place ──┘ ──▶ Measurement
+//! ```
+//!
+//! The data are f32, everything computed from them is f64. A token's sums are added in a fixed order
+//! that depends on nothing but its width, and across tokens only operations that know no order are
+//! used: integer counts, exact sums ([`ExactSum`]), and maxima under a total order. So a summary is
+//! the same to the byte however the tokens were batched, sharded or merged.
+//!
+//! NaN is never dropped: a token with a NaN or an infinity on either side is NaN in every metric, and a
+//! distribution that holds one NaN has NaN for mean, min and max, so `observed <= limit` is false.
+//!
+//! To add a metric: one file with its formula, one row in [`METRICS`].
 
+mod bits;
+mod cosine_distance;
+mod distribution;
+mod error;
+pub(crate) mod fused;
+mod histogram;
+mod max_abs;
 mod measurement;
+mod mse;
+mod non_finite;
+mod norm_ratio;
 pub mod number;
+mod relative_l2;
+mod scale;
+mod sqnr_db;
+mod standardized_l2;
+mod sum;
+mod summary;
+mod worst;
+mod worst_rows;
+mod zero_vectors;
+
+pub use error::MetricsError;
+
+pub use fused::TokenSums;
+pub use histogram::{Histogram, QUANTILE_ERROR};
 pub use measurement::{Location, Measurement, Mode};
+pub use scale::{SCALE_FLOOR, Scale, ScaleAccumulator};
+pub use sum::ExactSum;
+pub use summary::{RowSeen, TapAccumulator};
+pub use worst_rows::{WORST_ROWS, WorstRow, WorstRows};
+
+/// Which way a metric improves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Smaller is better; 0 is perfect.
+    Lower,
+    /// Larger is better.
+    Higher,
+    /// 1 is perfect; a factor too much is as bad as the same factor too little.
+    NearOne,
+    /// Anything but 0 is a violation.
+    Zero,
+}
+
+/// What a metric's summary holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One value per token: every statistic exists.
+    PerToken,
+    /// One value for the whole tap, a ratio of sums: it is the `mean`, the other statistics do not exist.
+    WholeTap,
+    /// A total over the tap: it is both `mean` and `max`, quantiles do not exist.
+    Count,
+}
+
+/// How a metric is computed from a token's sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Formula {
+    Token(fn(&TokenSums) -> f64),
+    /// From Σr² and Σ(c−r)² over the whole tap.
+    Whole(fn(f64, f64) -> f64),
+    Count(fn(&TokenSums) -> u64),
+}
+
+/// One row of [`METRICS`].
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name in policies and reports.
+    pub id: &'static str,
+    /// Which way it improves.
+    pub better: Better,
+    /// What its summary holds.
+    pub kind: Kind,
+    /// One line for people.
+    pub description: &'static str,
+    /// True when it needs the reference's per-dimension standard deviations; not measured without.
+    pub needs_scale: bool,
+    /// True when one element decides it: its worst place then has a dimension and a reference value.
+    pub elementwise: bool,
+    pub(crate) formula: Formula,
+}
+
+impl Metric {
+    const fn new(id: &'static str, better: Better, formula: Formula, description: &'static str) -> Self {
+        let kind = match formula {
+            Formula::Token(_) => Kind::PerToken,
+            Formula::Whole(_) => Kind::WholeTap,
+            Formula::Count(_) => Kind::Count,
+        };
+        Self { id, better, kind, description, needs_scale: false, elementwise: false, formula }
+    }
+
+    const fn needs_scale(self) -> Self {
+        Self { needs_scale: true, ..self }
+    }
+
+    const fn elementwise(self) -> Self {
+        Self { elementwise: true, ..self }
+    }
+
+    /// The metric called `id`.
+    pub fn named(id: &str) -> Option<&'static Self> {
+        METRICS.iter().find(|m| m.id == id)
+    }
+}
+
+/// Every metric, in the order of the reports.
+pub const METRICS: &[Metric] = &[
+    Metric::new("relative_l2", Better::Lower, Formula::Token(relative_l2::of), "|c-r| / |r|"),
+    Metric::new(
+        "standardized_l2",
+        Better::Lower,
+        Formula::Token(standardized_l2::of),
+        "|c-r| / |r| after dividing each dimension by the reference's standard deviation at that tap",
+    )
+    .needs_scale(),
+    Metric::new("cosine_distance", Better::Lower, Formula::Token(cosine_distance::of), "1 - cos(c, r)"),
+    Metric::new(
+        "sqnr_db",
+        Better::Higher,
+        Formula::Whole(sqnr_db::of),
+        "signal to quantization noise over the tap, 10 log10(sum r^2 / sum (c-r)^2)",
+    ),
+    Metric::new("max_abs", Better::Lower, Formula::Token(max_abs::of), "largest |c-r| of any element").elementwise(),
+    Metric::new("mse", Better::Lower, Formula::Token(mse::of), "mean (c-r)^2"),
+    Metric::new("norm_ratio", Better::NearOne, Formula::Token(norm_ratio::of), "|c| / |r|"),
+    Metric::new(
+        "non_finite",
+        Better::Zero,
+        Formula::Count(non_finite::of),
+        "NaN and infinite values on either side, in all",
+    ),
+    Metric::new(
+        "zero_vectors",
+        Better::Zero,
+        Formula::Count(zero_vectors::of),
+        "vectors that are all zero on either side: they have no direction, so no cosine",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_found() {
+        for (i, m) in METRICS.iter().enumerate() {
+            assert!(METRICS[i + 1..].iter().all(|other| other.id != m.id), "{}", m.id);
+            assert_eq!(Metric::named(m.id).unwrap().id, m.id);
+            assert!(!m.description.is_empty());
+        }
+        assert!(Metric::named("Relative_L2").is_none());
+    }
+}

@@ -59,3 +59,23 @@ pub mod optional {
         Option::<Written>::deserialize(d)?.map(Written::value).transpose()
     }
 }
+
+/// The same for matrices.
+pub mod matrix {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Cell(#[serde(with = "super")] f64);
+
+    /// Serialises rows of numbers.
+    pub fn serialize<S: Serializer>(rows: &[Vec<f64>], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(rows.iter().map(|row| row.iter().map(|&x| Cell(x)).collect::<Vec<_>>()))
+    }
+
+    /// Reads rows of numbers back.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<f64>>, D::Error> {
+        let rows = Vec::<Vec<Cell>>::deserialize(d)?;
+        Ok(rows.into_iter().map(|row| row.into_iter().map(|cell| cell.0).collect()).collect())
+    }
+}

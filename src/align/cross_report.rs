@@ -1,0 +1,191 @@
+//! What the cross-match found: the matrix, and what it proves or refuses.
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Tap;
+use crate::metrics::number;
+
+/// A tap must resemble its own partner more than any other: the code of what does not.
+const CROSS_MATCH: &str = "alignment.cross_match";
+/// Nothing to judge by.
+const NO_EVIDENCE: &str = "alignment.no_evidence";
+/// NaN or infinite states: the `non_finite` metric fails the run; this says why the matrix is silent.
+const NOT_COMPUTABLE: &str = "alignment.not_computable";
+
+/// Distances between every reference tap and every candidate tap.
+///
+/// Each is √(Σ‖c−r‖² / ½(Σ‖r‖² + Σ‖c‖²)), the relative L2 against the mean energy of the two. Divided
+/// by the reference's energy alone, a tap of large norm would look close to anything smaller, and a
+/// column's minimum would be decided by norms; this way two unrelated taps are √2 apart whatever their
+/// norms, opposite ones 2, equal ones 0, and rows and columns are judged by the same number. For a
+/// faithful pair the two definitions agree. Different widths: +∞. Non-finite states: NaN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CrossMatchReport {
+    /// Rows of the matrix.
+    pub reference_taps: Vec<Tap>,
+    /// Columns of the matrix.
+    pub candidate_taps: Vec<Tap>,
+    /// `[reference][candidate]`.
+    #[serde(with = "number::matrix")]
+    pub relative_l2: Vec<Vec<f64>>,
+    /// Tokens behind every cell.
+    pub tokens: u64,
+    /// Tokens with a NaN or an infinity at any tap of either side.
+    pub non_finite: u64,
+    /// Groups of taps that are one point of the computation; within a group nothing needs telling apart.
+    pub identical: Vec<Vec<Tap>>,
+}
+
+impl CrossMatchReport {
+    fn at(&self, r: usize, c: usize) -> f64 {
+        self.relative_l2.get(r).and_then(|row| row.get(c)).copied().unwrap_or(f64::NAN)
+    }
+
+    /// True for taps that are the same point of the computation.
+    fn same(&self, a: Tap, b: Tap) -> bool {
+        a == b || self.identical.iter().any(|g| g.contains(&a) && g.contains(&b))
+    }
+
+    /// The place in `taps` of `tap`, or else of a tap that is the same point.
+    fn partner(&self, tap: Tap, taps: &[Tap]) -> Option<usize> {
+        taps.iter().position(|t| *t == tap).or_else(|| taps.iter().position(|t| self.same(*t, tap)))
+    }
+
+    /// What the matrix proves wrong, or cannot prove. Empty: every tap resembles its partner most.
+    pub fn findings(&self) -> Vec<Finding> {
+        if self.tokens == 0 {
+            let message = "the cross-match saw no token: nothing proves that the two sides compare the same taps";
+            return vec![Finding::new(Severity::Refusal, NO_EVIDENCE, message)];
+        }
+        let mut findings = Vec::new();
+        let mut named = Vec::new();
+        for (c, &tap) in self.candidate_taps.iter().enumerate() {
+            let own = self.partner(tap, &self.reference_taps);
+            let others = self.others(tap, &self.reference_taps).map(|r| (r, self.at(r, c)));
+            if let Some(r) = self.judge(
+                "candidate",
+                tap,
+                "reference",
+                &self.reference_taps,
+                own.map(|r| (r, self.at(r, c))),
+                others,
+                &mut findings,
+            ) {
+                named.push((r, c));
+            }
+        }
+        for (r, &tap) in self.reference_taps.iter().enumerate() {
+            let own = self.partner(tap, &self.candidate_taps);
+            let others = self.others(tap, &self.candidate_taps).map(|c| (c, self.at(r, c)));
+            let mut found = Vec::new();
+            let cell = self.judge(
+                "reference",
+                tap,
+                "candidate",
+                &self.candidate_taps,
+                own.map(|c| (c, self.at(r, c))),
+                others,
+                &mut found,
+            );
+            // The same two taps, told from the other side, are no second finding.
+            if cell.is_none_or(|c| !named.contains(&(r, c))) {
+                findings.extend(found);
+            }
+        }
+        self.contrast(&mut findings);
+        findings
+    }
+
+    /// Places in `taps` of everything that is not the same point as `tap`.
+    fn others<'a>(&'a self, tap: Tap, taps: &'a [Tap]) -> impl Iterator<Item = usize> + 'a {
+        (0..taps.len()).filter(move |&i| !self.same(taps[i], tap))
+    }
+
+    /// Judges one row or column; the answer is the place of a tap that looks like `tap` but is not it.
+    #[allow(clippy::too_many_arguments)]
+    fn judge(
+        &self,
+        side: &str,
+        tap: Tap,
+        other_side: &str,
+        taps: &[Tap],
+        own: Option<(usize, f64)>,
+        others: impl Iterator<Item = (usize, f64)>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<usize> {
+        let Some((own_place, own)) = own else {
+            let message =
+                format!("{side} `{tap}` has no partner on the {other_side} side: it was compared with nothing");
+            findings.push(Finding::new(Severity::Refusal, CROSS_MATCH, message));
+            return None;
+        };
+        let partner = taps[own_place];
+        if own.is_nan() {
+            // Both sides all zero is the other way to get here, and no other gate refuses that.
+            let (severity, code, why) = match self.non_finite {
+                0 => (Severity::Refusal, NO_EVIDENCE, "all states are zero".to_owned()),
+                n => (Severity::Note, NOT_COMPUTABLE, format!("{n} of {} tokens are not finite", self.tokens)),
+            };
+            if side == "candidate" {
+                let message = format!("candidate `{tap}` cannot be matched with reference `{partner}`: {why}");
+                findings.push(Finding::new(severity, code, message));
+            }
+            return None;
+        }
+        let nearest = others.filter(|(_, d)| !d.is_nan()).min_by(|a, b| a.1.total_cmp(&b.1));
+        let (place, distance) = nearest.filter(|(_, distance)| *distance <= own)?;
+        let other = taps[place];
+        let message = if own.is_infinite() {
+            format!(
+                "{side} `{tap}` and {other_side} `{partner}` have states of different widths: they are not the same point"
+            )
+        } else if distance < own {
+            format!(
+                "{side} `{tap}` looks like {other_side} `{other}` (relative L2 {} against {} to its own `{partner}`): what was compared is not the same point",
+                shown(distance),
+                shown(own)
+            )
+        } else {
+            format!(
+                "{side} `{tap}` is as close to {other_side} `{other}` as to its own `{partner}` (relative L2 {}): nothing tells the two taps apart",
+                shown(own)
+            )
+        };
+        findings.push(Finding::new(Severity::Refusal, CROSS_MATCH, message));
+        Some(place)
+    }
+
+    /// A diagonal proves nothing if there was nothing to be smaller than.
+    fn contrast(&self, findings: &mut Vec<Finding>) {
+        let mut pairs = 0;
+        let mut finite = 0;
+        for (r, &a) in self.reference_taps.iter().enumerate() {
+            for c in self.others(a, &self.candidate_taps) {
+                pairs += 1;
+                finite += usize::from(self.at(r, c).is_finite());
+            }
+        }
+        if finite == 0 && (pairs == 0 || self.non_finite == 0) {
+            let message = "the cross-match has no two different taps to tell apart: nothing proves that the right ones were compared";
+            findings.push(Finding::new(Severity::Refusal, NO_EVIDENCE, message));
+        } else if finite < pairs && self.non_finite > 0 && !findings.iter().any(|f| f.code == NOT_COMPUTABLE) {
+            let message = format!(
+                "{} of {pairs} pairs of taps cannot be told apart: {} of {} tokens are not finite",
+                pairs - finite,
+                self.non_finite,
+                self.tokens
+            );
+            findings.push(Finding::new(Severity::Note, NOT_COMPUTABLE, message));
+        }
+    }
+}
+
+/// Two decimals where they say something, else scientific.
+fn shown(x: f64) -> String {
+    if x == 0.0 || x >= 0.01 { format!("{x:.2}") } else { format!("{x:.1e}") }
+}
+
+#[cfg(test)]
+#[path = "cross_match_tests.rs"]
+mod tests;

@@ -1,0 +1,13 @@
+//! `cosine_distance`: 1 − cos(c, r), in [0, 2].
+//!
+//! Computed as ½‖r/‖r‖ − c/‖c‖‖², which is the same number: `1 - cos` from a rounded cosine has no digit
+//! left below 1e-16 and is often negative; this one is never negative and keeps about nine digits at
+//! 1e-14. A zero vector has no direction: NaN.
+
+use super::TokenSums;
+
+pub(super) fn of(sums: &TokenSums) -> f64 {
+    let distance = 0.5 * sums.unit_difference;
+    // Opposite vectors may round past 2. A NaN fails the comparison and stays.
+    if distance > 2.0 { 2.0 } else { distance }
+}
