@@ -4,6 +4,8 @@
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
 mod evidence;
+mod inspect;
+mod preflight;
 mod probe;
 mod reference;
 mod request;
@@ -11,9 +13,10 @@ mod sides;
 mod stream;
 mod write_up;
 
+pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{Sides, SidesFacts, open_sides};
+pub use sides::{ObserverCheck, ReferenceTap, Sides, SidesFacts, open_sides};
 
 use crate::Error;
 use crate::observe::{Event, Observer};
@@ -50,8 +53,8 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let streamed = stream::run(sides, request, &probed, observer)?;
     findings.extend(streamed.findings(sides));
 
-    let measured = evidence::gather(probed, streamed);
-    let gates = policy.evaluate_all(&measured.measurements, &weights, measured.neighbours.as_ref());
+    let measured = evidence::gather(probed, streamed)?;
+    let gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
     let judgement = verdict::judge(&policy, &gates, &findings, &measured.amount());
     Ok(write_up::report(sides, request, &policy, judgement, gates, findings, weights, measured))
 }

@@ -61,20 +61,22 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         let seen = encode_batch(sides, batch, true)?;
         for (tap, tap_states) in seen.reference.iter() {
             let scale = spread.entry(tap).or_insert_with(|| ScaleAccumulator::new(tap_states.hidden()));
-            (0..tap_states.rows()).for_each(|r| scale.add_row(tap_states.row(r)));
+            for r in 0..tap_states.rows() {
+                scale.add_row(tap_states.row(r))?;
+            }
         }
         states.push(seen);
     }
-    let scales: BTreeMap<Tap, Arc<[f64]>> = spread.into_iter().map(|(tap, s)| (tap, s.finish())).collect();
+    let scales: BTreeMap<Tap, Arc<[f64]>> = spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect();
 
     let mut engine = Accumulators::new(scales.clone());
     let mut cross = CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point);
     let mut count = (0u64, 0u64);
     for (batch, seen) in batches.iter().zip(&states) {
         if let Some(control) = &seen.control {
-            engine.add(Arm::Engine, batch, &seen.reference, control)?;
+            engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
         }
-        cross.add(&seen.reference, &seen.candidate);
+        cross.add(&seen.reference, &seen.candidate)?;
         count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
     }
     Ok(Probed {

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::checkpoint::ModelFolder;
+use crate::checkpoint::{ModelFolder, WeightSet};
+use crate::finding::{Finding, Severity};
+use crate::quantization::load_float;
+use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps, recover};
 
 /// Where a folder keeps its ONNX file, in order of preference (Hugging Face and Optimum layouts).
 const ONNX_PLACES: &[&str] = &["model.onnx", "onnx/model.onnx"];
@@ -55,4 +58,50 @@ impl Reference {
         }
         Ok(None)
     }
+}
+
+/// The float32 weights the control runs on.
+pub(super) struct Original {
+    pub(super) weights: WeightSet,
+    pub(super) source: String,
+    pub(super) folder: Option<ModelFolder>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// The float32 weights: the checkpoint named, else the one beside the reference, else the graph's own.
+pub(super) fn original_weights(
+    named: Option<&Path>,
+    reference: &Reference,
+    graph: &Graph<'_>,
+    taps: &TapMap,
+) -> Result<Original, Error> {
+    let from_folder = |folder: &ModelFolder| -> Result<Original, Error> {
+        let loaded = load_float(folder)?;
+        let mut findings = loaded.findings;
+        if loaded.summary.dtype != "F32" {
+            let message = format!("the original {} is stored as {}, not as float32", folder.shown(), loaded.summary.dtype);
+            findings.push(Finding::new(Severity::Warning, "original.not_float32", message));
+        }
+        Ok(Original { weights: loaded.weights, source: folder.shown().to_owned(), folder: None, findings })
+    };
+    if let Some(path) = named {
+        if path.is_file() {
+            let model = OnnxModel::read(path)?;
+            let graph = Graph::new(&model)?;
+            let taps = find_taps(&graph, TapHints::default())?;
+            let (weights, source) = (recover(&graph, &taps)?, path.display().to_string());
+            return Ok(Original { weights, source, folder: None, findings: Vec::new() });
+        }
+        let folder = ModelFolder::open(path)?;
+        let mut original = from_folder(&folder)?;
+        original.folder = Some(folder);
+        return Ok(original);
+    }
+    if let Some(folder) = &reference.folder
+        && (folder.exists("model.safetensors")? || folder.exists("model.safetensors.index.json")?)
+    {
+        return from_folder(folder);
+    }
+    let source = format!("the weights in {}", reference.onnx.display());
+    Ok(Original { weights: recover(graph, taps)?, source, folder: None, findings: Vec::new() })
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::probe::{Probed, batch_of};
 use super::sides::Sides;
-use super::{CheckRequest, request::ControlRows};
+use super::CheckRequest;
 use crate::Error;
 use crate::align::{SentenceSample, check_rows};
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
-use crate::metrics::{Measurement, TapAccumulator, WorstRows};
+use crate::metrics::{Measurement, Mode, RowSeen, TapAccumulator, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow, plan_batches};
 
@@ -32,38 +32,46 @@ impl Accumulators {
         Self { scales, taps: BTreeMap::new() }
     }
 
-    /// Adds every tap both sides report: `other` against `base`.
+    /// Adds every tap of the batch, `other` against `base`, and tells what each row looked like there.
+    ///
+    /// # Errors
+    /// Two sides that do not report the same taps, rows, tokens and widths.
     pub(super) fn add(
         &mut self,
         arm: Arm,
         batch: &TokenBatch,
         base: &HiddenStates,
         other: &HiddenStates,
+        mut seen: impl FnMut(Tap, usize, RowSeen),
     ) -> Result<(), Error> {
         check_rows(base, other, batch)?;
         for (tap, base_states) in base.iter() {
             let Some(other_states) = other.get(tap) else { continue };
             let scale = self.scales.get(&tap).cloned();
-            let accumulator = self.taps.entry((arm, tap)).or_insert_with(|| TapAccumulator::new(tap, arm, scale));
+            let fresh = || TapAccumulator::new(tap, arm, Mode::Accumulated, scale);
+            let accumulator = self.taps.entry((arm, tap)).or_insert_with(fresh);
             for r in 0..batch.rows() {
-                accumulator.add_row(batch.row_id(r), base_states.row(r), other_states.row(r), base_states.hidden())?;
+                let (ours, theirs) = (base_states.row(r), other_states.row(r));
+                seen(tap, r, accumulator.add_row(batch.row_id(r), ours, theirs, base_states.hidden())?);
             }
         }
         Ok(())
     }
 
     /// Every summary, by arm and tap.
-    pub(super) fn finish(self) -> Vec<Measurement> {
-        self.taps.into_values().flat_map(|a| a.finish()).collect()
+    pub(super) fn finish(&self) -> Vec<Measurement> {
+        self.taps.values().flat_map(TapAccumulator::finish).collect()
     }
 
-    pub(super) fn absorb(&mut self, other: Accumulators) {
+    /// Adds what another set has gathered.
+    pub(super) fn absorb(&mut self, other: Accumulators) -> Result<(), Error> {
         for (key, accumulator) in other.taps {
-            match self.taps.entry(key) {
-                std::collections::btree_map::Entry::Vacant(slot) => drop(slot.insert(accumulator)),
-                std::collections::btree_map::Entry::Occupied(mut slot) => slot.get_mut().merge(accumulator),
+            match self.taps.get_mut(&key) {
+                Some(mine) => mine.merge(&accumulator)?,
+                None => drop(self.taps.insert(key, accumulator)),
             }
         }
+        Ok(())
     }
 }
 
@@ -254,19 +262,33 @@ impl Streamed {
     }
 
     fn measure(&mut self, batch: &TokenBatch, seen: &Seen) -> Result<(), Error> {
-        self.arms.add(Arm::Total, batch, &seen.reference, &seen.candidate)?;
+        let mut last = vec![RowSeen::default(); batch.rows()];
+        let mut sentence = vec![None; batch.rows()];
+        self.arms.add(Arm::Total, batch, &seen.reference, &seen.candidate, |tap, r, row| match tap {
+            Tap::Final => last[r] = row,
+            Tap::Sentence => sentence[r] = row.cosine_distance,
+            _ => {}
+        })?;
         if let Some(control) = &seen.control {
-            self.arms.add(Arm::Engine, batch, &seen.reference, control)?;
-            self.arms.add(Arm::Quantization, batch, control, &seen.candidate)?;
+            self.arms.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
+            self.arms.add(Arm::Quantization, batch, control, &seen.candidate, |_, _, _| ())?;
         }
-        for (tap, reference) in seen.reference.iter() {
-            let Some(candidate) = seen.candidate.get(tap) else { continue };
-            if tap == Tap::Final {
-                self.worst.offer_batch(batch, tap, Arm::Total, reference, candidate);
-            } else if tap == Tap::Sentence {
-                for r in 0..batch.rows() {
-                    self.sample.offer(batch.row_id(r), reference.row(r), candidate.row(r));
-                }
+        for (r, (row, distance)) in last.iter().zip(sentence).enumerate() {
+            if let Some(relative_l2) = row.relative_l2 {
+                let (row_id, token) = (batch.row_id(r), row.token);
+                self.worst.insert(WorstRow {
+                    row: row_id,
+                    tap: Tap::Final,
+                    arm: Arm::Total,
+                    relative_l2,
+                    token,
+                    sentence_cosine_distance: distance,
+                });
+            }
+        }
+        if let (Some(ours), Some(theirs)) = (seen.reference.get(Tap::Sentence), seen.candidate.get(Tap::Sentence)) {
+            for r in 0..batch.rows() {
+                self.sample.offer(batch.row_id(r), ours.row(r), theirs.row(r))?;
             }
         }
         Ok(())
@@ -279,7 +301,7 @@ impl Streamed {
         block: &BTreeMap<RowId, &CorpusRow>,
         tokens: impl Iterator<Item = &'a (RowId, TokenRow)>,
     ) {
-        let worst: std::collections::BTreeSet<RowId> = self.worst.rows().map(|w| w.row).collect();
+        let worst: std::collections::BTreeSet<RowId> = self.worst.rows().iter().map(|w| w.row).collect();
         self.texts.retain(|id, _| worst.contains(id));
         for (id, row) in tokens.filter(|(id, _)| worst.contains(id)) {
             if let Some(source) = block.get(id) {
@@ -319,12 +341,3 @@ impl Streamed {
     }
 }
 
-impl ControlRows {
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sample => "sample",
-            Self::All => "all",
-        }
-    }
-}

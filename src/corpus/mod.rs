@@ -76,6 +76,23 @@ impl Default for CorpusOptions {
     }
 }
 
+impl CorpusOptions {
+    /// Where a row stands, for people: `corpus.txt:17`.
+    pub fn place(&self, row: &CorpusRow) -> String {
+        match self.files.get(row.source) {
+            Some(file) if file.as_os_str() == "-" => format!("stdin:{}", row.line),
+            Some(file) => format!("{}:{}", file.display(), row.line),
+            None => format!("built-in probe {}", row.index),
+        }
+    }
+
+    /// About how many rows there will be, for progress: the line endings of the files; none for a pipe.
+    pub fn expected_rows(&self) -> Option<u64> {
+        let lines = self.files.iter().try_fold(0u64, |n, file| Some(n + reader::count_lines(file)?))?;
+        Some(self.limit.map_or(lines, |limit| lines.min(limit)))
+    }
+}
+
 /// What can be wrong with a corpus.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {

@@ -220,6 +220,24 @@ impl Corpus {
     }
 }
 
+/// Line endings of a regular file; none for anything else.
+pub(super) fn count_lines(file: &std::path::Path) -> Option<u64> {
+    if file.as_os_str() == "-" {
+        return None;
+    }
+    let mut reader = BufReader::with_capacity(1 << 16, File::open(file).ok()?);
+    let mut count = 0;
+    loop {
+        let buffer = reader.fill_buf().ok()?;
+        if buffer.is_empty() {
+            return Some(count);
+        }
+        count += buffer.iter().filter(|b| **b == b'\n').count() as u64;
+        let n = buffer.len();
+        reader.consume(n);
+    }
+}
+
 /// Writes bytes as lower-case hexadecimal.
 struct HexDigest<'a>(&'a [u8]);
 

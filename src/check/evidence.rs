@@ -1,0 +1,53 @@
+//! Everything measured, in the form the policy judges and the report shows.
+
+use super::probe::Probed;
+use super::stream::Streamed;
+use crate::Error;
+use crate::align::{CrossMatchReport, Neighbours};
+use crate::metrics::Measurement;
+use crate::policy::NeighbourStats;
+use crate::runtimes::onnx::ObserverEffect;
+use crate::verdict::Amount;
+
+/// What probes and corpus showed together.
+pub(super) struct Measured {
+    pub(super) measurements: Vec<Measurement>,
+    pub(super) cross_match: CrossMatchReport,
+    pub(super) observer: Option<ObserverEffect>,
+    pub(super) neighbours: Neighbours,
+    pub(super) probes: (u64, u64),
+    pub(super) corpus: Streamed,
+}
+
+/// Joins the two; the probes' engine arm and the sample's are one.
+pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured, Error> {
+    streamed.arms.absorb(probed.engine)?;
+    let neighbours = streamed.sample.finish();
+    Ok(Measured {
+        measurements: streamed.arms.finish(),
+        cross_match: probed.cross_match,
+        observer: probed.observer,
+        neighbours,
+        probes: (probed.rows, probed.tokens),
+        corpus: streamed,
+    })
+}
+
+impl Measured {
+    /// How much was compared.
+    pub(super) fn amount(&self) -> Amount {
+        Amount { rows: self.corpus.rows, tokens: self.corpus.tokens }
+    }
+
+    /// What gates on neighbours look at.
+    pub(super) fn neighbour_stats(&self) -> NeighbourStats {
+        let n = &self.neighbours;
+        NeighbourStats {
+            rows: n.rows,
+            top1_agreement: n.top1_agreement,
+            top10_overlap: n.top10_overlap,
+            spearman: n.spearman,
+            pearson: n.pearson,
+        }
+    }
+}

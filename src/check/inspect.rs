@@ -1,0 +1,177 @@
+//! Looks into an ONNX file or a model folder without comparing anything; and weights without inference.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::reference::Reference;
+use crate::Error;
+use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, Weight, WeightSet};
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Tap;
+use crate::quantization::{load_candidate, load_float};
+use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, exactness, facts, find_taps, recover};
+use crate::verdict::Verdict;
+use crate::weights::{self, WeightsReport};
+
+/// What is in a file or folder.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Facts by name, in a fixed order.
+    pub facts: Vec<(String, String)>,
+    /// Taps, for ONNX files.
+    pub taps: Vec<InspectedTap>,
+    /// Tensors, for checkpoints.
+    pub tensors: Vec<InspectedTensor>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+}
+
+/// One tap of an ONNX file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InspectedTap {
+    /// The tap.
+    pub tap: Tap,
+    /// The tensor.
+    pub tensor: String,
+    /// Why it is that tap.
+    pub evidence: String,
+}
+
+/// One tensor of a checkpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InspectedTensor {
+    /// Its name.
+    pub name: String,
+    /// Its logical shape.
+    pub shape: String,
+    /// How it is stored.
+    pub stored: String,
+}
+
+/// Looks into `path`: an ONNX file, a folder with one, or a checkpoint folder.
+///
+/// # Errors
+/// Files that cannot be understood.
+pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+    let mut out = Inspection::default();
+    let is_dir = path.is_dir();
+    let has_onnx = !is_dir || Reference::resolve(path).is_ok();
+    if has_onnx {
+        out.onnx(&Reference::resolve(path)?)?;
+    }
+    if is_dir {
+        let folder = ModelFolder::open(path)?;
+        if !has_onnx || folder.exists("model.safetensors")? {
+            out.checkpoint(&folder)?;
+        }
+    }
+    Ok(out)
+}
+
+impl Inspection {
+    fn fact(&mut self, name: &str, value: impl ToString) {
+        self.facts.push((name.to_owned(), value.to_string()));
+    }
+
+    fn onnx(&mut self, reference: &Reference) -> Result<(), Error> {
+        let model = OnnxModel::read(&reference.onnx)?;
+        let graph = Graph::new(&model)?;
+        let taps = find_taps(&graph, TapHints::default())?;
+        let known = facts(&graph, &taps);
+        self.fact("onnx", model.name());
+        self.fact("sha256", model.sha256());
+        self.fact("exporter", model.producer());
+        self.fact("opset", model.opset());
+        self.fact("layers", known.layers);
+        self.fact("hidden size", known.hidden);
+        self.fact("vocabulary", known.vocab);
+        self.fact("activation", known.activation.unwrap_or("unknown"));
+        self.fact("layer norm eps", known.layer_norm_eps.map_or("unknown".to_owned(), |e| format!("{e:e}")));
+        let tap = |e: &crate::runtimes::onnx::TapEntry| InspectedTap { tap: e.tap, tensor: e.tensor.clone(), evidence: e.evidence.clone() };
+        self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
+        self.taps.sort_by_key(|t| t.tap);
+        self.findings.extend(exactness(&graph, &taps));
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, folder: &ModelFolder) -> Result<(), Error> {
+        let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+        let loaded = load_candidate(folder, config.raw())?;
+        self.fact("checkpoint", folder.shown());
+        self.fact("model type", &config.model_type);
+        if let (Some(mode), Some(bits), Some(group)) = (&loaded.summary.mode, loaded.summary.bits, loaded.summary.group_size) {
+            self.fact("quantization", format!("{mode}, {bits} bits, group {group}"));
+        }
+        for (bits, modules) in &loaded.summary.modules_by_bits {
+            self.fact(&format!("modules at {bits} bits"), modules);
+        }
+        self.fact("stored as", &loaded.summary.dtype);
+        if let Some(m) = SentenceModules::read(folder.shown(), |name| folder.read(name))? {
+            self.fact("pooling", format!("{}{} (by {})", m.pooling_name(), if m.normalize { ", normalized" } else { "" }, m.stated_in));
+        }
+        self.tensors = loaded.weights.tensors().iter().map(|(name, w)| tensor(name, w)).collect();
+        self.findings.extend(loaded.findings);
+        Ok(())
+    }
+}
+
+fn tensor(name: &str, weight: &Weight) -> InspectedTensor {
+    let s = &weight.storage;
+    let stored = match (s.mode, s.bits, s.group_size) {
+        (Some(mode), Some(bits), Some(group)) => format!("{mode} {bits} bits, group {group}, scales {}", s.dtype),
+        _ => s.dtype.clone(),
+    };
+    InspectedTensor {
+        name: name.to_owned(),
+        shape: weight.shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" × "),
+        stored,
+    }
+}
+
+/// The outcome of `parallax weights`.
+#[derive(Clone, Debug)]
+pub struct ComparedWeights {
+    /// The numbers.
+    pub report: WeightsReport,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+    /// 0, or what the gravest finding means.
+    pub exit_code: u8,
+}
+
+/// Compares weights alone: the float32 ones of a folder or an ONNX file with a candidate's.
+///
+/// # Errors
+/// Files that cannot be read, or that hold other models.
+pub fn compare_weights(original: &Path, candidate: &Path) -> Result<ComparedWeights, Error> {
+    let ours = float_weights(original)?;
+    let folder = ModelFolder::open(candidate)?;
+    let config: serde_json::Value = serde_json::from_slice(&folder.require("config.json")?)
+        .map_err(|e| Error::BadInput(format!("{}/config.json: is not JSON: {e}", folder.shown())))?;
+    let theirs = load_candidate(&folder, &config)?;
+    let report = weights::compare(&ours, &theirs.weights)?;
+    let mut findings = theirs.findings;
+    findings.extend(weights::findings(&ours, &theirs.weights, &report));
+    let gravest = findings.iter().map(|f| f.severity).max();
+    let verdict = match gravest {
+        Some(Severity::Refusal) => Verdict::Inconclusive,
+        Some(Severity::Failure) => Verdict::Fail,
+        _ => Verdict::Pass,
+    };
+    Ok(ComparedWeights { report, findings, exit_code: verdict.exit_code() })
+}
+
+fn float_weights(path: &Path) -> Result<WeightSet, Error> {
+    if path.is_dir() {
+        let folder = ModelFolder::open(path)?;
+        if folder.exists("model.safetensors")? || folder.exists("model.safetensors.index.json")? {
+            return Ok(load_float(&folder)?.weights);
+        }
+    }
+    let reference = Reference::resolve(path)?;
+    let model = OnnxModel::read(&reference.onnx)?;
+    let graph = Graph::new(&model)?;
+    let taps = find_taps(&graph, TapHints::default())?;
+    Ok(recover(&graph, &taps)?)
+}

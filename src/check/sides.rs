@@ -1,0 +1,273 @@
+//! Both sides, opened: three encoders, two tokenizers, two sets of weights, and what they say about
+//! themselves.
+
+use super::preflight::{self, Heads};
+use super::reference::{Reference, original_weights};
+use super::{CheckRequest, ControlRows};
+use crate::Error;
+use crate::align::PreflightCheck;
+use crate::checkpoint::{CheckpointError, ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Tap;
+use crate::observe::{Event, Observer};
+use crate::policy::Precision;
+use crate::quantization::{QuantizationSummary, load_candidate};
+use crate::report::{InputRecord, RuntimeRecord};
+use crate::runtimes::Encoder;
+use crate::runtimes::native::{NativeEncoder, SentenceHead};
+use crate::runtimes::onnx::{
+    Graph, ObserverEffect, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, exactness, facts, find_taps, locate,
+    observer_effect,
+};
+use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
+
+/// Compares the untouched reference with the tapped one on one batch.
+pub type ObserverCheck = Box<dyn FnMut(&TokenBatch) -> Result<ObserverEffect, Error>>;
+
+/// Two models, ready to run.
+pub struct Sides {
+    /// ONNX Runtime on the reference.
+    pub reference: Box<dyn Encoder>,
+    /// Our encoder on the float32 weights.
+    pub control: Box<dyn Encoder>,
+    /// Our encoder on the candidate's weights.
+    pub candidate: Box<dyn Encoder>,
+    /// Both tokenizers.
+    pub tokenizers: TokenizerPair,
+    /// Pooling of the reference (and the control).
+    pub reference_head: SentenceHead,
+    /// Pooling of the candidate.
+    pub candidate_head: SentenceHead,
+    /// The float32 weights.
+    pub original: WeightSet,
+    /// The candidate's, dequantized.
+    pub candidate_weights: WeightSet,
+    /// Tells whether exposing the taps changes the reference; none for encoders that need no exposing.
+    pub observer: Option<ObserverCheck>,
+    /// What they say about themselves.
+    pub facts: SidesFacts,
+}
+
+/// One aligned tap of the reference.
+#[derive(Clone, Debug)]
+pub struct ReferenceTap {
+    /// The tap.
+    pub tap: Tap,
+    /// The tensor it is in the graph.
+    pub tensor: String,
+    /// Why it is that tap.
+    pub evidence: String,
+}
+
+/// What the two sides say about themselves.
+#[derive(Clone, Debug)]
+pub struct SidesFacts {
+    /// What was noticed while opening them.
+    pub findings: Vec<Finding>,
+    /// The candidate's declared precision.
+    pub precision: Precision,
+    /// The candidate's quantization as found.
+    pub quantization: QuantizationSummary,
+    /// Taps that are the same point of the computation.
+    pub same_point: Vec<(Tap, Tap)>,
+    /// Where the reference's taps are.
+    pub taps: Vec<ReferenceTap>,
+    /// Facts compared.
+    pub preflight: Vec<PreflightCheck>,
+    /// Every file read.
+    pub inputs: Vec<InputRecord>,
+    /// The ONNX Runtime that runs the reference.
+    pub runtime: RuntimeRecord,
+    /// Tokens per row at most.
+    pub max_length: usize,
+    /// What follows both encoders.
+    pub modules: SentenceModules,
+    /// Width of a hidden state.
+    pub hidden: usize,
+}
+
+impl Sides {
+    /// Runs [`Sides::observer`] if there is one.
+    pub(super) fn observer_effect(&mut self, batch: &TokenBatch) -> Result<Option<ObserverEffect>, Error> {
+        self.observer.as_mut().map(|check| check(batch)).transpose()
+    }
+}
+
+/// Opens both sides of a request.
+///
+/// # Errors
+/// Whatever makes one of them unusable; differences between the two are findings, not errors.
+pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Sides, Error> {
+    observer.event(Event::Phase("reading the reference"));
+    let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
+    let reference = Reference::resolve(&request.reference)?;
+    let model = OnnxModel::read(&reference.onnx)?;
+    let graph = Graph::new(&model)?;
+    let reference_config = reference.config()?;
+    let hints = TapHints {
+        layers: reference_config.as_ref().map(|c| c.num_hidden_layers),
+        vocab: reference_config.as_ref().map(|c| c.vocab_size),
+    };
+    let taps = find_taps(&graph, hints)?;
+    let reference_facts = facts(&graph, &taps);
+
+    observer.event(Event::Phase("reading the candidate"));
+    let folder = ModelFolder::open(&request.candidate)?;
+    let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    let candidate = load_candidate(&folder, config.raw())?;
+    let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
+
+    let control_config = reference_config.as_ref().unwrap_or(&config);
+    let control = NativeEncoder::build(control_config, &original.weights, &format!("control on {}", original.source))?;
+    let encoder = NativeEncoder::build(&config, &candidate.weights, &format!("candidate {}", folder.shown()))?;
+
+    let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
+    let max_length = max_sequence_length(request.max_length, Some(&heads.reference), control_config)
+        .min(max_sequence_length(request.max_length, Some(&heads.candidate), &config));
+    let tokenizers = tokenizers(&reference, &folder, max_length)?;
+    let preflight = preflight::compare(&reference_facts, reference_config.as_ref(), &config, &heads, request);
+
+    let mut findings = exactness(&graph, &taps);
+    if request.allow_inexact_reference {
+        findings.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
+    }
+    findings.extend(candidate.findings);
+    findings.extend(original.findings);
+    findings.extend(heads.findings.iter().cloned());
+    findings.extend(preflight.findings());
+    findings.extend(same_file(&reference, &model, &folder));
+
+    let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
+    let session = OnnxEncoder::open(&runtime, &model, &taps, options)?;
+    let entries = &taps.entries;
+    let same_point = entries
+        .iter()
+        .flat_map(|a| entries.iter().filter(move |b| a.tap < b.tap && a.tensor == b.tensor).map(move |b| (a.tap, b.tap)))
+        .collect();
+    let facts = SidesFacts {
+        findings,
+        precision: Precision {
+            bits: candidate.summary.modules_by_bits.keys().next().copied(),
+            mode: candidate.summary.mode.clone(),
+            dtype: candidate.summary.dtype.clone(),
+        },
+        quantization: candidate.summary,
+        same_point,
+        taps: entries
+            .iter()
+            .map(|e| ReferenceTap { tap: e.tap, tensor: e.tensor.clone(), evidence: e.evidence.clone() })
+            .collect(),
+        preflight: preflight.checks().to_vec(),
+        inputs: inputs(&reference, &model, original.folder.as_ref(), &folder),
+        runtime: RuntimeRecord {
+            onnxruntime_version: runtime.version().to_owned(),
+            library: runtime.path().display().to_string(),
+            sha256: runtime.sha256().to_owned(),
+            execution_provider: "CPUExecutionProvider".to_owned(),
+            optimization: options.optimization.to_string(),
+        },
+        max_length,
+        modules: heads.reference.clone(),
+        hidden: config.hidden_size,
+    };
+    drop(graph);
+    let observer_check: ObserverCheck =
+        Box::new(move |batch| Ok(observer_effect(&runtime, &model, &taps, options, batch)?));
+    Ok(Sides {
+        reference: Box::new(session),
+        control: Box::new(control),
+        candidate: Box::new(encoder),
+        tokenizers,
+        reference_head: SentenceHead::new(&heads.reference),
+        candidate_head: SentenceHead::new(&heads.candidate),
+        original: original.weights,
+        candidate_weights: candidate.weights,
+        observer: Some(observer_check),
+        facts,
+    })
+}
+
+fn tokenizers(reference: &Reference, candidate: &ModelFolder, max_length: usize) -> Result<TokenizerPair, Error> {
+    let missing = |whose: &str| {
+        Error::Incomparable(format!("{whose} has no tokenizer.json, so the two sides cannot be shown to get the same ids; put the model's tokenizer.json there"))
+    };
+    let shown = reference.onnx.display().to_string();
+    let ours = match &reference.folder {
+        Some(folder) => folder.read("tokenizer.json")?.ok_or_else(|| missing(folder.shown()))?,
+        None => return Err(missing(&format!("the folder of {shown}"))),
+    };
+    let theirs = candidate.read("tokenizer.json")?.ok_or_else(|| missing(candidate.shown()))?;
+    Ok(TokenizerPair {
+        reference: WordTokenizer::parse(&ours, "the reference's tokenizer.json", max_length)?,
+        candidate: WordTokenizer::parse(&theirs, "the candidate's tokenizer.json", max_length)?,
+    })
+}
+
+/// A candidate made of the reference's own files compares a model with itself.
+fn same_file(reference: &Reference, model: &OnnxModel, candidate: &ModelFolder) -> Option<Finding> {
+    let theirs = reference.folder.iter().flat_map(ModelFolder::inputs);
+    let known: Vec<String> = theirs.map(|i| i.sha256).chain([model.sha256().to_owned()]).collect();
+    let shared = candidate.inputs().into_iter().find(|i| i.name.ends_with(".safetensors") && known.contains(&i.sha256))?;
+    let message = format!("{}/{} is byte for byte a file of the reference: nothing would be compared", candidate.shown(), shared.name);
+    Some(Finding::new(Severity::Refusal, "preflight.same_file", message))
+}
+
+fn inputs(
+    reference: &Reference,
+    model: &OnnxModel,
+    original: Option<&ModelFolder>,
+    candidate: &ModelFolder,
+) -> Vec<InputRecord> {
+    let onnx = InputRecord {
+        role: "reference".to_owned(),
+        file: model.name().to_owned(),
+        sha256: model.sha256().to_owned(),
+        bytes: model.size(),
+    };
+    let of = |role: &str, folder: &ModelFolder| -> Vec<InputRecord> {
+        let record = |i: crate::checkpoint::InputFile| InputRecord {
+            role: role.to_owned(),
+            file: format!("{}/{}", folder.shown(), i.name),
+            sha256: i.sha256,
+            bytes: i.bytes,
+        };
+        folder.inputs().into_iter().map(record).collect()
+    };
+    let mut all = vec![onnx];
+    all.extend(reference.folder.iter().flat_map(|f| of("reference", f)));
+    all.extend(original.iter().flat_map(|f| of("original", f)));
+    all.extend(of("candidate", candidate));
+    all
+}
+
+impl Reference {
+    /// config.json beside the ONNX file, if there is one.
+    fn config(&self) -> Result<Option<ModelConfig>, CheckpointError> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let Some(bytes) = folder.read("config.json")? else { return Ok(None) };
+        ModelConfig::parse(&bytes, &format!("{}/config.json", folder.shown())).map(Some)
+    }
+}
+
+impl CheckRequest {
+    /// A sentence with the prompt before it.
+    pub(super) fn prompted<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        match &self.prompt {
+            Some(prompt) => format!("{prompt}{text}").into(),
+            None => text.into(),
+        }
+    }
+
+    /// Everything asked for that changes numbers, for the report.
+    pub(super) fn options(&self) -> std::collections::BTreeMap<String, String> {
+        let mut options = std::collections::BTreeMap::new();
+        let mut set = |key: &str, value: Option<String>| value.map(|v| options.insert(key.to_owned(), v));
+        set("control", Some(if self.control == ControlRows::All { "all" } else { "sample" }.to_owned()));
+        set("batch_tokens", Some(self.batch_tokens.to_string()));
+        set("pooling", self.pooling.map(|p| p.name().to_owned()));
+        set("max_length", self.max_length.map(|n| n.to_string()));
+        set("limit", self.corpus.limit.map(|n| n.to_string()));
+        set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
+        options
+    }
+}

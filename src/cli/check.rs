@@ -1,0 +1,74 @@
+//! `parallax check`.
+
+use parallax::check::{self, CheckRequest, ControlRows};
+use parallax::checkpoint::PoolingMode;
+use parallax::corpus::{CorpusOptions, InvalidUtf8};
+use parallax::observe::{Event, Observer};
+use parallax::report::{OutputDir, Report, verdict_text};
+
+use super::arguments::{self, CheckArguments, Format, OnInvalidUtf8, Pooling};
+use super::failure::Failure;
+use super::progress::Progress;
+use super::{color, product, threads};
+
+pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
+    let threads = threads(a.threads);
+    let request = request(a, threads);
+    // Before any work: an output that cannot be written must not cost a run.
+    let out = a.out.as_deref().map(OutputDir::probe).transpose().map_err(parallax::Error::from)?;
+    let mut progress = Progress::new(a.quiet);
+    let report = check::check(&request, &mut progress)?;
+    if let Some(out) = &out {
+        let files = out.write_all(&report).map_err(parallax::Error::from)?;
+        let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+        progress.event(Event::Note(&format!("wrote {}", names.join(", "))));
+    }
+    drop(progress);
+    product(&shown(&report, a)?)?;
+    Ok(report.exit_code)
+}
+
+fn shown(report: &Report, a: &CheckArguments) -> Result<String, Failure> {
+    match a.format {
+        Format::Text => Ok(verdict_text(report, color(), a.explain)),
+        Format::Json => Ok(String::from_utf8_lossy(&report.to_json().map_err(parallax::Error::from)?).into_owned()),
+    }
+}
+
+fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
+    CheckRequest {
+        original: a.original.clone(),
+        corpus: CorpusOptions {
+            files: a.corpus.clone(),
+            field: a.field.clone(),
+            invalid_utf8: match a.invalid_utf8 {
+                OnInvalidUtf8::Error => InvalidUtf8::Refuse,
+                OnInvalidUtf8::Skip => InvalidUtf8::Skip,
+                OnInvalidUtf8::Replace => InvalidUtf8::Replace,
+            },
+            max_line_bytes: a.max_line_bytes,
+            limit: a.limit,
+        },
+        policy: a.policy.clone(),
+        control: match a.control {
+            arguments::ControlRows::Sample => ControlRows::Sample,
+            arguments::ControlRows::All => ControlRows::All,
+        },
+        pooling: match a.pooling {
+            Pooling::Auto => None,
+            Pooling::Mean => Some(PoolingMode::Mean),
+            Pooling::Cls => Some(PoolingMode::Cls),
+            Pooling::Max => Some(PoolingMode::Max),
+            Pooling::MeanSqrtLen => Some(PoolingMode::MeanSqrtLen),
+            Pooling::WeightedMean => Some(PoolingMode::WeightedMean),
+            Pooling::LastToken => Some(PoolingMode::LastToken),
+        },
+        prompt: a.prompt.clone(),
+        max_length: a.max_length,
+        batch_tokens: a.batch_tokens,
+        threads,
+        ort_lib: a.ort_lib.clone(),
+        allow_inexact_reference: a.allow_inexact_reference,
+        ..CheckRequest::new(&a.reference, &a.candidate)
+    }
+}

@@ -1,0 +1,24 @@
+//! `parallax render`.
+
+use parallax::fault::Fault;
+use parallax::report::{RENDERERS, Report, write_file};
+
+use super::arguments::RenderArguments;
+use super::failure::Failure;
+use super::product;
+
+pub(super) fn run(a: &RenderArguments) -> Result<u8, Failure> {
+    let shown = a.report.display();
+    let bytes = std::fs::read(&a.report).map_err(|e| Failure::new(Fault::BadInput, format!("{shown}: {e}")))?;
+    let report = Report::from_json(&bytes).map_err(|e| Failure::new(Fault::BadInput, format!("{shown}: {e}")))?;
+    let renderer = RENDERERS.iter().find(|r| r.id == a.to);
+    let Some(renderer) = renderer else {
+        return Err(Failure::new(Fault::Usage, format!("there is no format `{}`", a.to)));
+    };
+    let rendered = (renderer.render)(&report).map_err(parallax::Error::from)?;
+    match &a.output {
+        Some(file) => write_file(file, &rendered).map_err(parallax::Error::from)?,
+        None => product(&String::from_utf8_lossy(&rendered))?,
+    }
+    Ok(0)
+}
