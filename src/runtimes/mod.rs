@@ -1,6 +1,7 @@
 //! Runtimes: whatever turns token ids into hidden states. One trait, [`Encoder`].
 
 pub mod native;
+pub mod onnx;
 
 use crate::hidden_states::{HiddenStates, Tap};
 use crate::tokens::TokenBatch;

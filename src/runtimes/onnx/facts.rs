@@ -1,0 +1,197 @@
+//! What the graph itself says about the model, to be held against the configuration.
+
+use super::graph::{Graph, NodeId, TensorId};
+use super::operators::{LOOKUP, REDUCE};
+use super::taps::TapMap;
+
+/// Facts read off the graph. An option is none where the graph does not say, or says two things.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceFacts {
+    /// Layers.
+    pub layers: usize,
+    /// Width of the word embeddings.
+    pub hidden: usize,
+    /// Rows of the word embedding table.
+    pub vocab: usize,
+    /// Attention heads, from the reshape of the queries.
+    pub heads: Option<usize>,
+    /// `gelu`, `gelu_tanh` or `relu`, when all feed-forward blocks agree.
+    pub activation: Option<&'static str>,
+    /// Epsilon of the layer norms, when all agree.
+    pub layer_norm_eps: Option<f64>,
+    /// Width of the feed-forward blocks, when all agree.
+    pub intermediate: Option<usize>,
+    /// Rows of the position embedding table.
+    pub positions: Option<usize>,
+    /// True when the graph takes token types.
+    pub has_token_type_ids: bool,
+    /// Standard operator set.
+    pub opset: i64,
+    /// Exporter and version.
+    pub producer: String,
+}
+
+/// Reads the facts.
+pub fn facts(g: &Graph, map: &TapMap) -> ReferenceFacts {
+    let nodes = |f: fn(&super::taps::Block) -> &Vec<NodeId>| map.blocks.iter().map(move |b| f(b).as_slice());
+    ReferenceFacts {
+        layers: map.layers,
+        hidden: map.hidden,
+        vocab: map.vocab,
+        heads: agreed(nodes(|b| &b.attention).map(|n| heads(g, n, map.hidden))),
+        activation: agreed(nodes(|b| &b.ffn).map(|n| activation(g, n))),
+        layer_norm_eps: agreed((0..g.len()).filter_map(|k| epsilon(g, k)).map(Some)),
+        intermediate: agreed(nodes(|b| &b.ffn).map(|n| intermediate(g, n))),
+        positions: positions(g, map),
+        has_token_type_ids: g.inputs().iter().any(|i| ["token_type_ids", "segment_ids"].contains(&i.name.as_str())),
+        opset: g.model().opset(),
+        producer: g.model().producer(),
+    }
+}
+
+/// The one value all agree on.
+fn agreed<T: PartialEq>(mut values: impl Iterator<Item = Option<T>>) -> Option<T> {
+    let first = values.next()??;
+    values.all(|v| v.as_ref() == Some(&first)).then_some(first)
+}
+
+/// `[.., heads, head size]` in a constant reshape whose last two dimensions make the hidden size, or the
+/// `num_heads` of a fused attention.
+fn heads(g: &Graph, nodes: &[NodeId], hidden: usize) -> Option<usize> {
+    let found = nodes.iter().filter_map(|&k| {
+        if let Some(a) = g.attribute(k, "num_heads") {
+            return usize::try_from(a.i).ok();
+        }
+        let shape = (g.op(k) == "Reshape").then(|| last_dimensions(g, g.input(k, 1)?))??;
+        (shape.0.checked_mul(shape.1) == Some(hidden)).then_some(shape.0)
+    });
+    agreed(found.map(Some))
+}
+
+/// The last two dimensions of a rank-4 shape, constant or concatenated from parts.
+fn last_dimensions(g: &Graph, shape: TensorId) -> Option<(usize, usize)> {
+    let all: Vec<Option<i64>> = if let Some(known) = g.ints(shape) {
+        known.into_iter().map(Some).collect()
+    } else {
+        let k = g.producer(shape).filter(|&k| g.op(k) == "Concat")?;
+        let part = |t| g.ints(t).map_or_else(|| vec![None], |v| v.into_iter().map(Some).collect());
+        g.reads(k).flat_map(part).collect()
+    };
+    match all.as_slice() {
+        &[_, _, Some(heads), Some(size)] => Some((usize::try_from(heads).ok()?, usize::try_from(size).ok()?)),
+        _ => None,
+    }
+}
+
+/// The activation by its operators: `Erf` is exact GELU, `Tanh` its approximation.
+pub(super) fn activation(g: &Graph, nodes: &[NodeId]) -> Option<&'static str> {
+    let found = nodes.iter().filter_map(|&k| match g.op(k) {
+        "Erf" | "BiasGelu" => Some("gelu"),
+        "Gelu" if g.attribute(k, "approximate").is_some_and(|a| a.s.as_ref() == b"tanh") => Some("gelu_tanh"),
+        "Gelu" => Some("gelu"),
+        "Tanh" | "FastGelu" => Some("gelu_tanh"),
+        "Relu" => Some("relu"),
+        _ => None,
+    });
+    agreed(found.map(Some))
+}
+
+/// Columns out of the feed-forward block's first product.
+fn intermediate(g: &Graph, nodes: &[NodeId]) -> Option<usize> {
+    let k = *nodes.iter().find(|&&k| super::regions::is_projection(g, k))?;
+    let shape = g.constant_shape(g.input(k, 1).filter(|&t| g.is_constant(t))?)?;
+    let transposed = g.op(k) == "Gemm" && g.attribute(k, "transB").is_some_and(|a| a.i != 0);
+    match *shape.as_slice() {
+        [input, output] => Some(if transposed { input } else { output }),
+        _ => None,
+    }
+}
+
+/// The epsilon of a norm: an attribute of the fused node, or the small constant added to the variance.
+fn epsilon(g: &Graph, k: NodeId) -> Option<f64> {
+    if g.op(k).ends_with("LayerNormalization") {
+        return Some(g.attribute(k, "epsilon").map_or(1e-5, |a| widened(a.f)));
+    }
+    if g.op(k) != "Add" {
+        return None;
+    }
+    let variance = g.reads(k).any(|t| g.producer(t).is_some_and(|p| REDUCE.contains(&g.op(p))));
+    let root = g.makes(k).any(|t| g.consumers(t).iter().any(|&c| ["Sqrt", "Rsqrt", "Pow"].contains(&g.op(c))));
+    let constant = g.reads(k).find(|&t| g.is_constant(t))?;
+    if variance && root { g.scalar(constant).map(widened) } else { None }
+}
+
+/// The shortest decimal that is this float32: `1e-12`, not `9.999999960041972e-13`.
+fn widened(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
+}
+
+/// Rows of the table that is added to the word embeddings and indexed by positions: the longest lookup
+/// above the first layer that reads neither the ids nor the token types.
+fn positions(g: &Graph, map: &TapMap) -> Option<usize> {
+    embedding_tables(g, map).positions.and_then(|t| g.constant_shape(t)).and_then(|s| s.first().copied())
+}
+
+/// The three tables of a BERT embedding block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tables {
+    pub(super) words: Option<TensorId>,
+    pub(super) positions: Option<TensorId>,
+    pub(super) types: Option<TensorId>,
+}
+
+/// Finds the tables among what flows into the `embeddings` tap.
+pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
+    let mut tables = Tables::default();
+    let Some(end) = map.entries.first().and_then(|e| g.find(&e.tensor)) else { return tables };
+    let above = ancestors(g, end);
+    let words = g.find(&map.words).and_then(|t| g.producer(t));
+    for k in (0..g.len()).filter(|&k| above[k]) {
+        let matrix = |t: TensorId| g.constant_shape(t).is_some_and(|s| s.len() == 2 && s[1] == map.hidden);
+        if Some(k) == words {
+            tables.words = g.input(k, 0);
+        } else if let Some(t) = g.input(k, 0).filter(|&t| LOOKUP.contains(&g.op(k)) && matrix(t)) {
+            match g.input(k, 1) {
+                Some(i) if from_types(g, i) => tables.types = Some(t),
+                _ => tables.positions = Some(t),
+            }
+        } else if g.op(k) == "Add" {
+            // A table sliced by a constant range is folded into the graph or behind a Slice/Gather of rank 3.
+            let sliced = g.reads(k).filter_map(|t| g.producer(t)).find(|&p| g.op(p) == "Slice");
+            if let Some(t) = sliced.and_then(|p| g.input(p, 0)).filter(|&t| g.is_constant(t) && matrix(t)) {
+                tables.positions = Some(t);
+            }
+        }
+    }
+    tables
+}
+
+/// True when an index tensor comes from the token type input (by value), or is all zeros without one.
+fn from_types(g: &Graph, index: TensorId) -> bool {
+    let mut open = vec![index];
+    let mut seen = vec![false; g.tensors()];
+    while let Some(t) = open.pop() {
+        if ["token_type_ids", "segment_ids"].contains(&g.name(t)) || g.name(t).ends_with("token_type_ids") {
+            return true;
+        }
+        if !std::mem::replace(&mut seen[t], true)
+            && let Some(k) = g.producer(t).filter(|&k| g.op(k) != "Shape")
+        {
+            open.extend(g.reads(k));
+        }
+    }
+    false
+}
+
+/// Nodes that a tensor depends on.
+pub(super) fn ancestors(g: &Graph, t: TensorId) -> Vec<bool> {
+    let mut above = vec![false; g.len()];
+    let mut open = vec![t];
+    while let Some(t) = open.pop() {
+        if let Some(k) = g.producer(t).filter(|&k| !above[k]) {
+            above[k] = true;
+            open.extend(g.reads(k));
+        }
+    }
+    above
+}

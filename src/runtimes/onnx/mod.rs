@@ -1,0 +1,29 @@
+//! The reference: an ONNX export of a text encoder, run by ONNX Runtime with every layer boundary
+//! exposed, and its weights recovered from the graph.
+
+mod constants;
+mod cut;
+pub mod error;
+pub mod expose;
+pub mod facts;
+pub mod graph;
+mod inputs;
+mod last;
+pub mod library;
+pub mod model;
+mod operators;
+pub mod proto;
+mod regions;
+pub mod session;
+pub mod taps;
+mod wire;
+
+pub use constants::Array;
+pub use error::OnnxError;
+pub use expose::expose;
+pub use facts::{ReferenceFacts, facts};
+pub use graph::Graph;
+pub use library::{Runtime, RuntimeError, locate};
+pub use model::OnnxModel;
+pub use session::{OnnxEncoder, Optimization, SessionOptions};
+pub use taps::{Block, TapEntry, TapError, TapHints, TapMap, find_taps};

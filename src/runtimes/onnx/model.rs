@@ -1,0 +1,191 @@
+//! Reading an ONNX file once, whole, and refusing early what cannot be judged.
+//!
+//! Format: github.com/onnx/onnx, `docs/IR.md` and `onnx/onnx.proto`.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+use super::error::OnnxError;
+use super::proto::{ModelProto, TensorProto, dtype};
+use super::wire;
+
+/// Largest file read: protobuf's own limit.
+const MAX_BYTES: u64 = 1 << 31;
+/// Most nodes accepted; the largest encoder exports seen have a few thousand.
+const MAX_NODES: usize = 200_000;
+/// Operator domains whose meaning is public.
+const DOMAINS: &[&str] = &["", "ai.onnx", "com.microsoft", "ai.onnx.ml"];
+/// Operators with sub-graphs, whose values are not visible from outside.
+const CONTROL_FLOW: &[&str] = &["If", "Loop", "Scan", "SequenceMap"];
+
+/// An ONNX file: its untouched bytes and what they say.
+#[derive(Clone, Debug)]
+pub struct OnnxModel {
+    name: String,
+    bytes: Bytes,
+    sha256: String,
+    proto: ModelProto,
+}
+
+impl OnnxModel {
+    /// Reads and checks the file. Weights stay where they are: slices of the one buffer.
+    pub fn read(path: &Path) -> Result<Self, OnnxError> {
+        let name = path.display().to_string();
+        let io = |source| OnnxError::Io { file: name.clone(), source };
+        let file = File::open(path).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
+        if !meta.is_file() {
+            return Err(OnnxError::Malformed { file: name, reason: "not a regular file".to_owned() });
+        }
+        let too_large =
+            |n: u64| OnnxError::TooLarge { file: name.clone(), what: format!("{n} bytes"), limit: MAX_BYTES };
+        if meta.len() > MAX_BYTES {
+            return Err(too_large(meta.len()));
+        }
+        let mut bytes = Vec::new();
+        bytes
+            .try_reserve_exact(usize::try_from(meta.len()).unwrap_or(usize::MAX))
+            .map_err(|_| too_large(meta.len()))?;
+        // `take`: the file may grow while it is read.
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(too_large(bytes.len() as u64));
+        }
+        Self::from_bytes(name, Bytes::from(bytes))
+    }
+
+    /// The same from bytes already in memory; `name` is used in messages.
+    pub fn from_bytes(name: impl Into<String>, bytes: Bytes) -> Result<Self, OnnxError> {
+        let name = name.into();
+        let malformed = |reason: String| OnnxError::Malformed { file: name.clone(), reason };
+        if bytes.starts_with(b"version https://git-lfs") {
+            return Err(malformed("it is a Git LFS pointer: run `git lfs pull`".to_owned()));
+        }
+        wire::check(&bytes).map_err(malformed)?;
+        let proto = ModelProto::decode(bytes.clone()).map_err(|e| malformed(e.to_string()))?;
+        refuse(&name, &proto)?;
+        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Self { name, bytes, sha256, proto })
+    }
+
+    /// The path as it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// SHA-256 of the file, lower-case hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// What was decoded.
+    pub fn proto(&self) -> &ModelProto {
+        &self.proto
+    }
+
+    /// Version of the standard operator set.
+    pub fn opset(&self) -> i64 {
+        let standard = |d: &str| d.is_empty() || d == "ai.onnx";
+        self.proto.opset_import.iter().filter(|o| standard(&o.domain)).map(|o| o.version).max().unwrap_or(1)
+    }
+
+    /// Exporter and version, `pytorch 2.1.0`.
+    pub fn producer(&self) -> String {
+        format!("{} {}", self.proto.producer_name, self.proto.producer_version).trim().to_owned()
+    }
+}
+
+fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
+    let file = || name.to_owned();
+    let malformed = |reason: String| OnnxError::Malformed { file: file(), reason };
+    let unsupported = |what: String, fix| OnnxError::Unsupported { file: file(), what, fix };
+    let Some(graph) = &proto.graph else {
+        return Err(malformed("it holds no graph".to_owned()));
+    };
+    if graph.node.is_empty() {
+        return Err(malformed("its graph has no nodes".to_owned()));
+    }
+    if graph.node.len() > MAX_NODES {
+        let what = format!("{} nodes", graph.node.len());
+        return Err(OnnxError::TooLarge { file: file(), what, limit: MAX_NODES as u64 });
+    }
+    if let Some(f) = proto.functions.first() {
+        let what = format!("model-local functions (`{}` and {} more) are", f.name, proto.functions.len() - 1);
+        return Err(unsupported(what, "inline them (onnx.inliner) or export with opset 18 or later"));
+    }
+    if !graph.sparse_initializer.is_empty() {
+        return Err(unsupported("sparse weights are".to_owned(), "export them dense"));
+    }
+    for node in &graph.node {
+        if !DOMAINS.contains(&node.domain.as_str()) {
+            let what = format!("operator {} of domain `{}` (node `{}`) is", node.op_type, node.domain, node.name);
+            return Err(unsupported(what, "export with standard operators"));
+        }
+        let nested = node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
+        if nested || CONTROL_FLOW.contains(&node.op_type.as_str()) {
+            let what = format!("control flow ({} node `{}`) is", node.op_type, node.name);
+            return Err(unsupported(what, "export the encoder without it"));
+        }
+        for tensor in node.attribute.iter().filter_map(|a| a.t.as_ref()) {
+            check_tensor(name, &node.name, tensor)?;
+        }
+    }
+    graph.initializer.iter().try_for_each(|t| check_tensor(name, &t.name, t))
+}
+
+/// Refuses external data, and dimensions that do not fit the bytes.
+fn check_tensor(file: &str, tensor: &str, t: &TensorProto) -> Result<(), OnnxError> {
+    if t.data_location != 0 || !t.external_data.is_empty() {
+        return Err(OnnxError::Unsupported {
+            file: file.to_owned(),
+            what: format!("external data (tensor `{tensor}`) is"),
+            fix: "save as a single file",
+        });
+    }
+    let bad = |expected: String, found: String| OnnxError::Tensor {
+        file: file.to_owned(),
+        tensor: tensor.to_owned(),
+        expected,
+        found,
+    };
+    let count = elements(&t.dims).ok_or_else(|| bad("a shape".to_owned(), format!("{:?}", t.dims)))?;
+    let Some(width) = dtype::bytes(t.data_type) else { return Ok(()) };
+    let typed = match t.data_type {
+        dtype::FLOAT => t.float_data.len(),
+        dtype::INT64 => t.int64_data.len(),
+        dtype::DOUBLE => t.double_data.len(),
+        2..=6 | 9 | 10 | 16..=20 => t.int32_data.len(),
+        // uint32, uint64 and complex numbers in typed fields play no part in an encoder.
+        _ => return Ok(()),
+    };
+    let (found, unit) = if typed > 0 && t.raw_data.is_empty() {
+        (typed.checked_mul(width), "typed values")
+    } else {
+        (Some(t.raw_data.len()), "raw bytes")
+    };
+    if found != count.checked_mul(width) {
+        let found = format!("{} bytes of {unit}", found.unwrap_or(usize::MAX));
+        return Err(bad(format!("{:?} {}", t.dims, dtype::name(t.data_type)), found));
+    }
+    Ok(())
+}
+
+/// Elements of a shape; none when a dimension is negative or the product overflows.
+pub(super) fn elements(dims: &[i64]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?))
+}

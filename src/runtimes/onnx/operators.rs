@@ -1,0 +1,68 @@
+//! What operators mean to the search for taps. To teach it a new one, add its name here.
+
+/// Reads a tensor's shape, not its values.
+pub(super) const SHAPE: &[&str] = &["Shape", "Size"];
+/// Marks an attention block.
+pub(super) const ATTENTION: &[&str] = &[
+    "Softmax",
+    "Attention",
+    "MultiHeadAttention",
+    "GroupQueryAttention",
+    "PackedAttention",
+    "PackedMultiHeadAttention",
+    "QAttention",
+    "SparseAttention",
+    "QLinearSoftmax",
+    "BiasSoftmax",
+];
+/// Multiplies by a weight matrix.
+pub(super) const PROJECTION: &[&str] = &[
+    "MatMul",
+    "Gemm",
+    "FusedMatMul",
+    "FusedGemm",
+    "TransposeMatMul",
+    "MatMulNBits",
+    "MatMulBnb4",
+    "MatMulInteger",
+    "DynamicQuantizeMatMul",
+    "MatMulIntegerToFloat",
+    "QLinearMatMul",
+    "QGemm",
+    "Einsum",
+    "Conv",
+    "GemmFastGelu",
+];
+/// Residual sum and norm in one: the output that holds the bare sum.
+pub(super) const SKIP_NORM: &[(&str, usize)] =
+    &[("SkipLayerNormalization", 3), ("SkipSimplifiedLayerNormalization", 3), ("EmbedLayerNormalization", 2)];
+/// Moves values without changing them.
+pub(super) const LAYOUT: &[&str] =
+    &["Transpose", "Cast", "Identity", "Dropout", "Reshape", "Squeeze", "Unsqueeze", "Flatten"];
+/// Betrays a norm.
+pub(super) const NORM: &[&str] = &[
+    "LayerNormalization",
+    "SimplifiedLayerNormalization",
+    "RMSNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+    "EmbedLayerNormalization",
+    "ReduceMean",
+    "ReduceL2",
+    "InstanceNormalization",
+];
+/// Reduces within a decomposed norm.
+pub(super) const REDUCE: &[&str] = &["ReduceMean", "ReduceSumSquare", "ReduceL2", "ReduceSum"];
+/// Looks rows up in a table.
+pub(super) const LOOKUP: &[&str] = &["Gather", "GatherBlockQuantized", "GatherND"];
+/// Passes token ids on unchanged, whatever the layout.
+pub(super) const PASS_IDS: &[&str] =
+    &["Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Clip", "Dropout"];
+/// Rearranges token ids.
+pub(super) const REORDER_IDS: &[&str] =
+    &["Transpose", "Slice", "Where", "Gather", "Split", "Expand", "Concat", "Mul", "Max", "Min"];
+
+/// The output of a residual-sum-and-norm operator that holds the sum.
+pub(super) fn skip_sum(op: &str) -> Option<usize> {
+    SKIP_NORM.iter().find(|(o, _)| *o == op).map(|(_, i)| *i)
+}

@@ -1,0 +1,253 @@
+//! The reference encoder: an ONNX Runtime session over the file's own bytes with its taps as outputs.
+
+use std::sync::Arc;
+
+use ort::ep;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::value::{Tensor, TensorElementType, ValueType};
+
+use super::error::OnnxError;
+use super::expose::expose;
+use super::facts::facts;
+use super::graph::Graph;
+use super::inputs::{InputPlan, plan};
+use super::library::{Runtime, one_line};
+use super::model::OnnxModel;
+use super::taps::TapMap;
+use crate::hidden_states::{HiddenStates, Tap, TapStates};
+use crate::runtimes::{Encoder, RunError};
+use crate::tokens::TokenBatch;
+
+/// How much ONNX Runtime may rewrite the graph. Levels differ from each other by 2e-6 to 3e-6 relative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Optimization {
+    /// As the file says.
+    Disabled,
+    /// Constant folding and redundant nodes.
+    Basic,
+    /// Fusions too.
+    Extended,
+    /// Layout too: what deployments run.
+    #[default]
+    All,
+}
+
+/// How a session runs.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// Threads within one operator.
+    pub threads: usize,
+    /// Graph rewriting.
+    pub optimization: Optimization,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { threads: 1, optimization: Optimization::default() }
+    }
+}
+
+/// Words of a foreign error on one line.
+pub(super) fn words(e: impl std::fmt::Display) -> String {
+    one_line(&e.to_string())
+}
+
+/// Builds a session on the CPU.
+pub(super) fn build(runtime: &Runtime, bytes: &[u8], options: SessionOptions) -> Result<Session, String> {
+    let level = match options.optimization {
+        Optimization::Disabled => GraphOptimizationLevel::Disable,
+        Optimization::Basic => GraphOptimizationLevel::Level1,
+        Optimization::Extended => GraphOptimizationLevel::Level2,
+        Optimization::All => GraphOptimizationLevel::All,
+    };
+    // The arena keeps the largest buffers of every shape it has seen; batches vary in shape.
+    let cpu = ep::CPU::default().with_arena_allocator(false).build().error_on_failure();
+    let builder = Session::builder(runtime.environment()).map_err(words)?;
+    let builder = builder.with_execution_providers([cpu]).map_err(words)?;
+    let builder = builder.with_optimization_level(level).map_err(words)?;
+    let builder = builder.with_intra_threads(options.threads.max(1)).map_err(words)?;
+    let builder = builder.with_inter_threads(1).map_err(words)?;
+    let builder = builder.with_intra_op_spinning(false).map_err(words)?;
+    let mut builder = builder.with_memory_pattern(false).map_err(words)?;
+    builder.commit_from_memory(bytes).map_err(words)
+}
+
+/// Only these outputs are computed.
+pub(super) fn selected<'a>(
+    outputs: impl IntoIterator<Item = &'a str>,
+) -> Result<RunOptions<HasSelectedOutputs>, String> {
+    let selector = outputs.into_iter().fold(OutputSelector::no_default(), |s, name| s.with(name));
+    Ok(RunOptions::new().map_err(words)?.with_outputs(selector))
+}
+
+/// An output tensor, read where ONNX Runtime wrote it.
+pub(super) struct Output(Tensor<f32>);
+
+impl Output {
+    pub(super) fn shape(&self) -> &[i64] {
+        self.0.extract_tensor().0
+    }
+}
+
+impl AsRef<[f32]> for Output {
+    fn as_ref(&self) -> &[f32] {
+        self.0.extract_tensor().1
+    }
+}
+
+/// Runs a session and takes the named outputs, each float32.
+pub(super) fn run(
+    session: &mut Session,
+    inputs: Vec<(String, SessionInputValue<'static>)>,
+    options: &RunOptions<HasSelectedOutputs>,
+    names: &[String],
+) -> Result<Vec<Output>, String> {
+    let mut outputs = session.run_with_options(inputs, options).map_err(words)?;
+    let take = |name: &String| {
+        let value = outputs.remove(name).ok_or_else(|| format!("output `{name}` was not returned"))?;
+        value.downcast().map(Output).map_err(|e| format!("output `{name}`: {}", words(e)))
+    };
+    names.iter().map(take).collect()
+}
+
+/// An ONNX export under ONNX Runtime, reporting every tap of its map.
+pub struct OnnxEncoder {
+    description: String,
+    session: Session,
+    options: RunOptions<HasSelectedOutputs>,
+    inputs: Vec<InputPlan>,
+    taps: Vec<Tap>,
+    /// Which of `tensors` carries each tap.
+    carrier: Vec<usize>,
+    tensors: Vec<String>,
+    hidden: usize,
+    vocab: usize,
+    positions: Option<usize>,
+}
+
+impl std::fmt::Debug for OnnxEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OnnxEncoder[{}, {} taps]", self.description, self.taps.len())
+    }
+}
+
+impl OnnxEncoder {
+    /// Opens a session whose outputs are the taps of `map`, middles included.
+    pub fn open(
+        runtime: &Runtime,
+        model: &OnnxModel,
+        map: &TapMap,
+        options: SessionOptions,
+    ) -> Result<Self, OnnxError> {
+        let file = || model.name().to_owned();
+        let refused = |message| OnnxError::Runtime { file: file(), message };
+        let g = Graph::new(model)?;
+        let inputs = plan(&g, map)?;
+        let positions = facts(&g, map).positions;
+        let mut entries: Vec<_> = map.entries.iter().chain(&map.middles).collect();
+        entries.sort_by_key(|e| e.tap);
+        let mut tensors: Vec<String> = Vec::new();
+        let mut carrier = Vec::new();
+        for e in &entries {
+            carrier.push(tensors.iter().position(|t| *t == e.tensor).unwrap_or_else(|| {
+                tensors.push(e.tensor.clone());
+                tensors.len() - 1
+            }));
+        }
+        let bytes = expose(&g, tensors.iter().map(String::as_str));
+        let session = build(runtime, &bytes, options).map_err(refused)?;
+        let mut hidden = None;
+        for name in &tensors {
+            let outlet = session.outputs().iter().find(|o| o.name() == name);
+            let bad = |found: String| OnnxError::Tensor {
+                file: file(),
+                tensor: name.clone(),
+                expected: "float32 [rows, tokens, hidden]".to_owned(),
+                found,
+            };
+            match outlet.map(|o| o.dtype()) {
+                Some(ValueType::Tensor { ty: TensorElementType::Float32, shape, .. })
+                    if shape.len() == 3 || shape.is_empty() =>
+                {
+                    let width = shape.last().and_then(|&d| usize::try_from(d).ok());
+                    if width.is_some() && hidden.is_some() && width != hidden {
+                        return Err(bad(format!("width {width:?} where other taps have {hidden:?}")));
+                    }
+                    hidden = width.or(hidden);
+                }
+                Some(other) => return Err(bad(other.to_string())),
+                None => return Err(bad("nothing".to_owned())),
+            }
+        }
+        Ok(Self {
+            description: format!("ONNX Runtime {}", runtime.version()),
+            options: selected(tensors.iter().map(String::as_str)).map_err(refused)?,
+            session,
+            inputs,
+            taps: entries.iter().map(|e| e.tap).collect(),
+            carrier,
+            tensors,
+            hidden: hidden.unwrap_or(map.hidden),
+            vocab: map.vocab,
+            positions,
+        })
+    }
+
+    fn failed(&self, message: String) -> RunError {
+        RunError::Failed { encoder: self.description.clone(), message }
+    }
+
+    fn check(&self, batch: &TokenBatch) -> Result<(), RunError> {
+        let encoder = || self.description.clone();
+        if let Some(&id) = batch.all_ids().iter().find(|&&id| id as usize >= self.vocab) {
+            return Err(RunError::TokenId { encoder: encoder(), id, vocab: self.vocab });
+        }
+        match self.positions {
+            Some(limit) if batch.longest() > limit => {
+                Err(RunError::TooLong { encoder: encoder(), tokens: batch.longest(), limit })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Encoder for OnnxEncoder {
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+
+    fn taps(&self) -> &[Tap] {
+        &self.taps
+    }
+
+    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+        self.check(batch)?;
+        let mut states = HiddenStates::new();
+        if batch.is_empty() {
+            let none = TapStates::ragged(self.hidden, &[0], Vec::new()).map_err(|e| self.failed(e.to_string()))?;
+            let none = Arc::new(none);
+            self.taps.iter().for_each(|&tap| states.insert(tap, Arc::clone(&none)));
+            return Ok(states);
+        }
+        let (rows, seq) = (batch.rows(), batch.longest().max(1));
+        let inputs = super::inputs::fill(&self.inputs, batch, seq).map_err(|m| self.failed(m))?;
+        let outputs = run(&mut self.session, inputs, &self.options, &self.tensors)
+            .map_err(|message| RunError::Failed { encoder: self.description.clone(), message })?;
+        let lengths: Vec<usize> = (0..rows).map(|r| batch.len(r)).collect();
+        let mut shared = Vec::with_capacity(outputs.len());
+        for (name, output) in self.tensors.iter().zip(outputs) {
+            let expected = [rows, seq, self.hidden];
+            if !output.shape().iter().map(|&d| usize::try_from(d).ok()).eq(expected.map(Some)) {
+                let message = format!("tensor `{name}`: shape {expected:?} expected, found {:?}", output.shape());
+                return Err(self.failed(message));
+            }
+            let tap = TapStates::padded(self.hidden, seq, &lengths, Box::new(output));
+            shared.push(Arc::new(tap.map_err(|e| self.failed(e.to_string()))?));
+        }
+        for (&tap, &carrier) in self.taps.iter().zip(&self.carrier) {
+            states.insert(tap, Arc::clone(&shared[carrier]));
+        }
+        Ok(states)
+    }
+}
