@@ -18,10 +18,13 @@ pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
 pub use sides::{ObserverCheck, ReferenceTap, Sides, SidesFacts, open_sides};
 
+use std::time::SystemTime;
+
 use crate::Error;
 use crate::observe::{Event, Observer};
 use crate::report::Report;
 use crate::{verdict, weights};
+use write_up::Judged;
 
 /// Runs the whole gate: opens both models, compares them, judges.
 ///
@@ -38,6 +41,7 @@ pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Repo
 /// # Errors
 /// As [`check`].
 pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
+    let started = SystemTime::now();
     let policy = request.policy_for(&sides.facts)?;
 
     observer.event(Event::Phase("comparing weights"));
@@ -51,10 +55,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &probed, observer)?;
-    findings.extend(streamed.findings(sides));
+    findings.extend(streamed.findings());
 
     let measured = evidence::gather(probed, streamed)?;
     let gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
     let judgement = verdict::judge(&policy, &gates, &findings, &measured.amount());
-    Ok(write_up::report(sides, request, &policy, judgement, gates, findings, weights, measured))
+    let judged = Judged { policy: &policy, judgement, gates, findings, weights, started };
+    Ok(write_up::report(sides, request, judged, &measured))
 }

@@ -20,6 +20,17 @@ pub enum Outcome {
     Unstated,
 }
 
+impl Outcome {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Mismatch => "mismatch",
+            Self::Unstated => "unstated",
+        }
+    }
+}
+
 /// One fact, as each side states it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreflightCheck {

@@ -1,6 +1,8 @@
 //! What several tests need: fixtures, recorded tensors, relative errors.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod plant;
+
 use std::path::{Path, PathBuf};
 
 use parallax::hidden_states::{RowId, RowSet};

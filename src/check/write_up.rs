@@ -1,0 +1,220 @@
+//! The report of a run, filled in.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::CheckRequest;
+use super::evidence::Measured;
+use super::sides::Sides;
+use super::stream::LENGTH_BUCKETS;
+use crate::checkpoint::sha256_hex;
+use crate::finding::Finding;
+use crate::hidden_states::{Arm, Tap};
+use crate::policy::{GateResult, Policy};
+use crate::report::{
+    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, LengthBucket, ObserverSection, PolicyRecord,
+    PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection, Tool, WorstRowSection, escape,
+};
+use crate::verdict::Judgement;
+use crate::weights::WeightsReport;
+
+/// Characters of a sentence shown in a report.
+const EXCERPT: usize = 200;
+
+/// What the verdict rests on.
+pub(super) struct Judged<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) judgement: Judgement,
+    pub(super) gates: Vec<GateResult>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) weights: WeightsReport,
+    pub(super) started: SystemTime,
+}
+
+/// Puts everything in its place.
+pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, measured: &Measured) -> Report {
+    Report {
+        schema: SCHEMA,
+        tool: Tool { name: "parallax".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        verdict: judged.judgement.verdict,
+        exit_code: judged.judgement.exit_code,
+        reasons: judged.judgement.reasons,
+        findings: judged.findings,
+        gates: judged.gates,
+        provenance: provenance(sides, request, judged.policy, judged.started),
+        corpus: corpus(sides, request, measured),
+        alignment: alignment(sides, measured),
+        weights: judged.weights,
+        measurements: measured.measurements.clone(),
+        sentence: sentence(sides, measured),
+        worst_rows: worst_rows(sides, measured),
+    }
+}
+
+fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: SystemTime) -> Provenance {
+    Provenance {
+        inputs: sides.facts.inputs.clone(),
+        runtime: sides.facts.runtime.clone(),
+        cpu_features: cpu_features(),
+        threads: request.threads,
+        seed: 0,
+        policy: PolicyRecord { name: policy.name.clone(), sha256: sha256_hex(policy.source.as_bytes()) },
+        options: request.options(),
+        run: RunRecord {
+            started: rfc3339(started),
+            seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()),
+        },
+    }
+}
+
+/// Instruction sets that change which kernels run, and so the last bits of a float32 sum.
+fn cpu_features() -> Vec<String> {
+    let mut found = vec![std::env::consts::ARCH.to_owned()];
+    #[cfg(target_arch = "x86_64")]
+    for (name, present) in [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+    ] {
+        if present {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+fn corpus(sides: &Sides, request: &CheckRequest, measured: &Measured) -> CorpusSection {
+    let c = &measured.corpus;
+    let source = |s: &crate::corpus::SourceRecord| SourceSection {
+        file: s.file.display().to_string(),
+        sha256: s.sha256.clone(),
+        rows: s.rows,
+        bytes: s.bytes,
+    };
+    let ends = LENGTH_BUCKETS.iter().map(|n| Some(*n as u64)).chain([None]);
+    CorpusSection {
+        sources: c.sources.iter().map(source).collect(),
+        built_in: c.built_in,
+        rows: c.rows,
+        control_rows: c.control_rows,
+        tokens: c.tokens,
+        unique_rows: c.unique_rows,
+        empty_lines: c.empty_lines,
+        invalid_utf8: c.invalid_utf8,
+        truncated_rows: c.truncated,
+        degenerate_rows: c.degenerate,
+        unknown_tokens: c.unknown_tokens,
+        lengths: ends.zip(&c.lengths).map(|(up_to, rows)| LengthBucket { up_to, rows: *rows }).collect(),
+        max_length: sides.facts.max_length,
+        prompt: request.prompt.clone(),
+        probes: measured.probes.0,
+        probe_tokens: measured.probes.1,
+    }
+}
+
+fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
+    let engine = |tap: Tap| {
+        let of_tap = |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
+        measured.measurements.iter().find(of_tap).and_then(|m| m.p99)
+    };
+    let aligned = |t: &super::ReferenceTap| AlignedTap {
+        tap: t.tap,
+        reference_tensor: t.tensor.clone(),
+        evidence: t.evidence.clone(),
+        engine_relative_l2: engine(t.tap),
+    };
+    let names = |taps: &[Tap]| taps.iter().map(Tap::to_string).collect();
+    let matrix = &measured.cross_match;
+    AlignmentSection {
+        taps: sides.facts.taps.iter().map(aligned).collect(),
+        cross_match: CrossMatchSection {
+            reference_taps: names(&matrix.reference_taps),
+            candidate_taps: names(&matrix.candidate_taps),
+            relative_l2: matrix.relative_l2.clone(),
+        },
+        observer_effect: measured.observer.as_ref().map(|o| ObserverSection {
+            relative_l2: o.relative_l2,
+            max_abs: o.max_abs,
+            bit_identical: o.bit_identical,
+            values: o.values,
+        }),
+        preflight: sides
+            .facts
+            .preflight
+            .iter()
+            .map(|c| PreflightRow {
+                check: c.check.clone(),
+                reference: c.reference.clone(),
+                candidate: c.candidate.clone(),
+                outcome: c.outcome.name().to_owned(),
+            })
+            .collect(),
+        control: sides.control.describe(),
+        reference: sides.reference.describe(),
+        candidate: sides.candidate.describe(),
+    }
+}
+
+fn sentence(sides: &Sides, measured: &Measured) -> SentenceSection {
+    let modules = &sides.facts.modules;
+    SentenceSection {
+        pooling: modules.pooling_name(),
+        normalize: modules.normalize,
+        stated_in: modules.stated_in.clone(),
+        dimension: sides.facts.hidden * modules.pooling.len(),
+        neighbours: Some(measured.neighbour_stats()),
+        flips: measured.neighbours.nearest_flips.iter().filter_map(|f| serde_json::to_value(f).ok()).collect(),
+    }
+}
+
+fn worst_rows(sides: &Sides, measured: &Measured) -> Vec<WorstRowSection> {
+    let c = &measured.corpus;
+    c.worst
+        .rows()
+        .iter()
+        .map(|w| {
+            let known = c.texts.get(&w.row);
+            let id = w.token.and_then(|t| known?.ids.get(t as usize).copied());
+            WorstRowSection {
+                row: w.row,
+                place: known.map_or_else(String::new, |t| t.place.clone()),
+                text: known.map_or_else(String::new, |t| escape::plain(&t.text, EXCERPT)),
+                tap: w.tap,
+                arm: w.arm,
+                metric: "relative_l2".to_owned(),
+                value: w.relative_l2,
+                token: w.token,
+                token_text: id.and_then(|id| sides.tokenizers.reference.token(id)).map(|t| escape::plain(&t, EXCERPT)),
+            }
+        })
+        .collect()
+}
+
+/// `2026-11-23T08:00:00Z`; the calendar by Howard Hinnant's `civil_from_days`.
+fn rfc3339(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    let (h, m, s) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn dates_are_dates() {
+        let at = |s| rfc3339(UNIX_EPOCH + Duration::from_secs(s));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
+    }
+}

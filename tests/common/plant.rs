@@ -1,0 +1,93 @@
+//! Faults planted by hand into a copy of a shipped model.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use super::repository;
+
+/// A stored tensor: type, shape, bytes.
+pub type Stored = (Dtype, Vec<usize>, Vec<u8>);
+
+/// A copy of a model folder in a temporary place.
+pub struct Copy {
+    dir: tempfile::TempDir,
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+impl Copy {
+    /// Of a folder below `models/`.
+    pub fn of(model: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(&repository("models").join(model), dir.path());
+        Self { dir }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Rewrites the tensors; the index goes, since it may no longer be true.
+    pub fn tensors(self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Self {
+        let file = self.file("model.safetensors");
+        let bytes = fs::read(&file).unwrap();
+        let read = SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: BTreeMap<String, Stored> =
+            read.tensors().into_iter().map(|(n, v)| (n, (v.dtype(), v.shape().to_vec(), v.data().to_vec()))).collect();
+        change(&mut tensors);
+        let views: BTreeMap<&str, TensorView<'_>> =
+            tensors.iter().map(|(n, (d, s, b))| (n.as_str(), TensorView::new(*d, s.clone(), b).unwrap())).collect();
+        fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
+        let _ = fs::remove_file(self.file("model.safetensors.index.json"));
+        self
+    }
+
+    /// Rewrites a JSON file.
+    pub fn json(self, name: &str, change: impl FnOnce(&mut serde_json::Value)) -> Self {
+        let file = self.file(name);
+        let mut value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        change(&mut value);
+        fs::write(&file, value.to_string()).unwrap();
+        self
+    }
+
+    /// Rewrites a file's bytes.
+    pub fn bytes(self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let file = self.file(name);
+        let mut bytes = fs::read(&file).unwrap();
+        change(&mut bytes);
+        fs::write(&file, bytes).unwrap();
+        self
+    }
+}
+
+/// Swaps everything below two module paths.
+pub fn swap(tensors: &mut BTreeMap<String, Stored>, a: &str, b: &str) {
+    let below: Vec<String> = tensors.keys().filter(|n| n.starts_with(&format!("{a}."))).cloned().collect();
+    assert!(!below.is_empty(), "{a}");
+    for name in below {
+        let twin = name.replacen(a, b, 1);
+        let (x, y) = (tensors.remove(&name).unwrap(), tensors.remove(&twin).unwrap());
+        tensors.insert(name, y);
+        tensors.insert(twin, x);
+    }
+}
