@@ -1,1 +1,212 @@
+//! The cross-match on the mistakes it exists for, and on honest noise, which it must let pass.
 
+use std::sync::Arc;
+
+use super::*;
+use crate::align::CrossMatch;
+use crate::hidden_states::{HiddenStates, TapStates};
+
+const HIDDEN: usize = 32;
+const TOKENS: [usize; 3] = [4, 7, 5];
+/// embeddings, layer.0 … layer.3, final (= layer.3).
+const TAPS: [Tap; 6] = [Tap::Embeddings, Tap::Layer(0), Tap::Layer(1), Tap::Layer(2), Tap::Layer(3), Tap::Final];
+const SAME: &[(Tap, Tap)] = &[(Tap::Layer(3), Tap::Final)];
+
+fn random(seed: u64) -> impl FnMut() -> f32 {
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        (x >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+/// Points of a residual stream: each layer adds about 70 % of the norm, and norms grow with depth.
+fn stream() -> Vec<Vec<f32>> {
+    let n = TOKENS.iter().sum::<usize>() * HIDDEN;
+    let mut next = random(3);
+    let mut points: Vec<Vec<f32>> = vec![(0..n).map(|_| next()).collect()];
+    for layer in 0..4 {
+        let last = &points[layer];
+        points.push(last.iter().map(|x| 1.2 * x + 0.7 * next()).collect());
+    }
+    points.push(points[4].clone());
+    points
+}
+
+fn states(points: &[Vec<f32>]) -> HiddenStates {
+    let mut all = HiddenStates::new();
+    for (tap, values) in TAPS.iter().zip(points) {
+        all.insert(*tap, Arc::new(TapStates::ragged(HIDDEN, &[0, 4, 11, 16], values.clone()).unwrap()));
+    }
+    all
+}
+
+fn noisy(points: &[Vec<f32>], relative: f32) -> Vec<Vec<f32>> {
+    let mut next = random(11);
+    points
+        .iter()
+        .map(|values| {
+            let rms = (values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32).sqrt();
+            // A uniform in [-1, 1] has a root mean square of 1/√3.
+            values.iter().map(|x| x + relative * rms * 1.732 * next()).collect()
+        })
+        .collect()
+}
+
+fn matched(reference: &[Vec<f32>], candidate: &[Vec<f32>]) -> CrossMatchReport {
+    let mut x = CrossMatch::new(&TAPS, &TAPS, SAME);
+    x.add(&states(reference), &states(candidate)).unwrap();
+    x.finish()
+}
+
+fn messages(report: &CrossMatchReport) -> Vec<String> {
+    report.findings().iter().map(|f| format!("{:?} {}: {}", f.severity, f.code, f.message)).collect()
+}
+
+#[track_caller]
+fn refuses(report: &CrossMatchReport, code: &str, words: &str) {
+    let all = messages(report);
+    let wanted = format!("Refusal {code}: ");
+    assert!(all.iter().any(|m| m.starts_with(&wanted) && m.contains(words)), "`{words}` not in {all:#?}");
+}
+
+#[test]
+fn no_token_is_no_evidence() {
+    let report = CrossMatch::new(&TAPS, &TAPS, SAME).finish();
+    refuses(&report, NO_EVIDENCE, "no token");
+    assert!(report.relative_l2.iter().flatten().all(|d| d.is_nan()));
+    let mut empty = CrossMatch::new(&TAPS, &TAPS, SAME);
+    empty.add(&states(&vec![vec![0.0; 16 * HIDDEN]; 6]), &HiddenStates::new()).unwrap_err();
+    refuses(&empty.finish(), NO_EVIDENCE, "no token");
+    assert_eq!(
+        CrossMatch::new(&[], &[], &[]).add(&HiddenStates::new(), &HiddenStates::new()),
+        Err(super::super::AlignError::NoTaps)
+    );
+}
+
+#[test]
+fn equal_models_and_honest_noise_pass() {
+    let reference = stream();
+    let report = matched(&reference, &reference);
+    assert_eq!(messages(&report), Vec::<String>::new(), "{:?}", report.relative_l2);
+    assert_eq!((report.tokens, report.non_finite, report.relative_l2[2][2]), (16, 0, 0.0));
+    for error in [1e-6, 0.05, 0.4] {
+        let report = matched(&reference, &noisy(&reference, error));
+        assert_eq!(messages(&report), Vec::<String>::new(), "{error}: {:?}", report.relative_l2);
+        let diagonal = report.relative_l2[3][3];
+        assert!((diagonal / f64::from(error) - 1.0).abs() < 0.2, "{diagonal} for {error}");
+    }
+}
+
+#[test]
+fn a_final_that_is_the_embeddings_is_named() {
+    let reference = stream();
+    // The script this tool began with: the input of one model next to the output of the other.
+    let mut candidate = reference.clone();
+    candidate[5] = reference[0].clone();
+    refuses(
+        &matched(&reference, &candidate),
+        CROSS_MATCH,
+        "candidate `final` looks like reference `embeddings` (relative L2 0.00 against 1.",
+    );
+    // A candidate that skips every layer.
+    let report = matched(&reference, &vec![reference[0].clone(); 6]);
+    refuses(&report, CROSS_MATCH, "candidate `layer.3` looks like reference `embeddings`");
+    refuses(&report, CROSS_MATCH, "candidate `final` looks like reference `embeddings`");
+}
+
+#[test]
+fn off_by_one_and_swapped_layers_are_named_even_under_noise() {
+    let reference = stream();
+    for error in [0.0, 0.2] {
+        let candidate = noisy(&reference, error);
+        let mut shifted = candidate.clone();
+        shifted[1..5].clone_from_slice(&candidate[0..4]);
+        refuses(&matched(&reference, &shifted), CROSS_MATCH, "candidate `layer.1` looks like reference `layer.0`");
+        let mut swapped = candidate.clone();
+        swapped.swap(2, 3);
+        let report = matched(&reference, &swapped);
+        refuses(&report, CROSS_MATCH, "candidate `layer.1` looks like reference `layer.2`");
+        refuses(&report, CROSS_MATCH, "candidate `layer.2` looks like reference `layer.1`");
+        assert_eq!(messages(&report).len(), 2, "the rows tell nothing new: {:?}", messages(&report));
+    }
+}
+
+#[test]
+fn what_cannot_be_told_apart_proves_nothing() {
+    let reference = stream();
+    let equal = vec![reference[0].clone(); 6];
+    refuses(&matched(&equal, &equal), CROSS_MATCH, "nothing tells the two taps apart");
+    // `final` repeats layer.3, but nobody said that they are the same point.
+    let mut undeclared = CrossMatch::new(&TAPS, &TAPS, &[]);
+    undeclared.add(&states(&reference), &states(&reference)).unwrap();
+    refuses(&undeclared.finish(), CROSS_MATCH, "`layer.3` is as close to reference `final`");
+    // One tap, or one group: nothing to contrast with.
+    for taps in [&TAPS[..1], &TAPS[4..]] {
+        let mut alone = CrossMatch::new(taps, taps, SAME);
+        alone.add(&states(&reference), &states(&reference)).unwrap();
+        refuses(&alone.finish(), NO_EVIDENCE, "no two different taps");
+    }
+    let zero = vec![vec![0.0; 16 * HIDDEN]; 6];
+    refuses(&matched(&zero, &zero), NO_EVIDENCE, "all states are zero");
+    // A tap without a partner.
+    let mut missing = CrossMatch::new(&TAPS, &TAPS[1..], SAME);
+    missing.add(&states(&reference), &states(&reference)).unwrap();
+    refuses(&missing.finish(), CROSS_MATCH, "reference `embeddings` has no partner");
+}
+
+#[test]
+fn non_finite_states_are_noted_and_counted_not_hidden() {
+    let reference = stream();
+    let mut candidate = reference.clone();
+    candidate[2][40] = f32::NAN;
+    candidate[3][41] = f32::INFINITY; // the same token
+    let report = matched(&reference, &candidate);
+    assert_eq!(report.non_finite, 1);
+    let findings = report.findings();
+    assert!(findings.iter().all(|f| f.severity == Severity::Note && f.code == NOT_COMPUTABLE), "{findings:?}");
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    let text = serde_json::to_string(&report).unwrap();
+    assert!(text.contains("\"nan\"") && !text.contains("null"), "{text}");
+    let back: CrossMatchReport = serde_json::from_str(&text).unwrap();
+    assert_eq!(back.findings(), findings, "the findings are a function of the report");
+    // Everything NaN: the cause is known, so no refusal of its own.
+    let report = matched(&reference, &vec![vec![f32::NAN; 16 * HIDDEN]; 6]);
+    assert!(report.findings().iter().all(|f| f.severity == Severity::Note), "{:?}", messages(&report));
+    assert!(!report.findings().is_empty());
+}
+
+#[test]
+fn batches_in_any_order_give_the_same_matrix_and_bad_batches_leave_no_trace() {
+    let (a, b) = (stream(), noisy(&stream(), 0.3));
+    let (x, y) = ((states(&a), states(&b)), (states(&b), states(&a)));
+    let mut forward = CrossMatch::new(&TAPS, &TAPS, SAME);
+    forward.add(&x.0, &x.1).unwrap();
+    let before = forward.finish();
+    let mut short = states(&a);
+    short.insert(Tap::Final, Arc::new(TapStates::ragged(HIDDEN, &[0, 4, 10, 16], a[0].clone()).unwrap()));
+    assert!(forward.add(&x.0, &short).unwrap_err().to_string().contains("6 states at candidate tap `final`, 7 at"));
+    assert_eq!(forward.finish(), before);
+    forward.add(&y.0, &y.1).unwrap();
+    let mut backward = CrossMatch::new(&TAPS, &TAPS, SAME);
+    backward.add(&y.0, &y.1).unwrap();
+    let mut first = CrossMatch::new(&TAPS, &TAPS, SAME);
+    first.add(&x.0, &x.1).unwrap();
+    backward.merge(&first).unwrap();
+    assert_eq!(forward.finish(), backward.finish());
+    assert!(backward.merge(&CrossMatch::new(&TAPS, &TAPS[1..], SAME)).is_err());
+}
+
+#[test]
+fn another_width_is_another_point() {
+    let reference = stream();
+    let mut candidate = states(&reference);
+    candidate.insert(Tap::Final, Arc::new(TapStates::ragged(2, &[0, 4, 11, 16], vec![0.5; 32]).unwrap()));
+    let mut x = CrossMatch::new(&TAPS, &TAPS, SAME);
+    x.add(&states(&reference), &candidate).unwrap();
+    let report = x.finish();
+    assert_eq!(report.relative_l2[0][5], f64::INFINITY);
+    refuses(&report, CROSS_MATCH, "candidate `final` and reference `final` have states of different widths");
+}

@@ -61,40 +61,37 @@ impl CrossMatchReport {
         let mut findings = Vec::new();
         let mut named = Vec::new();
         for (c, &tap) in self.candidate_taps.iter().enumerate() {
-            let own = self.partner(tap, &self.reference_taps);
-            let others = self.others(tap, &self.reference_taps).map(|r| (r, self.at(r, c)));
-            if let Some(r) = self.judge(
-                "candidate",
-                tap,
-                "reference",
-                &self.reference_taps,
-                own.map(|r| (r, self.at(r, c))),
-                others,
-                &mut findings,
-            ) {
-                named.push((r, c));
+            let distances = (0..self.reference_taps.len()).map(|r| self.at(r, c)).collect();
+            let line = Line { side: "candidate", tap, other_side: "reference", taps: &self.reference_taps, distances };
+            match self.judge(&line) {
+                Judged::Good => {}
+                Judged::LooksLike(r, finding) => {
+                    named.push((r, c));
+                    findings.push(finding);
+                }
+                Judged::Bad(finding) => findings.push(finding),
             }
         }
         for (r, &tap) in self.reference_taps.iter().enumerate() {
-            let own = self.partner(tap, &self.candidate_taps);
-            let others = self.others(tap, &self.candidate_taps).map(|c| (c, self.at(r, c)));
-            let mut found = Vec::new();
-            let cell = self.judge(
-                "reference",
-                tap,
-                "candidate",
-                &self.candidate_taps,
-                own.map(|c| (c, self.at(r, c))),
-                others,
-                &mut found,
-            );
-            // The same two taps, told from the other side, are no second finding.
-            if cell.is_none_or(|c| !named.contains(&(r, c))) {
-                findings.extend(found);
+            let distances = (0..self.candidate_taps.len()).map(|c| self.at(r, c)).collect();
+            let line = Line { side: "reference", tap, other_side: "candidate", taps: &self.candidate_taps, distances };
+            match self.judge(&line) {
+                Judged::LooksLike(c, finding) if !named.contains(&(r, c)) => findings.push(finding),
+                Judged::Bad(finding) if !self.is_told(tap, &finding, &findings) => findings.push(finding),
+                // The same two taps, told from the other side, are no second finding.
+                _ => {}
             }
         }
         self.contrast(&mut findings);
         findings
+    }
+
+    /// True if a candidate tap of the same name has a finding of this kind already.
+    fn is_told(&self, tap: Tap, finding: &Finding, findings: &[Finding]) -> bool {
+        let start = format!("candidate `{tap}` ");
+        findings
+            .iter()
+            .any(|f| f.code == finding.code && f.severity == finding.severity && f.message.starts_with(&start))
     }
 
     /// Places in `taps` of everything that is not the same point as `tap`.
@@ -102,58 +99,52 @@ impl CrossMatchReport {
         (0..taps.len()).filter(move |&i| !self.same(taps[i], tap))
     }
 
-    /// Judges one row or column; the answer is the place of a tap that looks like `tap` but is not it.
-    #[allow(clippy::too_many_arguments)]
-    fn judge(
-        &self,
-        side: &str,
-        tap: Tap,
-        other_side: &str,
-        taps: &[Tap],
-        own: Option<(usize, f64)>,
-        others: impl Iterator<Item = (usize, f64)>,
-        findings: &mut Vec<Finding>,
-    ) -> Option<usize> {
-        let Some((own_place, own)) = own else {
+    /// Judges one row or column of the matrix.
+    fn judge(&self, line: &Line<'_>) -> Judged {
+        let Line { side, tap, other_side, taps, distances } = line;
+        let refusal = |code, message| Finding::new(Severity::Refusal, code, message);
+        let Some(own_place) = self.partner(*tap, taps) else {
             let message =
                 format!("{side} `{tap}` has no partner on the {other_side} side: it was compared with nothing");
-            findings.push(Finding::new(Severity::Refusal, CROSS_MATCH, message));
-            return None;
+            return Judged::Bad(refusal(CROSS_MATCH, message));
         };
-        let partner = taps[own_place];
+        let (partner, own) = (taps[own_place], distances[own_place]);
         if own.is_nan() {
-            // Both sides all zero is the other way to get here, and no other gate refuses that.
-            let (severity, code, why) = match self.non_finite {
-                0 => (Severity::Refusal, NO_EVIDENCE, "all states are zero".to_owned()),
-                n => (Severity::Note, NOT_COMPUTABLE, format!("{n} of {} tokens are not finite", self.tokens)),
-            };
-            if side == "candidate" {
-                let message = format!("candidate `{tap}` cannot be matched with reference `{partner}`: {why}");
-                findings.push(Finding::new(severity, code, message));
-            }
-            return None;
+            let subject = format!("{side} `{tap}` cannot be matched with {other_side} `{partner}`");
+            return Judged::Bad(match self.non_finite {
+                // Both sides all zero is the other way to get here, and no other gate refuses that.
+                0 => refusal(NO_EVIDENCE, format!("{subject}: all states are zero")),
+                n => {
+                    let message = format!("{subject}: {n} of {} tokens are not finite", self.tokens);
+                    Finding::new(Severity::Note, NOT_COMPUTABLE, message)
+                }
+            });
         }
-        let nearest = others.filter(|(_, d)| !d.is_nan()).min_by(|a, b| a.1.total_cmp(&b.1));
-        let (place, distance) = nearest.filter(|(_, distance)| *distance <= own)?;
-        let other = taps[place];
-        let message = if own.is_infinite() {
-            format!(
+        if own.is_infinite() {
+            let message = format!(
                 "{side} `{tap}` and {other_side} `{partner}` have states of different widths: they are not the same point"
-            )
-        } else if distance < own {
+            );
+            return Judged::Bad(refusal(CROSS_MATCH, message));
+        }
+        let others = self.others(*tap, taps).map(|i| (i, distances[i])).filter(|(_, d)| !d.is_nan());
+        // Strict: a tap as near as the partner is as good a partner.
+        let Some((place, distance)) = others.min_by(|a, b| a.1.total_cmp(&b.1)).filter(|(_, d)| *d <= own) else {
+            return Judged::Good;
+        };
+        let (other, own_shown) = (taps[place], shown(own));
+        let message = if distance < own {
+            let distance = shown(distance);
             format!(
-                "{side} `{tap}` looks like {other_side} `{other}` (relative L2 {} against {} to its own `{partner}`): what was compared is not the same point",
-                shown(distance),
-                shown(own)
+                "{side} `{tap}` looks like {other_side} `{other}` (relative L2 {distance} against {own_shown} to its own \
+                 `{partner}`): what was compared is not the same point"
             )
         } else {
             format!(
-                "{side} `{tap}` is as close to {other_side} `{other}` as to its own `{partner}` (relative L2 {}): nothing tells the two taps apart",
-                shown(own)
+                "{side} `{tap}` is as close to {other_side} `{other}` as to its own `{partner}` (relative L2 \
+                 {own_shown}): nothing tells the two taps apart"
             )
         };
-        findings.push(Finding::new(Severity::Refusal, CROSS_MATCH, message));
-        Some(place)
+        Judged::LooksLike(place, refusal(CROSS_MATCH, message))
     }
 
     /// A diagonal proves nothing if there was nothing to be smaller than.
@@ -179,6 +170,25 @@ impl CrossMatchReport {
             findings.push(Finding::new(Severity::Note, NOT_COMPUTABLE, message));
         }
     }
+}
+
+/// A row or a column of the matrix: one tap against all taps of the other side.
+struct Line<'a> {
+    side: &'static str,
+    tap: Tap,
+    other_side: &'static str,
+    taps: &'a [Tap],
+    distances: Vec<f64>,
+}
+
+/// What one line says.
+enum Judged {
+    /// The tap resembles its partner most.
+    Good,
+    /// It resembles the tap at this place at least as much.
+    LooksLike(usize, Finding),
+    /// It cannot be judged.
+    Bad(Finding),
 }
 
 /// Two decimals where they say something, else scientific.

@@ -56,12 +56,13 @@ pub struct Neighbours {
     pub nearest_flips: Vec<Flip>,
 }
 
+/// One side's vector of a pair.
+type Side = fn(&Pair) -> &[f32];
+
 /// Compares all pairs of `rows`, which are in the order of their ids.
 pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
-    let norms = |side: fn(&Pair) -> &[f32]| -> Vec<f64> {
-        rows.iter().map(|(_, p)| fused::dot(side(p), side(p)).sqrt()).collect()
-    };
-    let (reference, candidate): (fn(&Pair) -> &[f32], fn(&Pair) -> &[f32]) = (|p| &p.reference, |p| &p.candidate);
+    let norms = |side: Side| -> Vec<f64> { rows.iter().map(|(_, p)| fused::dot(side(p), side(p)).sqrt()).collect() };
+    let (reference, candidate): (Side, Side) = (|p| &p.reference, |p| &p.candidate);
     let (norms_r, norms_c) = (norms(reference), norms(candidate));
     let usable = |n: f64| n.is_finite() && n > 0.0;
     let unusable = norms_r.iter().zip(&norms_c).filter(|(r, c)| !usable(**r) || !usable(**c)).count();
@@ -115,7 +116,7 @@ struct Similarities {
 }
 
 impl Similarities {
-    fn of(rows: &[(RowId, &Pair)], side: fn(&Pair) -> &[f32], norms: &[f64]) -> Self {
+    fn of(rows: &[(RowId, &Pair)], side: Side, norms: &[f64]) -> Self {
         let n = rows.len();
         let mut cosines = vec![1.0; n * n];
         for i in 0..n {

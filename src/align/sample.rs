@@ -55,7 +55,7 @@ impl SentenceSample {
     /// Offers a row's sentence vectors. All vectors of a side must have one width; the two sides'
     /// widths may differ (similarities are taken within a side).
     pub fn offer(&mut self, row: RowId, reference: &[f32], candidate: &[f32]) -> Result<(), AlignError> {
-        let (expected_r, expected_c) = *self.widths.get_or_insert((reference.len(), candidate.len()));
+        let (expected_r, expected_c) = self.widths.unwrap_or((reference.len(), candidate.len()));
         for (side, expected, found) in
             [(Side::Reference, expected_r, reference.len()), (Side::Candidate, expected_c, candidate.len())]
         {
@@ -63,6 +63,7 @@ impl SentenceSample {
                 return Err(AlignError::SentenceWidth { row, side, expected, found });
             }
         }
+        self.widths = Some((expected_r, expected_c));
         let key = (hash(row), row);
         if self.rows.len() >= self.limit && self.rows.last_key_value().is_none_or(|(last, _)| key > *last) {
             return Ok(());

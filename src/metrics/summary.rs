@@ -16,7 +16,7 @@ use crate::metrics::ExactSum;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Gathered {
-    PerToken(Distribution),
+    PerToken(Box<Distribution>),
     /// Reads the tap's Σr² and Σ(c−r)², which are kept once.
     WholeTap,
     Count(Total),
@@ -25,7 +25,7 @@ enum Gathered {
 impl Gathered {
     fn of(metric: &Metric) -> Self {
         match metric.formula {
-            Formula::Token(_) => Self::PerToken(Distribution::default()),
+            Formula::Token(_) => Self::PerToken(Box::default()),
             Formula::Whole(_) => Self::WholeTap,
             Formula::Count(_) => Self::Count(Total::default()),
         }

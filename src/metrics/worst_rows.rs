@@ -101,11 +101,14 @@ impl WorstRows {
     }
 }
 
+/// Row, tap, arm, relative L2, token, sentence's cosine distance.
+type SavedRow = (RowId, Tap, Arm, u64, Option<u32>, Option<u64>);
+
 /// The saved form: floats as bits, so that a list read back merges as the one that was written.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     limit: usize,
-    rows: Vec<(RowId, Tap, Arm, u64, Option<u32>, Option<u64>)>,
+    rows: Vec<SavedRow>,
 }
 
 impl From<WorstRows> for Saved {
