@@ -5,6 +5,8 @@ pub mod finding;
 pub mod hidden_states;
 pub mod metrics;
 pub mod observe;
+pub mod policy;
 pub mod runtimes;
 pub mod tokens;
+pub mod verdict;
 pub mod weights;
