@@ -6,6 +6,7 @@ pub mod hidden_states;
 pub mod metrics;
 pub mod observe;
 pub mod policy;
+pub mod report;
 pub mod runtimes;
 pub mod tokens;
 pub mod verdict;
