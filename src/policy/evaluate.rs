@@ -1,0 +1,251 @@
+//! Gates against what was measured.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, Gate, NeighbourStats, Place, Policy, Stat, outward};
+use crate::hidden_states::{Arm, Tap};
+use crate::metrics::{Location, Measurement, Mode, number};
+use crate::weights::{TensorRow, WeightsReport};
+
+/// How a gate came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Measured, and within the limit.
+    Pass,
+    /// Measured, and not within the limit (NaN never is).
+    Fail,
+    /// Nothing was measured that the gate could look at.
+    NotMeasured,
+}
+
+/// One gate at one place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// The tap, `weights` or `neighbours`; the gate's own pattern when it matched nothing.
+    pub on: String,
+    /// The comparison, where there are several.
+    pub arm: Option<Arm>,
+    /// Id of the metric.
+    pub metric: String,
+    /// The statistic.
+    pub stat: Stat,
+    /// Whether the limit is an upper or a lower one.
+    pub direction: Direction,
+    /// The limit.
+    #[serde(with = "number")]
+    pub limit: f64,
+    /// What was measured.
+    #[serde(with = "number::optional")]
+    pub observed: Option<f64>,
+    /// `observed / limit` (`limit / observed` for a lower limit): above 1 exactly when it failed.
+    #[serde(with = "number::optional")]
+    pub margin: Option<f64>,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The tightest limit of 3 digits that would have passed; none when none would.
+    #[serde(with = "number::optional")]
+    pub would_pass_at: Option<f64>,
+    /// Where the worst value of the metric was seen.
+    pub worst: Option<Location>,
+    /// The tensor that decided it, for a `max` or `min` over the weights.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tensor: Option<String>,
+    /// Where the limit comes from.
+    pub why: Option<String>,
+}
+
+impl GateResult {
+    /// True for the built-in kind of gate that no refusal can excuse.
+    pub fn is_non_finite(&self) -> bool {
+        self.metric == "non_finite"
+    }
+}
+
+/// What a gate looks at, once found.
+struct Seen {
+    observed: Option<f64>,
+    worst: Option<Location>,
+    tensor: Option<String>,
+}
+
+impl Policy {
+    /// Every gate of the policy, then the built-in one (no NaN and no infinity anywhere), against what
+    /// was measured. One result per gate and tap; a gate that matches nothing yields one result that is
+    /// not measured. Measurements in isolated mode are not gated, except for the built-in gate.
+    pub fn evaluate_all(
+        &self,
+        measurements: &[Measurement],
+        weights: &WeightsReport,
+        neighbours: Option<&NeighbourStats>,
+    ) -> Vec<GateResult> {
+        let mut results = Vec::new();
+        for gate in &self.gates {
+            match gate.on {
+                Place::Weights => results.push(result(gate, gate.on.to_string(), weights_seen(gate, weights))),
+                Place::Neighbours => {
+                    let observed = neighbours.and_then(|n| n.named(&gate.metric));
+                    results.push(result(gate, gate.on.to_string(), Seen { observed, worst: None, tensor: None }));
+                }
+                Place::Tap(_) | Place::Glob(_) => taps(gate, measurements, &mut results),
+            }
+        }
+        non_finite(measurements, &mut results);
+        results
+    }
+}
+
+/// One result per tap the gate matches.
+///
+/// Taps are matched whatever their metrics: a tap that was compared but lacks the gate's metric is not
+/// measured, and does not vanish behind the taps that have it.
+fn taps(gate: &Gate, measurements: &[Measurement], results: &mut Vec<GateResult>) {
+    let here = || measurements.iter().filter(|m| gate.arm == Some(m.arm) && m.mode == Mode::Accumulated);
+    let mut matched: Vec<Tap> = here().map(|m| m.tap).filter(|tap| gate.on.matches(*tap)).collect();
+    matched.sort_unstable();
+    matched.dedup();
+    if matched.is_empty() {
+        results.push(result(gate, gate.on.to_string(), Seen { observed: None, worst: None, tensor: None }));
+    }
+    for tap in matched {
+        let found = here().find(|m| m.tap == tap && m.metric == gate.metric);
+        let observed = found.and_then(|m| statistic(m, gate.stat));
+        results.push(result(
+            gate,
+            tap.to_string(),
+            Seen { observed, worst: found.and_then(|m| m.worst), tensor: None },
+        ));
+    }
+}
+
+fn statistic(m: &Measurement, stat: Stat) -> Option<f64> {
+    if m.count == 0 {
+        return None;
+    }
+    match stat {
+        Stat::Mean => m.mean,
+        Stat::P50 => m.p50,
+        Stat::P90 => m.p90,
+        Stat::P99 => m.p99,
+        Stat::P999 => m.p999,
+        Stat::Min => m.min,
+        Stat::Max => m.max,
+        Stat::Total => None,
+    }
+}
+
+/// The quantized matrices; of a candidate that is not quantized at all, every matrix.
+fn matrices(weights: &WeightsReport) -> Vec<&TensorRow> {
+    let all = || weights.tensors.iter().filter(|t| t.shape.len() == 2);
+    let quantized: Vec<&TensorRow> = all().filter(|t| t.bits.is_some()).collect();
+    if quantized.is_empty() { all().collect() } else { quantized }
+}
+
+fn weights_seen(gate: &Gate, weights: &WeightsReport) -> Seen {
+    let rows = matrices(weights);
+    if gate.stat == Stat::Total {
+        let totals = &weights.totals;
+        let value = match gate.metric.as_str() {
+            "mse" => Some(totals.mse),
+            "rmse" => Some(totals.mse.sqrt()),
+            "relative_error" => Some(totals.relative_error),
+            "max_abs" => Some(totals.max_abs),
+            "sqnr_db" => Some(-20.0 * totals.relative_error.log10()),
+            _ => None,
+        };
+        let tensor = (gate.metric == "max_abs").then(|| totals.max_abs_tensor.clone()).flatten();
+        return Seen { observed: value.filter(|_| totals.matrix_elements > 0), worst: None, tensor };
+    }
+    let values: Option<Vec<f64>> = rows.iter().map(|row| column(row, &gate.metric)).collect();
+    let Some(values) = values.filter(|v| !v.is_empty()) else {
+        return Seen { observed: None, worst: None, tensor: None };
+    };
+    // A NaN is worse than any number, whichever way the metric points.
+    let extreme = |rank: fn(f64, f64) -> bool| {
+        let mut best = 0;
+        for (i, v) in values.iter().enumerate() {
+            if !values[best].is_nan() && (v.is_nan() || rank(*v, values[best])) {
+                best = i;
+            }
+        }
+        Seen { observed: Some(values[best]), worst: None, tensor: Some(rows[best].tensor.clone()) }
+    };
+    match gate.stat {
+        Stat::Max => extreme(|a, b| a > b),
+        Stat::Min => extreme(|a, b| a < b),
+        Stat::Mean => {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            Seen { observed: Some(mean), worst: None, tensor: None }
+        }
+        _ => Seen { observed: None, worst: None, tensor: None },
+    }
+}
+
+fn column(row: &TensorRow, metric: &str) -> Option<f64> {
+    match metric {
+        "mse" => Some(row.mse),
+        "rmse" => Some(row.rmse),
+        "relative_error" => Some(row.relative_error),
+        "max_abs" => Some(row.max_abs),
+        "sqnr_db" => Some(row.sqnr_db),
+        _ => None,
+    }
+}
+
+fn result(gate: &Gate, on: String, seen: Seen) -> GateResult {
+    let (direction, limit) = gate.limit();
+    let outcome = match seen.observed {
+        None => Outcome::NotMeasured,
+        Some(v) if direction.keeps(v, limit) => Outcome::Pass,
+        Some(_) => Outcome::Fail,
+    };
+    GateResult {
+        on,
+        arm: gate.arm,
+        metric: gate.metric.clone(),
+        stat: gate.stat,
+        direction,
+        limit,
+        observed: seen.observed,
+        margin: seen.observed.map(|v| direction.margin(v, limit)),
+        outcome,
+        would_pass_at: seen.observed.and_then(|v| outward(v, direction)),
+        worst: seen.worst,
+        tensor: seen.tensor,
+        why: gate.why.clone(),
+    }
+}
+
+/// `non_finite max 0` for every tap and arm that was measured, over both modes.
+fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
+    let mut places: Vec<(Arm, Tap)> = measurements.iter().map(|m| (m.arm, m.tap)).collect();
+    places.sort_unstable();
+    places.dedup();
+    for (arm, tap) in places {
+        let gate = Gate {
+            on: Place::Tap(tap),
+            arm: Some(arm),
+            metric: "non_finite".to_owned(),
+            stat: Stat::Max,
+            max: Some(0.0),
+            min: None,
+            why: Some("built in: a NaN or an infinity in a hidden state is never acceptable".to_owned()),
+        };
+        let found = || measurements.iter().filter(|m| (m.arm, m.tap) == (arm, tap) && m.metric == "non_finite");
+        let worse = |a: (f64, Option<Location>), m: &Measurement| match statistic(m, Stat::Max) {
+            Some(v) if !a.0.is_nan() && !(v <= a.0) => (v, m.worst),
+            _ => a,
+        };
+        let measured = found().any(|m| statistic(m, Stat::Max).is_some());
+        let (observed, worst) = found().fold((0.0, None), worse);
+        results.push(result(
+            &gate,
+            tap.to_string(),
+            Seen { observed: measured.then_some(observed), worst, tensor: None },
+        ));
+    }
+}
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

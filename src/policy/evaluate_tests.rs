@@ -1,0 +1,181 @@
+use super::*;
+use crate::hidden_states::{RowId, RowSet};
+use crate::policy::EMBEDDED;
+use proptest::prelude::*;
+
+fn measurement(tap: &str, arm: Arm, metric: &str, value: Option<f64>) -> Measurement {
+    Measurement {
+        tap: tap.parse().unwrap(),
+        arm,
+        mode: Mode::Accumulated,
+        metric: metric.into(),
+        count: 10,
+        mean: value,
+        p50: value,
+        p90: value,
+        p99: value,
+        p999: value,
+        min: value,
+        max: value,
+        worst: Some(Location {
+            row: RowId { set: RowSet::Corpus, row: 7 },
+            token: Some(2),
+            dimension: None,
+            reference: None,
+        }),
+    }
+}
+
+fn policy(on: &str, max: f64) -> Policy {
+    let text = format!(
+        "schema = 1\n[[gate]]\non = \"{on}\"\narm = \"total\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = {max}\n"
+    );
+    Policy::parse(&text, "p").unwrap()
+}
+
+fn weights_policy(metric: &str, stat: &str, limit: &str) -> Policy {
+    let text = format!("schema = 1\n[[gate]]\non = \"weights\"\nmetric = \"{metric}\"\nstat = \"{stat}\"\n{limit}\n");
+    Policy::parse(&text, "p").unwrap()
+}
+
+fn row(tensor: &str, relative_error: f64, bits: Option<u32>) -> TensorRow {
+    TensorRow {
+        tensor: tensor.into(),
+        shape: vec![4, 4],
+        dtype: "F16".into(),
+        mode: None,
+        bits,
+        group_size: None,
+        bytes: 0,
+        float32_bytes: 0,
+        mse: relative_error,
+        rmse: relative_error,
+        relative_error,
+        max_abs: relative_error,
+        max_abs_index: vec![0, 0],
+        sqnr_db: -20.0 * relative_error.log10(),
+        cosine: 1.0,
+    }
+}
+
+fn first(policy: &Policy, measurements: &[Measurement]) -> GateResult {
+    policy.evaluate_all(measurements, &WeightsReport::default(), None).remove(0)
+}
+
+#[test]
+fn nothing_measured_is_never_a_pass() {
+    for (name, _) in EMBEDDED {
+        let policy = Policy::load(name).unwrap();
+        let results = policy.evaluate_all(&[], &WeightsReport::default(), None);
+        assert_eq!(results.len(), policy.gates.len());
+        assert!(results.iter().all(|r| r.outcome == Outcome::NotMeasured && r.margin.is_none()), "{name}");
+    }
+    let gate = policy("layer.*", 0.1);
+    let mut empty = measurement("layer.0", Arm::Total, "relative_l2", Some(0.0));
+    empty.count = 0;
+    assert_eq!(first(&gate, &[empty]).outcome, Outcome::NotMeasured);
+    assert_eq!(first(&gate, &[measurement("layer.0", Arm::Total, "relative_l2", None)]).outcome, Outcome::NotMeasured);
+    assert_eq!(
+        first(&gate, &[measurement("layer.0", Arm::Engine, "relative_l2", Some(0.0))]).outcome,
+        Outcome::NotMeasured
+    );
+    let isolated = Measurement { mode: Mode::Isolated, ..measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)) };
+    assert_eq!(first(&gate, &[isolated]).outcome, Outcome::NotMeasured);
+    let neighbours = NeighbourStats { rows: 0, spearman: Some(1.0), ..NeighbourStats::default() };
+    let text = "schema = 1\n[[gate]]\non = \"neighbours\"\nmetric = \"spearman\"\nstat = \"mean\"\nmin = 0.9\n";
+    let p = Policy::parse(text, "p").unwrap();
+    let one = |n| p.evaluate_all(&[], &WeightsReport::default(), n).remove(0).outcome;
+    assert_eq!((one(Some(&neighbours)), one(None)), (Outcome::NotMeasured, Outcome::NotMeasured));
+    assert_eq!(one(Some(&NeighbourStats { rows: 3, ..neighbours })), Outcome::Pass);
+}
+
+#[test]
+fn a_tap_without_the_metric_does_not_vanish_behind_the_others() {
+    let results = policy("layer.*", 0.1).evaluate_all(
+        &[
+            measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)),
+            measurement("layer.1", Arm::Total, "mse", Some(0.0)),
+        ],
+        &WeightsReport::default(),
+        None,
+    );
+    assert_eq!((results[0].on.as_str(), results[0].outcome), ("layer.0", Outcome::Pass));
+    assert_eq!((results[1].on.as_str(), results[1].outcome), ("layer.1", Outcome::NotMeasured));
+}
+
+#[test]
+fn nan_fails_and_an_exact_hit_passes() {
+    let outcome =
+        |v: f64| first(&policy("layer.3", 0.05), &[measurement("layer.3", Arm::Total, "relative_l2", Some(v))]);
+    assert_eq!(outcome(0.05).outcome, Outcome::Pass);
+    assert_eq!(outcome(f64::NAN).outcome, Outcome::Fail);
+    assert_eq!(outcome(f64::NAN).would_pass_at, None);
+    let failed = outcome(0.100_04);
+    assert_eq!((failed.outcome, failed.would_pass_at), (Outcome::Fail, Some(0.101)));
+    assert!(failed.margin.unwrap() > 2.0 && failed.worst.is_some());
+    assert_eq!(outcome(failed.would_pass_at.unwrap()).would_pass_at, failed.would_pass_at);
+    let json = serde_json::to_string(&failed).unwrap();
+    assert_eq!(serde_json::from_str::<GateResult>(&json).unwrap(), failed);
+}
+
+#[test]
+fn every_measured_tap_and_arm_is_gated_for_non_finite_values() {
+    let results = policy("layer.*", 0.1).evaluate_all(
+        &[
+            measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)),
+            measurement("layer.0", Arm::Total, "non_finite", Some(3.0)),
+            measurement("layer.0", Arm::Engine, "non_finite", Some(0.0)),
+            measurement("layer.1", Arm::Total, "mse", Some(0.0)),
+        ],
+        &WeightsReport::default(),
+        None,
+    );
+    let built_in: Vec<_> =
+        results.iter().filter(|r| r.is_non_finite()).map(|r| (r.on.as_str(), r.arm, r.outcome)).collect();
+    assert_eq!(
+        built_in,
+        [
+            ("layer.0", Some(Arm::Engine), Outcome::Pass),
+            ("layer.0", Some(Arm::Total), Outcome::Fail),
+            ("layer.1", Some(Arm::Total), Outcome::NotMeasured)
+        ]
+    );
+}
+
+#[test]
+fn weights_are_judged_by_their_matrices() {
+    let mut plain = row("bias", 9.0, None);
+    plain.shape = vec![4];
+    let mut weights = WeightsReport {
+        tensors: vec![plain, row("a", 0.1, Some(8)), row("b", 0.3, Some(8)), row("c", 7.0, None)],
+        ..Default::default()
+    };
+    let seen = |w: &WeightsReport, p: Policy| p.evaluate_all(&[], w, None).remove(0);
+    let max = seen(&weights, weights_policy("relative_error", "max", "max = 0.2"));
+    assert_eq!((max.observed, max.tensor.as_deref(), max.outcome), (Some(0.3), Some("b"), Outcome::Fail));
+    let mean = seen(&weights, weights_policy("relative_error", "mean", "max = 0.2"));
+    assert_eq!(mean.observed, Some(0.2));
+    let min = seen(&weights, weights_policy("sqnr_db", "min", "min = 20"));
+    assert_eq!((min.tensor.as_deref(), min.outcome), (Some("b"), Outcome::Fail));
+    assert_eq!(seen(&weights, weights_policy("relative_error", "total", "max = 0.2")).outcome, Outcome::NotMeasured);
+    weights.totals.matrix_elements = 32;
+    weights.totals.relative_error = 0.1;
+    assert_eq!(seen(&weights, weights_policy("relative_error", "total", "max = 0.2")).outcome, Outcome::Pass);
+    assert_eq!(seen(&weights, weights_policy("sqnr_db", "total", "min = 20")).observed, Some(20.0));
+    weights.tensors[1].relative_error = f64::NAN;
+    assert_eq!(seen(&weights, weights_policy("relative_error", "max", "max = 0.2")).outcome, Outcome::Fail);
+    assert_eq!(seen(&weights, weights_policy("relative_error", "mean", "max = 0.2")).outcome, Outcome::Fail);
+    weights.tensors.truncate(1);
+    assert_eq!(seen(&weights, weights_policy("relative_error", "max", "max = 0.2")).outcome, Outcome::NotMeasured);
+}
+
+proptest! {
+    #[test]
+    fn more_error_never_turns_a_failure_into_a_pass(limit in 0.0..1.0f64, a in any::<f64>(), b in any::<f64>()) {
+        let outcome = |v: f64| first(&policy("final", limit), &[measurement("final", Arm::Total, "relative_l2", Some(v))]).outcome;
+        let more = if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+        if outcome(a) == Outcome::Fail {
+            prop_assert_eq!(outcome(more), Outcome::Fail);
+        }
+    }
+}

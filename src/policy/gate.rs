@@ -1,0 +1,174 @@
+//! One limit, as a policy states it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Place;
+use crate::hidden_states::Arm;
+
+/// How much a run must have looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// Rows of the corpus compared.
+    pub min_rows: u64,
+    /// Tokens compared.
+    pub min_tokens: u64,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { min_rows: 100, min_tokens: 1000 }
+    }
+}
+
+/// Which number of a summary a gate looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stat {
+    /// Mean.
+    Mean,
+    /// Median.
+    P50,
+    /// 90th percentile.
+    P90,
+    /// 99th percentile.
+    P99,
+    /// 99.9th percentile.
+    P999,
+    /// Smallest value.
+    Min,
+    /// Largest value.
+    Max,
+    /// Over all matrices together (weights only).
+    Total,
+}
+
+impl Stat {
+    /// Every statistic, in the order of the reports.
+    pub const ALL: &[Self] =
+        &[Self::Mean, Self::P50, Self::P90, Self::P99, Self::P999, Self::Min, Self::Max, Self::Total];
+
+    /// Its name in policies and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::P50 => "p50",
+            Self::P90 => "p90",
+            Self::P99 => "p99",
+            Self::P999 => "p999",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Total => "total",
+        }
+    }
+}
+
+impl fmt::Display for Stat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Whether a limit bounds from above or from below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The observed value must not be larger.
+    Max,
+    /// The observed value must not be smaller.
+    Min,
+}
+
+impl Direction {
+    /// True when `observed` keeps the limit; NaN never does.
+    pub fn keeps(self, observed: f64, limit: f64) -> bool {
+        match self {
+            Self::Max => observed <= limit,
+            Self::Min => observed >= limit,
+        }
+    }
+
+    /// How far `observed` is from the limit, as a factor: above 1 exactly when the limit is broken.
+    pub fn margin(self, observed: f64, limit: f64) -> f64 {
+        let ratio = match self {
+            Self::Max => observed / limit,
+            Self::Min => limit / observed,
+        };
+        let kept = self.keeps(observed, limit);
+        // Zeros, negative decibels and NaN have no factor; what they mean is still known.
+        match (kept, ratio) {
+            (true, r) if (0.0..=1.0).contains(&r) => r,
+            (true, _) => 0.0,
+            (false, r) if r > 1.0 => r,
+            (false, _) => f64::INFINITY,
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Max => "max",
+            Self::Min => "min",
+        })
+    }
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gate {
+    /// What it looks at.
+    pub on: Place,
+    /// Which comparison; none for weights and neighbours, which have only one.
+    pub arm: Option<Arm>,
+    /// Id of the metric.
+    pub metric: String,
+    /// Which number of its summary.
+    pub stat: Stat,
+    /// Upper limit; exactly one of `max` and `min` is there.
+    pub max: Option<f64>,
+    /// Lower limit.
+    pub min: Option<f64>,
+    /// Where the limit comes from.
+    pub why: Option<String>,
+}
+
+impl Gate {
+    /// The limit and its direction. A gate without one (no parsed gate is) can only be broken.
+    pub fn limit(&self) -> (Direction, f64) {
+        match (self.max, self.min) {
+            (Some(max), None) => (Direction::Max, max),
+            (None, Some(min)) => (Direction::Min, min),
+            _ => (Direction::Max, f64::NAN),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn margin_is_above_one_exactly_when_the_limit_is_broken() {
+        let values =
+            [f64::NAN, f64::NEG_INFINITY, -3.0, -0.0, 0.0, 5e-324, 0.5, 1.0, 1.0 + f64::EPSILON, f64::INFINITY];
+        for limit in values.into_iter().filter(|l| l.is_finite()) {
+            for observed in values {
+                for direction in [Direction::Max, Direction::Min] {
+                    let margin = direction.margin(observed, limit);
+                    assert_eq!(
+                        margin > 1.0,
+                        !direction.keeps(observed, limit),
+                        "{direction} {observed} {limit}: {margin}"
+                    );
+                    assert!(!margin.is_nan());
+                }
+            }
+        }
+        assert!(!Direction::Max.keeps(f64::NAN, f64::INFINITY) && !Direction::Min.keeps(f64::NAN, 0.0));
+        assert_eq!(Direction::Max.margin(0.1, 0.05), 2.0);
+        assert_eq!(Direction::Min.margin(20.0, 40.0), 2.0);
+    }
+}

@@ -1,0 +1,77 @@
+//! Policies: the limits a candidate is judged by, as TOML that a person can read, copy and edit.
+//!
+//! ```text
+//! name, file or text ── parse ──▶ Policy ── evaluate_all(measurements, weights, neighbours) ──▶ GateResult each
+//! ```
+//!
+//! A policy that could pass without looking is refused when it is read: no gate, a gate without a
+//! limit, a limit nothing can exceed, a metric nobody computes. A gate that matches nothing when it is
+//! evaluated is *not measured*, which is never a pass.
+//!
+//! To add a built-in policy: one TOML file here, one row in [`EMBEDDED`]. To make a metric known to
+//! gates: one row in [`metrics::TAP_METRICS`] or its neighbours.
+
+mod error;
+mod evaluate;
+mod gate;
+pub mod metrics;
+mod neighbours;
+mod parse;
+mod place;
+mod precision;
+mod round;
+
+pub use error::PolicyError;
+pub use evaluate::{GateResult, Outcome};
+pub use gate::{Direction, Evidence, Gate, Stat};
+pub use neighbours::NeighbourStats;
+pub use place::Place;
+pub use precision::Precision;
+pub use round::outward;
+
+/// The built-in policies: name and TOML text, one per precision a candidate may declare. There is none
+/// for 3 and 2 bits: what such a model may lose is a decision of its user.
+pub const EMBEDDED: &[(&str, &str)] = &[
+    ("float32", include_str!("float32.toml")),
+    ("float16", include_str!("float16.toml")),
+    ("bfloat16", include_str!("bfloat16.toml")),
+    ("int8", include_str!("int8.toml")),
+    ("int6", include_str!("int6.toml")),
+    ("int5", include_str!("int5.toml")),
+    ("int4", include_str!("int4.toml")),
+];
+
+/// The limits one run is judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Format version of the file; 1.
+    pub schema: u32,
+    /// Name of an embedded policy, or the path it was read from.
+    pub name: String,
+    /// How much must have been looked at for a verdict to mean anything.
+    pub evidence: Evidence,
+    /// The limits, in the file's order; at least one.
+    pub gates: Vec<Gate>,
+    /// The TOML text, so that a report can carry its digest.
+    pub source: String,
+}
+
+impl Policy {
+    /// The embedded policy of that name, else the policy in the file at that path.
+    pub fn load(name_or_path: &str) -> Result<Self, PolicyError> {
+        if let Some((name, text)) = EMBEDDED.iter().find(|(name, _)| *name == name_or_path) {
+            return Self::parse(text, name);
+        }
+        Self::parse(&parse::read(name_or_path)?, name_or_path)
+    }
+
+    /// Reads TOML text and refuses what could not judge anything. `name` is for messages and reports.
+    pub fn parse(text: &str, name: &str) -> Result<Self, PolicyError> {
+        parse::parse(text, name)
+    }
+
+    /// The embedded policy for what the candidate declares itself to be.
+    pub fn for_precision(precision: &Precision) -> Result<Self, PolicyError> {
+        Self::load(precision.policy_name()?)
+    }
+}

@@ -1,0 +1,40 @@
+//! What neighbour search over the sentence vectors says about a candidate.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::number;
+
+/// Neighbour statistics of the candidate's sentence vectors against the reference's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NeighbourStats {
+    /// Rows searched among; 0 means nothing was measured.
+    pub rows: u64,
+    /// Share of rows whose nearest neighbour is the same, 0 to 1.
+    #[serde(with = "number::optional")]
+    pub top1_agreement: Option<f64>,
+    /// Mean share of the ten nearest neighbours that are the same, 0 to 1.
+    #[serde(with = "number::optional")]
+    pub top10_overlap: Option<f64>,
+    /// Rank correlation of all pairwise similarities.
+    #[serde(with = "number::optional")]
+    pub spearman: Option<f64>,
+    /// Linear correlation of all pairwise similarities.
+    #[serde(with = "number::optional")]
+    pub pearson: Option<f64>,
+}
+
+impl NeighbourStats {
+    /// The statistic a gate calls `metric`; none when it was not measured.
+    pub(super) fn named(&self, metric: &str) -> Option<f64> {
+        if self.rows == 0 {
+            return None;
+        }
+        match metric {
+            "top1_agreement" => self.top1_agreement,
+            "top10_overlap" => self.top10_overlap,
+            "spearman" => self.spearman,
+            "pearson" => self.pearson,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use super::*;
+use crate::fault::Fault;
+
+const GATE: &str = "on = \"layer.*\"\narm = \"quantization\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.05\n";
+
+fn refusal(text: &str) -> String {
+    let error = parse(text, "p.toml").unwrap_err();
+    assert_eq!(error.fault(), Fault::Usage);
+    let message = error.to_string();
+    assert!(!message.contains('\n'), "{message}");
+    message
+}
+
+fn with(from: &str, to: &str) -> String {
+    format!("schema = 1\n[[gate]]\n{}", GATE.replace(from, to))
+}
+
+#[test]
+fn embedded_policies_parse_and_every_limit_says_why() {
+    for (name, _) in EMBEDDED {
+        let policy = Policy::load(name).unwrap();
+        assert_eq!((policy.name.as_str(), policy.schema), (*name, 1));
+        for gate in &policy.gates {
+            assert!(gate.why.as_deref().is_some_and(|w| w.len() > 20), "{name}: {gate:?}");
+        }
+        for (on, arm) in [
+            ("*", Some(Arm::Engine)),
+            ("layer.*", Some(Arm::Quantization)),
+            ("sentence", Some(Arm::Total)),
+            ("weights", None),
+        ] {
+            assert!(policy.gates.iter().any(|g| g.on.to_string() == on && g.arm == arm), "{name}: {on}");
+        }
+    }
+}
+
+#[test]
+fn a_written_gate_is_read_as_written() {
+    let policy = parse(&with("", ""), "p.toml").unwrap();
+    assert_eq!(policy.evidence, Evidence { min_rows: 100, min_tokens: 1000 });
+    let expected = Gate {
+        on: Place::Glob("layer.*".into()),
+        arm: Some(Arm::Quantization),
+        metric: "relative_l2".into(),
+        stat: Stat::P99,
+        max: Some(0.05),
+        min: None,
+        why: None,
+    };
+    assert_eq!(policy.gates, [expected]);
+    let text = format!("schema = 1\nevidence = {{ min_rows = 5 }}\n[[gate]]\n{GATE}");
+    assert_eq!(parse(&text, "p").unwrap().evidence, Evidence { min_rows: 5, min_tokens: 1000 });
+    let integer = parse(&with("max = 0.05", "max = 1"), "p").unwrap();
+    assert_eq!(integer.gates[0].max, Some(1.0));
+}
+
+#[test]
+fn unknown_words_are_pointed_at() {
+    assert_eq!(
+        refusal(&with("max", "maxx")),
+        "policy p.toml, line 7, column 1: unknown field `maxx`, expected one of `on`, `arm`, `metric`, `stat`, `max`, `min`, `why`; did you mean `max`?"
+    );
+    assert_eq!(
+        refusal(&with("relative_l2", "relativ_l2")),
+        "policy p.toml, line 5, column 10: `metric = \"relativ_l2\"` does not exist on `layer.*`; it has relative_l2, standardized_l2, cosine_distance, sqnr_db, max_abs, mse, norm_ratio, non_finite, zero_vectors; did you mean `relative_l2`?"
+    );
+    assert!(refusal(&with("p99", "p95")).ends_with("did you mean `p90`?"));
+    assert!(refusal(&with("layer.*", "layers.*")).ends_with("did you mean `layer.*`?"));
+    assert!(refusal(&with("quantization", "quantisation")).ends_with("did you mean `quantization`?"));
+    assert!(refusal("schema = 1\nevidense = {}\n").contains("did you mean `evidence`?"));
+    assert!(refusal("schema = 1\n[evidence]\nmin_row = 1\n").contains("did you mean `min_rows`?"));
+    assert!(refusal("schema = 1\n[[gate]\n").contains("line 2, column"));
+}
+
+#[test]
+fn policies_that_judge_nothing_are_refused() {
+    for (text, expected) in [
+        ("schema = 1\n".to_owned(), "no [[gate]]"),
+        (String::new(), "missing field `schema`"),
+        (with("", "").replace("schema = 1", "schema = 2"), "schema 2 is not known"),
+        (with("max = 0.05\n", ""), "needs `max` or `min`"),
+        (with("max = 0.05", "max = 0.05\nmin = 0.01"), "not both"),
+        (with("max = 0.05", "max = inf"), "finite"),
+        (with("max = 0.05", "max = nan"), "finite"),
+        (with("max = 0.05", "min = 0.05"), "needs `max`, not `min`"),
+        (with("max = 0.05", "max = 1.01"), "passes anything"),
+        (with("max = 0.05", "max = -1.0"), "never be met"),
+        (with("relative_l2", "cosine_distance").replace("0.05", "0.51"), "passes anything"),
+        (with("relative_l2", "sqnr_db").replace("max", "min"), "does not exist for sqnr_db; it has mean"),
+        (with("relative_l2", "sqnr_db").replace("p99", "mean"), "needs `min`, not `max`"),
+        (with("relative_l2", "non_finite"), "does not exist for non_finite; it has max"),
+        (with("arm = \"quantization\"\n", ""), "needs `arm`"),
+        (with("layer.*", "weights"), "takes no `arm`"),
+        (with("p99", "total"), "does not exist for relative_l2"),
+        (with("arm = \"quantization\"\n", "").replace("layer.*", "neighbours"), "top1_agreement"),
+    ] {
+        let message = refusal(&text);
+        assert!(message.contains(expected), "{expected:?} not in {message:?}");
+    }
+}
+
+#[test]
+fn weights_and_neighbours_have_their_own_metrics() {
+    let weights = "schema = 1\n[[gate]]\non = \"weights\"\nmetric = \"relative_error\"\nstat = \"total\"\nmax = 0.01\n";
+    assert_eq!(parse(weights, "p").unwrap().gates[0].on, Place::Weights);
+    let top = "schema = 1\n[[gate]]\non = \"neighbours\"\nmetric = \"top10_overlap\"\nstat = \"mean\"\nmin = 0.8\n";
+    assert_eq!(parse(top, "p").unwrap().gates[0].min, Some(0.8));
+}
+
+#[test]
+fn names_and_paths_that_are_neither_are_one_line() {
+    let error = Policy::load("int88").unwrap_err();
+    assert_eq!(error.fault(), Fault::Usage);
+    let message = error.to_string();
+    assert!(message.contains("did you mean `int8`?") && !message.contains('\n'), "{message}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("big.toml");
+    std::fs::write(&path, vec![b'#'; LARGEST as usize + 1]).unwrap();
+    assert!(matches!(Policy::load(path.to_str().unwrap()), Err(PolicyError::TooLarge { .. })));
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(matches!(Policy::load(path.to_str().unwrap()), Err(PolicyError::Unreadable { .. })));
+}

@@ -1,0 +1,196 @@
+//! Reports: one JSON document is the truth, every other format is a pure function of it.
+//!
+//! ```text
+//! a finished run ──▶ Report ──▶ report.json ──▶ Report ──▶ any format again, without running anything
+//!                      └─▶ RENDERERS: json, markdown, junit      └─▶ terminal::verdict_text
+//! ```
+//!
+//! To add a format: one file with its function, one row in [`RENDERERS`].
+
+mod error;
+pub mod escape;
+mod junit;
+mod markdown;
+mod numbers;
+#[cfg(test)]
+mod sample;
+mod sections;
+pub mod terminal;
+mod words;
+mod write;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::ReportError;
+pub use sections::{
+    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, InputRecord, LengthBucket, ObserverSection,
+    PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection, Tool,
+    WorstRowSection,
+};
+pub use write::OutputDir;
+
+use crate::finding::Finding;
+use crate::metrics::Measurement;
+use crate::policy::GateResult;
+use crate::verdict::{Reason, Verdict};
+use crate::weights::WeightsReport;
+
+/// The format version this crate writes and reads.
+pub const SCHEMA: u64 = 1;
+
+/// No report comes near this; what is larger is not read.
+const LARGEST: usize = 512 << 20;
+
+/// Taps a cross-match may have on one side; its matrix is the square of it.
+const MOST_TAPS: usize = 4096;
+
+/// One way to show a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Renderer {
+    /// Its name on the command line.
+    pub id: &'static str,
+    /// The file it is written to.
+    pub file_name: &'static str,
+    /// Does it.
+    pub render: fn(&Report) -> Result<Vec<u8>, ReportError>,
+}
+
+/// Every format.
+pub const RENDERERS: &[Renderer] = &[
+    Renderer { id: "json", file_name: "report.json", render: Report::to_json },
+    Renderer { id: "markdown", file_name: "report.md", render: markdown::render },
+    Renderer { id: "junit", file_name: "junit.xml", render: junit::render },
+];
+
+/// The ids of [`RENDERERS`].
+pub fn renderer_names() -> impl Iterator<Item = &'static str> {
+    RENDERERS.iter().map(|r| r.id)
+}
+
+/// One run, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Format version; 1.
+    pub schema: u64,
+    /// The program.
+    pub tool: Tool,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Its exit code.
+    pub exit_code: u8,
+    /// Why, worst first.
+    pub reasons: Vec<Reason>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+    /// Every limit and how it came out.
+    pub gates: Vec<GateResult>,
+    /// What decides the result.
+    pub provenance: Provenance,
+    /// What was said to both sides.
+    pub corpus: CorpusSection,
+    /// Why the two sides are comparable.
+    pub alignment: AlignmentSection,
+    /// The stored weights.
+    pub weights: WeightsReport,
+    /// Every metric at every tap of every arm.
+    pub measurements: Vec<Measurement>,
+    /// The sentence vectors.
+    pub sentence: SentenceSection,
+    /// The rows with the largest errors.
+    pub worst_rows: Vec<WorstRowSection>,
+}
+
+impl Report {
+    /// Pretty JSON with a newline at its end; the same report gives the same bytes.
+    pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
+        let mut bytes = serde_json::to_vec_pretty(self)
+            .map_err(|e| ReportError::Render { format: "json", message: e.to_string() })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads a report back; refuses another schema, and sizes no run produces.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: u64,
+        }
+        if bytes.len() > LARGEST {
+            return Err(ReportError::Unreasonable { what: format!("{} bytes, more than {LARGEST}", bytes.len()) });
+        }
+        let malformed = |e: serde_json::Error| ReportError::Malformed { message: escape::plain(&e.to_string(), 300) };
+        let Head { schema } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if schema != SCHEMA {
+            return Err(ReportError::Schema { found: schema });
+        }
+        let report: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        report.checked()
+    }
+
+    fn checked(self) -> Result<Self, ReportError> {
+        let refuse = |what: String| Err(ReportError::Unreasonable { what });
+        if self.exit_code != self.verdict.exit_code() {
+            return refuse(format!("exit code {} does not belong to verdict {}", self.exit_code, self.verdict));
+        }
+        let matrix = &self.alignment.cross_match;
+        let (rows, columns) = (matrix.reference_taps.len(), matrix.candidate_taps.len());
+        if rows.max(columns) > MOST_TAPS {
+            return refuse(format!("cross match of {rows} by {columns} taps, more than {MOST_TAPS}"));
+        }
+        if matrix.relative_l2.len() != rows || matrix.relative_l2.iter().any(|r| r.len() != columns) {
+            return refuse(format!("cross match is not the {rows} by {columns} matrix its taps name"));
+        }
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::Fault;
+
+    #[test]
+    fn json_round_trips_to_the_byte() {
+        for report in [sample::passing(), sample::failing(), sample::inconclusive()] {
+            let json = report.to_json().unwrap();
+            let back = Report::from_json(&json).unwrap();
+            assert_eq!(back, report);
+            assert_eq!(back.to_json().unwrap(), json);
+            assert_eq!(json.last(), Some(&b'\n'));
+        }
+    }
+
+    #[test]
+    fn the_top_level_keys_are_the_promised_ones() {
+        let value: serde_json::Value = serde_json::from_slice(&sample::failing().to_json().unwrap()).unwrap();
+        let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let promised = "schema tool verdict exit_code reasons findings gates provenance corpus alignment weights \
+                        measurements sentence worst_rows";
+        assert_eq!(keys, promised.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(value["verdict"], "fail");
+        assert_eq!(value["alignment"]["cross_match"]["relative_l2"][0][1], "inf");
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let json = String::from_utf8(sample::passing().to_json().unwrap()).unwrap();
+        let refusal = |text: &str| Report::from_json(text.as_bytes()).unwrap_err();
+        assert!(matches!(refusal(""), ReportError::Malformed { .. }));
+        assert!(matches!(refusal("{}"), ReportError::Malformed { .. }));
+        assert!(matches!(refusal("{\"schema\": 1}"), ReportError::Malformed { .. }));
+        assert!(matches!(refusal(&json.replace("\"schema\": 1", "\"schema\": 2")), ReportError::Schema { found: 2 }));
+        assert!(matches!(
+            refusal(&json.replace("\"exit_code\": 0", "\"exit_code\": 1")),
+            ReportError::Unreasonable { .. }
+        ));
+        let ragged = json.replace("\"reference_taps\": [", "\"reference_taps\": [\"x\",");
+        assert!(matches!(refusal(&ragged), ReportError::Unreasonable { .. }));
+        for error in [refusal("[[[["), refusal("{\"schema\": 9}"), refusal(&ragged)] {
+            assert_eq!(error.fault(), Fault::BadInput);
+            assert!(!error.to_string().contains('\n'));
+        }
+        for cut in [1, json.len() / 3, json.len() - 3] {
+            assert!(Report::from_json(&json.as_bytes()[..cut]).is_err());
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A small hand-made report for each verdict.
+
+use super::*;
+use crate::finding::Severity;
+use crate::hidden_states::{Arm, RowId, RowSet, Tap};
+use crate::metrics::{Location, Mode};
+use crate::policy::{NeighbourStats, Policy};
+use crate::verdict::{Amount, judge};
+use crate::weights::WeightTotals;
+
+const POLICY: &str = r#"
+schema = 1
+evidence = { min_rows = 100, min_tokens = 1000 }
+[[gate]]
+on = "layer.*"
+arm = "engine"
+metric = "relative_l2"
+stat = "p99"
+max = 2e-5
+why = "two float32 engines"
+[[gate]]
+on = "layer.*"
+arm = "quantization"
+metric = "relative_l2"
+stat = "p99"
+max = 0.05
+why = "measured 0.018; three times that"
+[[gate]]
+on = "sentence"
+arm = "total"
+metric = "cosine_distance"
+stat = "p99"
+max = 0.001
+why = "measured 0.0003"
+"#;
+
+fn measurement(tap: Tap, arm: Arm, metric: &str, p99: f64) -> Measurement {
+    let at = RowId { set: RowSet::Corpus, row: 17 };
+    Measurement {
+        tap,
+        arm,
+        mode: Mode::Accumulated,
+        metric: metric.to_owned(),
+        count: 31_245,
+        mean: Some(p99 / 4.0),
+        p50: None,
+        p90: None,
+        p99: Some(p99),
+        p999: None,
+        min: Some(0.0),
+        max: Some(p99 * 2.0),
+        worst: Some(Location {
+            row: at,
+            token: (!tap.is_sentence_level()).then_some(3),
+            dimension: None,
+            reference: None,
+        }),
+    }
+}
+
+fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
+    let policy = Policy::parse(POLICY, "mine.toml").unwrap();
+    let mut measurements = Vec::new();
+    for (i, q) in quantization.into_iter().enumerate() {
+        measurements.push(measurement(Tap::Layer(i), Arm::Engine, "relative_l2", 1.5e-6));
+        measurements.push(measurement(Tap::Layer(i), Arm::Quantization, "relative_l2", q));
+    }
+    measurements.push(measurement(Tap::Sentence, Arm::Total, "cosine_distance", 0.0004));
+    for (tap, arm) in [(Tap::Layer(0), Arm::Engine), (Tap::Layer(0), Arm::Quantization)].into_iter().chain([
+        (Tap::Layer(1), Arm::Engine),
+        (Tap::Layer(1), Arm::Quantization),
+        (Tap::Sentence, Arm::Total),
+    ]) {
+        measurements.push(measurement(tap, arm, "non_finite", 0.0));
+    }
+    let totals = WeightTotals {
+        matrix_elements: 1024,
+        relative_error: 0.0054,
+        worst_tensor: Some("encoder.w".into()),
+        ..Default::default()
+    };
+    let weights = WeightsReport { totals, ..Default::default() };
+    let gates = policy.evaluate_all(&measurements, &weights, None);
+    let judgement = judge(&policy, &gates, &findings, &Amount { rows, tokens: 31_245 });
+    Report {
+        schema: SCHEMA,
+        tool: Tool { name: "parallax".into(), version: "0.1.0".into() },
+        verdict: judgement.verdict,
+        exit_code: judgement.exit_code,
+        reasons: judgement.reasons,
+        findings,
+        gates,
+        provenance: Provenance {
+            policy: PolicyRecord { name: "mine.toml".into(), sha256: "ab".repeat(32) },
+            inputs: vec![InputRecord {
+                role: "reference".into(),
+                file: "model.onnx".into(),
+                sha256: "cd".repeat(32),
+                bytes: 90,
+            }],
+            threads: 2,
+            ..Default::default()
+        },
+        corpus: CorpusSection { rows, tokens: 31_245, probes: 24, ..Default::default() },
+        alignment: AlignmentSection {
+            cross_match: CrossMatchSection {
+                reference_taps: vec!["layer.0".into(), "layer.1".into()],
+                candidate_taps: vec!["layer.0".into(), "layer.1".into()],
+                relative_l2: vec![vec![0.01, f64::INFINITY], vec![0.9, 0.02]],
+            },
+            reference: "MiniLM (float32 ONNX)".into(),
+            candidate: "MiniLM-8bit (8-bit, group 64)".into(),
+            ..Default::default()
+        },
+        weights,
+        measurements,
+        sentence: SentenceSection {
+            pooling: "mean".into(),
+            neighbours: Some(NeighbourStats {
+                rows: 2000,
+                top1_agreement: Some(0.99),
+                top10_overlap: Some(0.97),
+                ..Default::default()
+            }),
+            ..Default::default()
+        },
+        worst_rows: vec![WorstRowSection {
+            row: RowId { set: RowSet::Corpus, row: 17 },
+            place: "corpus.txt:18".into(),
+            text: "OK.".into(),
+            tap: Tap::Layer(1),
+            arm: Arm::Quantization,
+            metric: "relative_l2".into(),
+            value: 0.12,
+            token: Some(3),
+            token_text: Some(".".into()),
+        }],
+    }
+}
+
+/// Everything met.
+pub(crate) fn passing() -> Report {
+    report([0.01, 0.02], 2000, Vec::new())
+}
+
+/// Both layers over their limit.
+pub(crate) fn failing() -> Report {
+    report([0.06, 0.07], 2000, Vec::new())
+}
+
+/// A refusal and too few rows.
+pub(crate) fn inconclusive() -> Report {
+    let refusal =
+        Finding::new(Severity::Refusal, "alignment.cross_match", "candidate layer.0 looks like reference layer.1");
+    report([0.01, 0.02], 12, vec![refusal])
+}

@@ -1,0 +1,262 @@
+//! The sections of a report. Plain data: whoever runs a check fills them in.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::numbers;
+use crate::hidden_states::{Arm, RowId, Tap};
+use crate::metrics::number;
+use crate::policy::NeighbourStats;
+
+/// The program that wrote the report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// `parallax`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// Everything that decides the result: the same provenance gives the same report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Every file that was read.
+    pub inputs: Vec<InputRecord>,
+    /// The runtime of the reference.
+    pub runtime: RuntimeRecord,
+    /// Instruction sets the machine offered.
+    pub cpu_features: Vec<String>,
+    /// Threads used.
+    pub threads: usize,
+    /// Seed of the sampling.
+    pub seed: u64,
+    /// The limits.
+    pub policy: PolicyRecord,
+    /// Options as they were in force.
+    pub options: BTreeMap<String, String>,
+    /// What differs between two identical runs, all of it.
+    pub run: RunRecord,
+}
+
+/// One file that was read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// What it is to the run: `reference`, `candidate`, `tokenizer`, `corpus`, …
+    pub role: String,
+    /// Its name.
+    pub file: String,
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The runtime that ran the reference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RuntimeRecord {
+    /// As it reports itself.
+    pub onnxruntime_version: String,
+    /// File name of the library.
+    pub library: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// `cpu`.
+    pub execution_provider: String,
+    /// Graph optimization level.
+    pub optimization: String,
+}
+
+/// The policy that was applied.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// Embedded name or file.
+    pub name: String,
+    /// SHA-256 of its TOML text.
+    pub sha256: String,
+}
+
+/// When and how long.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Start, RFC 3339.
+    pub started: String,
+    /// Wall-clock seconds.
+    #[serde(with = "number")]
+    pub seconds: f64,
+}
+
+/// What was said to both sides.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CorpusSection {
+    /// The files.
+    pub sources: Vec<SourceSection>,
+    /// True when no corpus was given and the built-in probes stood in.
+    pub built_in: bool,
+    /// Rows compared.
+    pub rows: u64,
+    /// Rows the control ran too.
+    pub control_rows: u64,
+    /// Tokens compared.
+    pub tokens: u64,
+    /// Distinct rows.
+    pub unique_rows: u64,
+    /// Lines without text.
+    pub empty_lines: u64,
+    /// Lines that are not UTF-8.
+    pub invalid_utf8: u64,
+    /// Rows cut at the maximum length.
+    pub truncated_rows: u64,
+    /// Rows with no token but special ones.
+    pub degenerate_rows: u64,
+    /// Unknown tokens in all rows.
+    pub unknown_tokens: u64,
+    /// Rows by length in tokens.
+    pub lengths: Vec<LengthBucket>,
+    /// The maximum length in tokens.
+    pub max_length: usize,
+    /// Text put before every row.
+    pub prompt: Option<String>,
+    /// Probe sentences run along.
+    pub probes: u64,
+    /// Their tokens.
+    pub probe_tokens: u64,
+}
+
+/// One file of the corpus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceSection {
+    /// Its name.
+    pub file: String,
+    /// SHA-256.
+    pub sha256: String,
+    /// Rows read from it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// Rows with at most so many tokens (and more than the bucket before).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LengthBucket {
+    /// Largest length; none for the last bucket.
+    pub up_to: Option<u64>,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// Why the two sides are the same point of the same computation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AlignmentSection {
+    /// Each tap and its evidence.
+    pub taps: Vec<AlignedTap>,
+    /// Every reference tap against every candidate tap.
+    pub cross_match: CrossMatchSection,
+    /// What tapping the reference changed.
+    pub observer_effect: Option<ObserverSection>,
+    /// Facts both sides had to agree on.
+    pub preflight: Vec<PreflightRow>,
+    /// The control, in words.
+    pub control: String,
+    /// The reference, in words.
+    pub reference: String,
+    /// The candidate, in words.
+    pub candidate: String,
+}
+
+/// One tap and what proves it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlignedTap {
+    /// The tap.
+    pub tap: Tap,
+    /// Tensor of the reference graph.
+    pub reference_tensor: String,
+    /// How it was found.
+    pub evidence: String,
+    /// 99th percentile of the engine arm there.
+    #[serde(with = "number::optional")]
+    pub engine_relative_l2: Option<f64>,
+}
+
+/// Relative L2 of every pair: `[reference taps][candidate taps]`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CrossMatchSection {
+    /// Rows.
+    pub reference_taps: Vec<String>,
+    /// Columns.
+    pub candidate_taps: Vec<String>,
+    /// The matrix.
+    #[serde(with = "numbers")]
+    pub relative_l2: Vec<Vec<f64>>,
+}
+
+/// The untouched reference against the tapped one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObserverSection {
+    /// Relative L2 of the outputs.
+    #[serde(with = "number")]
+    pub relative_l2: f64,
+    /// Largest difference.
+    #[serde(with = "number")]
+    pub max_abs: f64,
+    /// True when every bit is the same.
+    pub bit_identical: bool,
+    /// Values compared.
+    pub values: u64,
+}
+
+/// One fact both sides had to agree on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PreflightRow {
+    /// The fact.
+    pub check: String,
+    /// As the reference has it.
+    pub reference: String,
+    /// As the candidate has it.
+    pub candidate: String,
+    /// `same`, `differs`, `unknown`.
+    pub outcome: String,
+}
+
+/// How sentences become vectors, and what became of their neighbours.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SentenceSection {
+    /// Pooling mode.
+    pub pooling: String,
+    /// True when vectors are scaled to length 1.
+    pub normalize: bool,
+    /// The file that says so.
+    pub stated_in: String,
+    /// Width of a sentence vector.
+    pub dimension: usize,
+    /// Neighbour search, where there were rows enough.
+    pub neighbours: Option<NeighbourStats>,
+    /// Rows whose nearest neighbour changed, most painful first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flips: Vec<serde_json::Value>,
+}
+
+/// One of the rows with the largest error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorstRowSection {
+    /// The row.
+    #[serde(flatten)]
+    pub row: RowId,
+    /// Where it comes from: `file:line`.
+    pub place: String,
+    /// Its text, escaped and cut.
+    pub text: String,
+    /// The tap.
+    pub tap: Tap,
+    /// The comparison.
+    pub arm: Arm,
+    /// Id of the metric.
+    pub metric: String,
+    /// Its value.
+    #[serde(with = "number")]
+    pub value: f64,
+    /// Token position, at token level.
+    pub token: Option<u32>,
+    /// The token's text, escaped.
+    pub token_text: Option<String>,
+}

@@ -1,0 +1,191 @@
+//! The verdict as a person at a terminal reads it: at most fifteen lines, the answer first.
+
+use super::escape::plain;
+use super::words::{HEADLINE, count, measurement, outcome, taps, value};
+use super::{Report, WorstRowSection};
+use crate::hidden_states::{Arm, Tap};
+use crate::policy::{GateResult, Outcome, Stat};
+use crate::verdict::Verdict;
+
+/// Rows of the tap table without `explain`; the taps nearest to their limits are kept.
+const TABLE_ROWS: usize = 4;
+/// Reasons without `explain`.
+const REASONS: usize = 3;
+/// Characters of text that others wrote, per line.
+const TEXT: usize = 300;
+/// Characters of a row's text.
+const ROW_TEXT: usize = 60;
+
+struct Paint(bool);
+
+impl Paint {
+    fn in_code(&self, code: &str, text: &str) -> String {
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    fn verdict(&self, verdict: Verdict) -> String {
+        let code = match verdict {
+            Verdict::Pass => "1;32",
+            Verdict::Fail => "1;31",
+            Verdict::Inconclusive => "1;33",
+        };
+        self.in_code(code, &verdict.to_string())
+    }
+
+    fn outcome(&self, outcome: Option<Outcome>) -> String {
+        match outcome {
+            Some(Outcome::Pass) => self.in_code("32", "ok"),
+            Some(Outcome::Fail) => self.in_code("31", "FAIL"),
+            Some(Outcome::NotMeasured) => self.in_code("33", "not measured"),
+            None => "no gate".to_owned(),
+        }
+    }
+}
+
+/// The verdict, what was compared, a table of the taps, the reasons. `explain` shows every tap, every
+/// reason, every finding and where each broken limit comes from. Ends with a newline.
+pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
+    let paint = Paint(color);
+    let mut lines = vec![
+        format!(
+            "{}  {} against {}, policy {}",
+            paint.verdict(report.verdict),
+            plain(&report.alignment.candidate, TEXT),
+            plain(&report.alignment.reference, TEXT),
+            plain(&report.provenance.policy.name, TEXT)
+        ),
+        evidence(report),
+    ];
+    lines.extend(table(report, &paint, explain));
+    lines.extend(sentence(report));
+    lines.extend(weights(report));
+    lines.extend(reasons(report, explain));
+    lines.extend(report.worst_rows.first().map(worst_row));
+    if explain {
+        lines.extend(explanation(report));
+    }
+    let mut text = lines.join("\n");
+    text.push('\n');
+    text
+}
+
+fn evidence(report: &Report) -> String {
+    let corpus = &report.corpus;
+    let mut line = format!("      {} rows, {} tokens", count(corpus.rows), count(corpus.tokens));
+    if corpus.probes > 0 {
+        line.push_str(&format!(", {} probes", count(corpus.probes)));
+    }
+    if corpus.built_in {
+        line.push_str("; no corpus was given: only the built-in probe sentences were compared");
+    }
+    line
+}
+
+fn limit_of(report: &Report, tap: Tap) -> Option<&GateResult> {
+    let name = tap.to_string();
+    let is = |g: &&GateResult| {
+        g.on == name && g.arm == Some(Arm::Quantization) && g.metric == HEADLINE && g.stat == Stat::P99
+    };
+    report.gates.iter().find(is)
+}
+
+/// How near the tap's worst gate is to its limit.
+fn closeness(report: &Report, tap: Tap) -> f64 {
+    let name = tap.to_string();
+    let margins = report.gates.iter().filter(|g| g.on == name).filter_map(|g| g.margin);
+    margins.fold(0.0, f64::max)
+}
+
+fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
+    let all: Vec<Tap> = taps(report).into_iter().filter(|t| !t.is_sentence_level()).collect();
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let mut shown = all.clone();
+    if !explain && shown.len() > TABLE_ROWS {
+        shown.sort_by(|a, b| closeness(report, *b).total_cmp(&closeness(report, *a)).then(a.cmp(b)));
+        shown.truncate(TABLE_ROWS);
+        shown.sort_unstable();
+    }
+    let width = shown.iter().map(|t| t.to_string().len()).max().unwrap_or(0).max(10);
+    let mut lines =
+        vec![format!("      {:width$}  {:>10}  {:>16}  {:>8}", "tap", "engine p99", "quantization p99", "limit")];
+    for tap in &shown {
+        let p99 = |arm| value(measurement(report, *tap, arm, HEADLINE).and_then(|m| m.p99));
+        lines.push(format!(
+            "      {:width$}  {:>10}  {:>16}  {:>8}  {}",
+            tap.to_string(),
+            p99(Arm::Engine),
+            p99(Arm::Quantization),
+            value(limit_of(report, *tap).map(|g| g.limit)),
+            paint.outcome(outcome(report, *tap))
+        ));
+    }
+    let hidden: Vec<&Tap> = all.iter().filter(|t| !shown.contains(t)).collect();
+    if !hidden.is_empty() {
+        let bad = hidden.iter().filter(|t| outcome(report, ***t) != Some(Outcome::Pass)).count();
+        let state = if bad == 0 { "all ok".to_owned() } else { format!("{bad} not ok") };
+        lines.push(format!("      … {} more taps, {state} (--explain shows them)", hidden.len()));
+    }
+    lines
+}
+
+fn sentence(report: &Report) -> Option<String> {
+    let tap = taps(report).into_iter().rfind(|t| t.is_sentence_level())?;
+    let m = measurement(report, tap, Arm::Total, "cosine_distance")?;
+    let mut line = format!("      {tap}: cosine distance p99 {}, max {}", value(m.p99), value(m.max));
+    if let Some(n) = &report.sentence.neighbours {
+        line.push_str(&format!(", same nearest neighbour {}", value(n.top1_agreement)));
+        line.push_str(&format!(", top-10 overlap {}", value(n.top10_overlap)));
+    }
+    Some(line)
+}
+
+fn weights(report: &Report) -> Option<String> {
+    let totals = &report.weights.totals;
+    (totals.matrix_elements > 0).then(|| {
+        let mut line = format!("      weights: relative error {}", crate::verdict::number(totals.relative_error));
+        if let Some(worst) = &totals.worst_tensor {
+            line.push_str(&format!(", worst in {}", plain(worst, TEXT)));
+        }
+        line
+    })
+}
+
+fn reasons(report: &Report, explain: bool) -> Vec<String> {
+    let all = &report.reasons;
+    let shown = if explain || all.len() <= REASONS { all.len() } else { REASONS - 1 };
+    let mut lines: Vec<String> = all[..shown].iter().map(|r| format!("  why {}", plain(&r.message, TEXT))).collect();
+    if shown < all.len() {
+        lines.push(format!("  why … and {} more reasons (--explain shows them)", all.len() - shown));
+    }
+    lines
+}
+
+fn worst_row(row: &WorstRowSection) -> String {
+    let place = if row.place.is_empty() { row.row.to_string() } else { plain(&row.place, TEXT) };
+    let metric = plain(&row.metric, TEXT);
+    let value = crate::verdict::number(row.value);
+    format!("      worst row: {place} {} {metric} {value}: {}", row.tap, plain(&row.text, ROW_TEXT))
+}
+
+fn explanation(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for finding in &report.findings {
+        let severity = format!("{:?}", finding.severity).to_lowercase();
+        lines.push(format!("  {severity} {}: {}", plain(&finding.code, TEXT), plain(&finding.message, TEXT)));
+    }
+    let mut said: Vec<&str> = Vec::new();
+    for gate in report.gates.iter().filter(|g| g.outcome != Outcome::Pass) {
+        if let Some(why) = gate.why.as_deref().filter(|w| !said.contains(w)) {
+            said.push(why);
+            let (metric, limit) = (plain(&gate.metric, TEXT), crate::verdict::number(gate.limit));
+            lines.push(format!("  limit {limit} of {metric} {}: {}", gate.stat, plain(why, TEXT)));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+#[path = "terminal_tests.rs"]
+mod tests;

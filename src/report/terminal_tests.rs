@@ -1,0 +1,48 @@
+use super::*;
+use crate::report::sample;
+use crate::verdict::Reason;
+
+#[test]
+fn literal_text_for_each_verdict() {
+    assert_eq!(verdict_text(&sample::passing(), false, false), include_str!("expected/pass.txt"));
+    assert_eq!(verdict_text(&sample::failing(), false, false), include_str!("expected/fail.txt"));
+    assert_eq!(verdict_text(&sample::inconclusive(), false, false), include_str!("expected/inconclusive.txt"));
+}
+
+#[test]
+fn color_is_only_where_it_was_asked_for() {
+    let colored = verdict_text(&sample::failing(), true, false);
+    assert!(colored.starts_with("\u{1b}[1;31mFAIL\u{1b}[0m  MiniLM-8bit"));
+    assert!(!verdict_text(&sample::failing(), false, true).contains('\u{1b}'));
+}
+
+#[test]
+fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
+    let mut report = sample::failing();
+    let template = report.measurements[1].clone();
+    for i in 2..40 {
+        report.measurements.push(crate::metrics::Measurement { tap: Tap::Layer(i), ..template.clone() });
+        report.reasons.push(Reason { code: "gate.exceeded".into(), message: format!("reason {i}") });
+    }
+    let short = verdict_text(&report, false, false);
+    assert!(short.lines().count() <= 15, "{short}");
+    assert!(short.contains("… 36 more taps, 36 not ok") && short.contains("more reasons"), "{short}");
+    assert!(short.contains("layer.0 ") && short.contains("layer.1 "), "the failing taps are shown: {short}");
+    let long = verdict_text(&report, false, true);
+    assert!(long.contains("layer.39") && long.contains("reason 39") && long.contains("measured 0.018"));
+}
+
+#[test]
+fn hostile_text_is_never_printed_raw() {
+    let mut report = sample::failing();
+    let hostile = "::error::x\n\u{1b}[2J\u{202e}".to_owned();
+    report.alignment.candidate = hostile.clone();
+    report.provenance.policy.name = hostile.clone();
+    report.reasons[0].message = hostile.clone();
+    report.worst_rows[0].text = hostile.clone();
+    report.worst_rows[0].place = hostile.clone();
+    report.weights.totals.worst_tensor = Some(hostile);
+    let text = verdict_text(&report, false, true);
+    assert!(!text.contains(['\u{1b}', '\u{202e}']));
+    assert!(!text.lines().any(|l| l.trim_start().starts_with("::")), "{text}");
+}

@@ -1,0 +1,222 @@
+//! From gates and findings to one word, an exit code and the reasons for both.
+//!
+//! ```text
+//! NaN or infinity in the candidate ─▶ fail, whatever else is wrong
+//! not proven comparable, not measured, too little evidence ─▶ inconclusive
+//! a limit exceeded, a failure found ─▶ fail
+//! none of these ─▶ pass
+//! ```
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Arm;
+use crate::policy::{Direction, GateResult, Outcome, Policy};
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Every gate was measured and met.
+    Pass,
+    /// The comparison is valid and a gate was exceeded.
+    Fail,
+    /// Not proven comparable, or too little evidence.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// The process exit code.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Fail => 1,
+            Self::Inconclusive => 3,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+        })
+    }
+}
+
+/// Why the verdict is what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Stable: `gate.exceeded`, `gate.not_measured`, `gate.engine`, `gate.non_finite`, `evidence.rows`,
+    /// `evidence.tokens`, `policy.no_gates`, or the code of a finding.
+    pub code: String,
+    /// One line for people.
+    pub message: String,
+}
+
+/// How much was compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    /// Rows of the corpus.
+    pub rows: u64,
+    /// Their tokens.
+    pub tokens: u64,
+}
+
+/// A verdict with its reasons, worst first; a pass has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Its exit code.
+    pub exit_code: u8,
+    /// Everything that spoke against a pass.
+    pub reasons: Vec<Reason>,
+}
+
+/// Judges a finished run. `gates` is the outcome of [`Policy::evaluate_all`].
+pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount: &Amount) -> Judgement {
+    let mut failed: Vec<&GateResult> = gates.iter().filter(|g| g.outcome == Outcome::Fail).collect();
+    failed.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));
+    let is_broken = |g: &GateResult| g.is_non_finite() && matches!(g.arm, Some(Arm::Quantization | Arm::Total));
+    let (broken, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|g| is_broken(g));
+    let (engine, exceeded): (Vec<_>, Vec<_>) = others.into_iter().partition(|g| g.arm == Some(Arm::Engine));
+    let unmeasured: Vec<_> = gates.iter().filter(|g| g.outcome == Outcome::NotMeasured).collect();
+    let found = |severity| findings.iter().filter(move |f| f.severity == severity).map(reason_of);
+
+    let mut doubts: Vec<Reason> = found(Severity::Refusal).collect();
+    doubts.extend(grouped("gate.engine", &engine));
+    doubts.extend(grouped("gate.not_measured", &unmeasured));
+    doubts.extend(too_little(policy, gates, amount));
+    let certain = grouped("gate.non_finite", &broken);
+    let mut failures = grouped("gate.exceeded", &exceeded);
+    failures.extend(found(Severity::Failure));
+
+    let verdict = match (certain.is_empty(), doubts.is_empty(), failures.is_empty()) {
+        (false, _, _) => Verdict::Fail,
+        (true, false, _) => Verdict::Inconclusive,
+        (true, true, false) => Verdict::Fail,
+        (true, true, true) => Verdict::Pass,
+    };
+    let reasons = certain.into_iter().chain(doubts).chain(failures).collect();
+    Judgement { verdict, exit_code: verdict.exit_code(), reasons }
+}
+
+fn reason_of(finding: &Finding) -> Reason {
+    Reason { code: finding.code.clone(), message: finding.message.clone() }
+}
+
+fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut reason = |code: &str, message: String| reasons.push(Reason { code: code.to_owned(), message });
+    if policy.gates.is_empty() || gates.is_empty() {
+        reason("policy.no_gates", format!("policy {} judged nothing: no gate was evaluated", policy.name));
+    }
+    for (code, what, seen, needed) in [
+        ("evidence.rows", "rows", amount.rows, policy.evidence.min_rows),
+        ("evidence.tokens", "tokens", amount.tokens, policy.evidence.min_tokens),
+    ] {
+        if seen < needed || seen == 0 {
+            let name = &policy.name;
+            reason(code, format!("{seen} {what} compared, policy {name} asks for at least {}", needed.max(1)));
+        }
+    }
+    reasons
+}
+
+/// One reason per gate, with the taps it speaks of; `results` are worst first and stay so.
+fn grouped(code: &str, results: &[&GateResult]) -> Vec<Reason> {
+    let mut groups: Vec<Vec<&GateResult>> = Vec::new();
+    for &result in results {
+        match groups.iter_mut().find(|g| same_gate(g[0], result)) {
+            Some(group) => group.push(result),
+            None => groups.push(vec![result]),
+        }
+    }
+    groups.iter().map(|g| Reason { code: code.to_owned(), message: message(g[0], g.len() - 1) }).collect()
+}
+
+fn same_gate(a: &GateResult, b: &GateResult) -> bool {
+    let key = |g: &GateResult| (g.arm, g.stat, g.direction, g.limit.to_bits());
+    key(a) == key(b) && a.metric == b.metric && a.why == b.why
+}
+
+fn message(worst: &GateResult, more: usize) -> String {
+    let mut text = worst.on.clone();
+    match more {
+        0 => {}
+        1 => text.push_str(" … and 1 more tap"),
+        n => text.push_str(&format!(" … and {n} more taps")),
+    }
+    if let Some(arm) = worst.arm {
+        text.push_str(&format!(" ({arm})"));
+    }
+    text.push_str(&format!(": {} {} ", worst.metric, worst.stat));
+    let Some(observed) = worst.observed else {
+        text.push_str(&format!("was not measured (limit {})", number(worst.limit)));
+        return text;
+    };
+    let (observed, limit) = apart(observed, worst.limit);
+    let relation = match worst.direction {
+        _ if worst.observed.is_some_and(f64::is_nan) => "is not within",
+        Direction::Max => ">",
+        Direction::Min => "<",
+    };
+    text.push_str(&format!("{observed} {relation} {limit}"));
+    // No limit on NaN and infinity would be a sensible one.
+    if let Some(limit) = worst.would_pass_at.filter(|_| !worst.is_non_finite()) {
+        text.push_str(&format!(", would pass at {}", number(limit)));
+    }
+    if let Some(tensor) = &worst.tensor {
+        text.push_str(&format!(", in {tensor}"));
+    }
+    if let Some(place) = &worst.worst {
+        text.push_str(&format!(", worst at {}", place.row));
+        if let Some(token) = place.token {
+            text.push_str(&format!(" token {token}"));
+        }
+    }
+    text
+}
+
+/// A number for people: 3 significant digits, plain in the everyday range.
+pub fn number(value: f64) -> String {
+    digits(value, 3)
+}
+
+/// Two different numbers with as many digits as it takes to see that they differ.
+pub fn apart(a: f64, b: f64) -> (String, String) {
+    (3..=17).map(|n| (digits(a, n), digits(b, n))).find(|(x, y)| x != y).unwrap_or_else(|| (number(a), number(b)))
+}
+
+fn digits(value: f64, significant: usize) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "infinity" } else { "-infinity" }.to_owned();
+    }
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let scientific = format!("{value:.*e}", significant - 1);
+    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if !(-4..6).contains(&exponent) {
+        return format!("{}e{exponent}", trimmed(mantissa));
+    }
+    let places = usize::try_from(significant as i32 - 1 - exponent).unwrap_or(0);
+    trimmed(&format!("{value:.places$}")).to_owned()
+}
+
+fn trimmed(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}
+
+#[cfg(test)]
+#[path = "verdict_tests.rs"]
+mod tests;

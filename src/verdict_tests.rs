@@ -1,0 +1,154 @@
+use super::*;
+use crate::metrics::{Measurement, Mode};
+use crate::policy::NeighbourStats;
+use crate::weights::WeightsReport;
+use proptest::prelude::*;
+
+const ENOUGH: Amount = Amount { rows: 100, tokens: 1000 };
+
+fn policy() -> Policy {
+    let gate = |on: &str, arm: &str, max: f64| {
+        format!("[[gate]]\non = \"{on}\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = {max}\n")
+    };
+    let text = format!("schema = 1\n{}{}", gate("layer.*", "engine", 2e-5), gate("layer.*", "quantization", 0.05));
+    Policy::parse(&text, "mine").unwrap()
+}
+
+fn measured(tap: &str, arm: Arm, metric: &str, value: f64) -> Measurement {
+    let v = Some(value);
+    Measurement {
+        tap: tap.parse().unwrap(),
+        arm,
+        mode: Mode::Accumulated,
+        metric: metric.into(),
+        count: 5,
+        mean: v,
+        p50: v,
+        p90: v,
+        p99: v,
+        p999: v,
+        min: v,
+        max: v,
+        worst: None,
+    }
+}
+
+/// Two layers, both arms, everything finite unless said so.
+fn run(engine: f64, quantization: [f64; 2], non_finite: f64) -> Vec<Measurement> {
+    let mut all = Vec::new();
+    for (i, q) in quantization.into_iter().enumerate() {
+        let tap = format!("layer.{i}");
+        all.push(measured(&tap, Arm::Engine, "relative_l2", engine));
+        all.push(measured(&tap, Arm::Quantization, "relative_l2", q));
+        all.push(measured(&tap, Arm::Engine, "non_finite", 0.0));
+        all.push(measured(&tap, Arm::Quantization, "non_finite", non_finite));
+    }
+    all
+}
+
+fn judged(measurements: &[Measurement], findings: &[Finding], amount: Amount) -> Judgement {
+    let policy = policy();
+    let gates = policy.evaluate_all(measurements, &WeightsReport::default(), None::<&NeighbourStats>);
+    judge(&policy, &gates, findings, &amount)
+}
+
+fn codes(j: &Judgement) -> Vec<&str> {
+    j.reasons.iter().map(|r| r.code.as_str()).collect()
+}
+
+#[test]
+fn each_verdict_for_its_own_cause() {
+    let good = run(1e-6, [0.01, 0.02], 0.0);
+    let pass = judged(&good, &[], ENOUGH);
+    assert_eq!((pass.verdict, pass.exit_code, pass.reasons.len()), (Verdict::Pass, 0, 0));
+
+    let fail = judged(&run(1e-6, [0.06, 0.07], 0.0), &[], ENOUGH);
+    assert_eq!((fail.verdict, fail.exit_code, codes(&fail)), (Verdict::Fail, 1, vec!["gate.exceeded"]));
+    assert_eq!(
+        fail.reasons[0].message,
+        "layer.1 … and 1 more tap (quantization): relative_l2 p99 0.07 > 0.05, would pass at 0.07"
+    );
+
+    let engine = judged(&run(1e-3, [0.06, 0.07], 0.0), &[], ENOUGH);
+    assert_eq!((engine.verdict, engine.exit_code), (Verdict::Inconclusive, 3));
+    assert_eq!(codes(&engine), ["gate.engine", "gate.exceeded"]);
+
+    let refusal =
+        Finding::new(Severity::Refusal, "alignment.cross_match", "candidate layer.2 looks like reference layer.3");
+    let refused = judged(&good, std::slice::from_ref(&refusal), ENOUGH);
+    assert_eq!((refused.verdict, codes(&refused)), (Verdict::Inconclusive, vec!["alignment.cross_match"]));
+
+    let broken = judged(&run(1e-3, [0.06, 0.07], 2.0), &[refusal], Amount::default());
+    assert_eq!((broken.verdict, broken.exit_code, codes(&broken)[0]), (Verdict::Fail, 1, "gate.non_finite"));
+
+    let failure = Finding::new(Severity::Failure, "weights.changed", "layer 0 bias differs");
+    assert_eq!(judged(&good, &[failure], ENOUGH).verdict, Verdict::Fail);
+    let notes = [Finding::new(Severity::Warning, "a", "b"), Finding::new(Severity::Note, "a", "b")];
+    assert_eq!(judged(&good, &notes, ENOUGH).verdict, Verdict::Pass);
+}
+
+#[test]
+fn too_little_evidence_is_inconclusive() {
+    let good = run(1e-6, [0.01, 0.02], 0.0);
+    let few = judged(&good, &[], Amount { rows: 99, tokens: 999 });
+    assert_eq!((few.verdict, codes(&few)), (Verdict::Inconclusive, vec!["evidence.rows", "evidence.tokens"]));
+    assert_eq!(few.reasons[0].message, "99 rows compared, policy mine asks for at least 100");
+    let none = judged(&[], &[], ENOUGH);
+    assert_eq!((none.verdict, codes(&none)), (Verdict::Inconclusive, vec!["gate.not_measured", "gate.not_measured"]));
+    assert_eq!(none.reasons[1].message, "layer.* (quantization): relative_l2 p99 was not measured (limit 0.05)");
+
+    let mut empty = policy();
+    empty.gates.clear();
+    empty.evidence = crate::policy::Evidence { min_rows: 0, min_tokens: 0 };
+    let judgement = judge(&empty, &[], &[], &Amount::default());
+    assert_eq!(codes(&judgement), ["policy.no_gates", "evidence.rows", "evidence.tokens"]);
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn reasons_are_worst_first_and_numbers_differ_visibly() {
+    let close = judged(&run(1e-6, [0.01, 0.050_000_001], 0.0), &[], ENOUGH);
+    assert_eq!(
+        close.reasons[0].message,
+        "layer.1 (quantization): relative_l2 p99 0.050000001 > 0.05, would pass at 0.0501"
+    );
+    let nan = judged(&run(1e-6, [0.09, f64::NAN], 0.0), &[], ENOUGH);
+    assert_eq!(
+        nan.reasons[0].message,
+        "layer.1 … and 1 more tap (quantization): relative_l2 p99 NaN is not within 0.05"
+    );
+}
+
+#[test]
+fn numbers_for_people() {
+    for (value, text) in [
+        (0.05, "0.05"),
+        (2e-5, "2e-5"),
+        (0.000_123_4, "0.000123"),
+        (123.456, "123"),
+        (99.96, "100"),
+        (1_234_567.0, "1.23e6"),
+        (-20.0, "-20"),
+        (0.0, "0"),
+        (f64::NAN, "NaN"),
+        (f64::INFINITY, "infinity"),
+    ] {
+        assert_eq!(number(value), text);
+    }
+    let next = f64::from_bits(0.05f64.to_bits() + 1);
+    let (a, b) = apart(next, 0.05);
+    assert_ne!(a, b);
+}
+
+proptest! {
+    #[test]
+    fn more_error_never_turns_a_verdict_into_a_pass(
+        e in 0.0..4e-5f64, q in 0.0..0.1f64, r in 0.0..0.1f64, n in 0u8..2,
+        de in 0.0..1.0f64, dq in 0.0..1.0f64, dn in 0u8..2,
+    ) {
+        let before = judged(&run(e, [q, r], f64::from(n)), &[], ENOUGH).verdict;
+        let after = judged(&run(e + de, [q + dq, r], f64::from(n) + f64::from(dn)), &[], ENOUGH).verdict;
+        prop_assert!(before == Verdict::Pass || after != Verdict::Pass);
+        prop_assert!(q <= 0.05 && r <= 0.05 && e <= 2e-5 && n == 0 || before != Verdict::Pass);
+    }
+}
