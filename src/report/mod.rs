@@ -11,7 +11,6 @@ mod error;
 pub mod escape;
 mod junit;
 mod markdown;
-mod numbers;
 #[cfg(test)]
 mod sample;
 mod sections;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::numbers;
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
@@ -186,7 +185,7 @@ pub struct CrossMatchSection {
     /// Columns.
     pub candidate_taps: Vec<String>,
     /// The matrix.
-    #[serde(with = "numbers")]
+    #[serde(with = "number::matrix")]
     pub relative_l2: Vec<Vec<f64>>,
 }
 
