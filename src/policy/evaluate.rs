@@ -232,17 +232,12 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
             why: Some("built in: a NaN or an infinity in a hidden state is never acceptable".to_owned()),
         };
         let found = || measurements.iter().filter(|m| (m.arm, m.tap) == (arm, tap) && m.metric == "non_finite");
-        let worse = |a: (f64, Option<Location>), m: &Measurement| match statistic(m, Stat::Max) {
-            Some(v) if !a.0.is_nan() && !(v <= a.0) => (v, m.worst),
-            _ => a,
-        };
-        let measured = found().any(|m| statistic(m, Stat::Max).is_some());
-        let (observed, worst) = found().fold((0.0, None), worse);
-        results.push(result(
-            &gate,
-            tap.to_string(),
-            Seen { observed: measured.then_some(observed), worst, tensor: None },
-        ));
+        let counts: Option<Vec<_>> = found().map(|m| Some((statistic(m, Stat::Max)?, m.worst))).collect();
+        // `total_cmp` ranks NaN above every number.
+        let worst = counts.unwrap_or_default().into_iter().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
+        let observed = worst.map(|(count, _)| count);
+        let worst = worst.and_then(|(count, place)| place.filter(|_| count != 0.0));
+        results.push(result(&gate, tap.to_string(), Seen { observed, worst, tensor: None }));
     }
 }
 

@@ -46,13 +46,13 @@ pub(super) fn read(path: &str) -> Result<String, PolicyError> {
     let unreadable = |e: std::io::Error| {
         let known: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
         let hint = nearest(path, known.iter().copied()).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-        PolicyError::Unreadable { name: path.to_owned(), known: known.join(", "), cause: format!("{e}{hint}") }
+        PolicyError::Unreadable { name: one_line(path), known: known.join(", "), cause: format!("{e}{hint}") }
     };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
-        return Err(PolicyError::TooLarge { name: path.to_owned(), limit: LARGEST });
+        return Err(PolicyError::TooLarge { name: one_line(path), limit: LARGEST });
     }
     String::from_utf8(bytes).map_err(|e| unreadable(std::io::Error::other(e.utf8_error())))
 }
@@ -61,10 +61,11 @@ pub(super) fn read(path: &str) -> Result<String, PolicyError> {
 pub(super) fn parse(text: &str, name: &str) -> Result<Policy, PolicyError> {
     let invalid = |Complaint(span, message): Complaint| {
         let (line, column) = position(text, span.start);
-        PolicyError::Invalid { name: name.to_owned(), line, column, message }
+        PolicyError::Invalid { name: one_line(name), line, column, message: one_line(&message) }
     };
-    let file: File = toml::from_str(text)
-        .map_err(|e| invalid(Complaint(e.span().unwrap_or(0..0), with_suggestion(&e.message().replace('\n', ", ")))))?;
+    let file: File = toml::from_str(text).map_err(|e| {
+        invalid(Complaint(e.span().unwrap_or(0..0), with_suggestion(&e.message().trim_end().replace('\n', ", "))))
+    })?;
     if *file.schema.get_ref() != 1 {
         let message = format!("schema {} is not known here; this version reads schema 1", file.schema.get_ref());
         return Err(invalid(Complaint(file.schema.span(), message)));
@@ -185,6 +186,11 @@ fn with_suggestion(message: &str) -> String {
         (true, Some(word)) => hinted(message.to_owned(), word, quoted),
         _ => message.to_owned(),
     }
+}
+
+/// Words of the file, in a message, without what a terminal would obey.
+fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 /// Line and column, from 1, of a byte offset.

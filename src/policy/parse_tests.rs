@@ -73,6 +73,29 @@ fn unknown_words_are_pointed_at() {
 }
 
 #[test]
+fn hostile_files_are_one_harmless_line() {
+    for text in [
+        "schema = 1\n\"a\\nb\\u001b[2J\" = 1\n",
+        "schema = \"\\u001b\"",
+        "\u{1b}",
+        "schema = 1\n[[gate]]\non = \"\\u001b*\"\n",
+    ] {
+        assert!(!refusal(text).contains('\u{1b}'), "{text:?}");
+    }
+    refusal(&"[".repeat(10_000));
+    let line = Policy::load("no\n\u{1b}such").unwrap_err().to_string();
+    assert!(!line.contains(['\n', '\u{1b}']));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = parse(&text, "p");
+        let _ = parse(&with("layer.*", &text), "p");
+    }
+}
+
+#[test]
 fn policies_that_judge_nothing_are_refused() {
     for (text, expected) in [
         ("schema = 1\n".to_owned(), "no [[gate]]"),
