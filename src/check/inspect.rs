@@ -88,7 +88,11 @@ impl Inspection {
         self.fact("vocabulary", known.vocab);
         self.fact("activation", known.activation.unwrap_or("unknown"));
         self.fact("layer norm eps", known.layer_norm_eps.map_or("unknown".to_owned(), |e| format!("{e:e}")));
-        let tap = |e: &crate::runtimes::onnx::TapEntry| InspectedTap { tap: e.tap, tensor: e.tensor.clone(), evidence: e.evidence.clone() };
+        let tap = |e: &crate::runtimes::onnx::TapEntry| InspectedTap {
+            tap: e.tap,
+            tensor: e.tensor.clone(),
+            evidence: e.evidence.clone(),
+        };
         self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
         self.taps.sort_by_key(|t| t.tap);
         self.findings.extend(exactness(&graph, &taps));
@@ -100,7 +104,9 @@ impl Inspection {
         let loaded = load_candidate(folder, config.raw())?;
         self.fact("checkpoint", folder.shown());
         self.fact("model type", &config.model_type);
-        if let (Some(mode), Some(bits), Some(group)) = (&loaded.summary.mode, loaded.summary.bits, loaded.summary.group_size) {
+        if let (Some(mode), Some(bits), Some(group)) =
+            (&loaded.summary.mode, loaded.summary.bits, loaded.summary.group_size)
+        {
             self.fact("quantization", format!("{mode}, {bits} bits, group {group}"));
         }
         for (bits, modules) in &loaded.summary.modules_by_bits {
@@ -108,7 +114,10 @@ impl Inspection {
         }
         self.fact("stored as", &loaded.summary.dtype);
         if let Some(m) = SentenceModules::read(folder.shown(), |name| folder.read(name))? {
-            self.fact("pooling", format!("{}{} (by {})", m.pooling_name(), if m.normalize { ", normalized" } else { "" }, m.stated_in));
+            self.fact(
+                "pooling",
+                format!("{}{} (by {})", m.pooling_name(), if m.normalize { ", normalized" } else { "" }, m.stated_in),
+            );
         }
         self.tensors = loaded.weights.tensors().iter().map(|(name, w)| tensor(name, w)).collect();
         self.findings.extend(loaded.findings);

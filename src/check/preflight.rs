@@ -19,11 +19,16 @@ pub(super) struct Heads {
 impl Heads {
     /// As the files say, or as the request overrides them. A side that states nothing takes what the
     /// other states, and a finding says so.
-    pub(super) fn read(request: &CheckRequest, reference: Option<&ModelFolder>, candidate: &ModelFolder) -> Result<Self, Error> {
+    pub(super) fn read(
+        request: &CheckRequest,
+        reference: Option<&ModelFolder>,
+        candidate: &ModelFolder,
+    ) -> Result<Self, Error> {
         let of = |folder: &ModelFolder| SentenceModules::read(folder.shown(), |name| folder.read(name));
         let stated = (reference.map(of).transpose()?.flatten(), of(candidate)?);
         let mut findings = Vec::new();
-        let mut warn = |message: String| findings.push(Finding::new(Severity::Warning, "preflight.pooling_unstated", message));
+        let mut warn =
+            |message: String| findings.push(Finding::new(Severity::Warning, "preflight.pooling_unstated", message));
         let assumed = || SentenceModules {
             pooling: vec![PoolingMode::Mean],
             normalize: true,
@@ -33,16 +38,26 @@ impl Heads {
         let (mut ours, mut theirs) = match &stated {
             (Some(r), Some(c)) => (r.clone(), c.clone()),
             (Some(r), None) => {
-                warn(format!("{} states no pooling; the reference's ({}) is used on both sides", candidate.shown(), r.pooling_name()));
+                warn(format!(
+                    "{} states no pooling; the reference's ({}) is used on both sides",
+                    candidate.shown(),
+                    r.pooling_name()
+                ));
                 (r.clone(), r.clone())
             }
             (None, Some(c)) => {
-                warn(format!("the reference states no pooling; the candidate's ({}) is used on both sides", c.pooling_name()));
+                warn(format!(
+                    "the reference states no pooling; the candidate's ({}) is used on both sides",
+                    c.pooling_name()
+                ));
                 (c.clone(), c.clone())
             }
             (None, None) => {
                 if request.pooling.is_none() {
-                    warn("neither side states a pooling; mean and Normalize are assumed (--pooling says otherwise)".to_owned());
+                    warn(
+                        "neither side states a pooling; mean and Normalize are assumed (--pooling says otherwise)"
+                            .to_owned(),
+                    );
                 }
                 (assumed(), assumed())
             }
@@ -75,13 +90,21 @@ pub(super) fn compare(
     p.close("layer_norm_eps", graph.layer_norm_eps, Some(candidate.layer_norm_eps));
     if let Some(config) = reference {
         p.fact("model_type", Some(config.model_type.clone()), Some(candidate.model_type.clone()));
-        p.fact("max_position_embeddings", Some(config.max_position_embeddings), Some(candidate.max_position_embeddings));
+        p.fact(
+            "max_position_embeddings",
+            Some(config.max_position_embeddings),
+            Some(candidate.max_position_embeddings),
+        );
         p.fact("activation_in_config", function(&config.hidden_act), function(&candidate.hidden_act));
         p.close("layer_norm_eps_in_config", Some(config.layer_norm_eps), Some(candidate.layer_norm_eps));
     }
     let (ours, theirs) = (&heads.stated.0, &heads.stated.1);
     if request.pooling.is_none() {
-        p.fact("pooling", ours.as_ref().map(SentenceModules::pooling_name), theirs.as_ref().map(SentenceModules::pooling_name));
+        p.fact(
+            "pooling",
+            ours.as_ref().map(SentenceModules::pooling_name),
+            theirs.as_ref().map(SentenceModules::pooling_name),
+        );
     }
     p.fact("normalize", ours.as_ref().map(|m| m.normalize), theirs.as_ref().map(|m| m.normalize));
     if request.max_length.is_none() {

@@ -67,7 +67,8 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         }
         states.push(seen);
     }
-    let scales: BTreeMap<Tap, Arc<[f64]>> = spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect();
+    let scales: BTreeMap<Tap, Arc<[f64]>> =
+        spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect();
 
     let mut engine = Accumulators::new(scales.clone());
     let mut cross = CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point);
@@ -79,15 +80,7 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         cross.add(&seen.reference, &seen.candidate)?;
         count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
     }
-    Ok(Probed {
-        scales,
-        engine,
-        cross_match: cross.finish(),
-        observer,
-        disagreements,
-        rows: count.0,
-        tokens: count.1,
-    })
+    Ok(Probed { scales, engine, cross_match: cross.finish(), observer, disagreements, rows: count.0, tokens: count.1 })
 }
 
 impl Probed {

@@ -79,7 +79,8 @@ pub(super) fn original_weights(
         let loaded = load_float(folder)?;
         let mut findings = loaded.findings;
         if loaded.summary.dtype != "F32" {
-            let message = format!("the original {} is stored as {}, not as float32", folder.shown(), loaded.summary.dtype);
+            let message =
+                format!("the original {} is stored as {}, not as float32", folder.shown(), loaded.summary.dtype);
             findings.push(Finding::new(Severity::Warning, "original.not_float32", message));
         }
         Ok(Original { weights: loaded.weights, source: folder.shown().to_owned(), folder: None, findings })

@@ -16,8 +16,8 @@ use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
-    Graph, ObserverEffect, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, exactness, facts, find_taps, locate,
-    observer_effect,
+    Graph, ObserverEffect, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, exactness, facts, find_taps,
+    locate, observer_effect,
 };
 use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
 
@@ -144,7 +144,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let entries = &taps.entries;
     let same_point = entries
         .iter()
-        .flat_map(|a| entries.iter().filter(move |b| a.tap < b.tap && a.tensor == b.tensor).map(move |b| (a.tap, b.tap)))
+        .flat_map(|a| {
+            entries.iter().filter(move |b| a.tap < b.tap && a.tensor == b.tensor).map(move |b| (a.tap, b.tap))
+        })
         .collect();
     let facts = SidesFacts {
         findings,
@@ -191,7 +193,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 
 fn tokenizers(reference: &Reference, candidate: &ModelFolder, max_length: usize) -> Result<TokenizerPair, Error> {
     let missing = |whose: &str| {
-        Error::Incomparable(format!("{whose} has no tokenizer.json, so the two sides cannot be shown to get the same ids; put the model's tokenizer.json there"))
+        Error::Incomparable(format!(
+            "{whose} has no tokenizer.json, so the two sides cannot be shown to get the same ids; put the model's tokenizer.json there"
+        ))
     };
     let shown = reference.onnx.display().to_string();
     let ours = match &reference.folder {
@@ -209,8 +213,13 @@ fn tokenizers(reference: &Reference, candidate: &ModelFolder, max_length: usize)
 fn same_file(reference: &Reference, model: &OnnxModel, candidate: &ModelFolder) -> Option<Finding> {
     let theirs = reference.folder.iter().flat_map(ModelFolder::inputs);
     let known: Vec<String> = theirs.map(|i| i.sha256).chain([model.sha256().to_owned()]).collect();
-    let shared = candidate.inputs().into_iter().find(|i| i.name.ends_with(".safetensors") && known.contains(&i.sha256))?;
-    let message = format!("{}/{} is byte for byte a file of the reference: nothing would be compared", candidate.shown(), shared.name);
+    let shared =
+        candidate.inputs().into_iter().find(|i| i.name.ends_with(".safetensors") && known.contains(&i.sha256))?;
+    let message = format!(
+        "{}/{} is byte for byte a file of the reference: nothing would be compared",
+        candidate.shown(),
+        shared.name
+    );
     Some(Finding::new(Severity::Refusal, "preflight.same_file", message))
 }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::CheckRequest;
 use super::probe::{Probed, batch_of};
 use super::sides::Sides;
-use super::CheckRequest;
 use crate::Error;
 use crate::align::{SentenceSample, check_rows};
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
@@ -316,7 +316,11 @@ impl Streamed {
         let mut out = Vec::new();
         let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
         if self.built_in {
-            say(Severity::Note, "corpus.built_in", "no corpus was given: the built-in probe sentences were compared".into());
+            say(
+                Severity::Note,
+                "corpus.built_in",
+                "no corpus was given: the built-in probe sentences were compared".into(),
+            );
         }
         if self.empty_lines > 0 {
             say(Severity::Note, "corpus.empty_lines", format!("{} lines without text were left out", self.empty_lines));
@@ -325,10 +329,18 @@ impl Streamed {
             say(Severity::Warning, "corpus.invalid_utf8", format!("{} rows were not UTF-8", self.invalid_utf8));
         }
         if self.truncated > 0 {
-            say(Severity::Note, "corpus.truncated", format!("{} of {} rows were cut to the length limit", self.truncated, self.rows));
+            say(
+                Severity::Note,
+                "corpus.truncated",
+                format!("{} of {} rows were cut to the length limit", self.truncated, self.rows),
+            );
         }
         if self.unique_rows < self.rows {
-            say(Severity::Note, "corpus.duplicates", format!("about {} of {} rows are different", self.unique_rows, self.rows));
+            say(
+                Severity::Note,
+                "corpus.duplicates",
+                format!("about {} of {} rows are different", self.unique_rows, self.rows),
+            );
         }
         if self.rows > 0 && self.degenerate as f64 > DEGENERATE_LIMIT * self.rows as f64 && !self.built_in {
             let message = format!(
@@ -340,4 +352,3 @@ impl Streamed {
         out
     }
 }
-

@@ -59,10 +59,7 @@ fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: S
         seed: 0,
         policy: PolicyRecord { name: policy.name.clone(), sha256: sha256_hex(policy.source.as_bytes()) },
         options: request.options(),
-        run: RunRecord {
-            started: rfc3339(started),
-            seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()),
-        },
+        run: RunRecord { started: rfc3339(started), seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()) },
     }
 }
 
@@ -114,7 +111,8 @@ fn corpus(sides: &Sides, request: &CheckRequest, measured: &Measured) -> CorpusS
 
 fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
     let engine = |tap: Tap| {
-        let of_tap = |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
+        let of_tap =
+            |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
         measured.measurements.iter().find(of_tap).and_then(|m| m.p99)
     };
     let aligned = |t: &super::ReferenceTap| AlignedTap {

@@ -4,7 +4,8 @@ use parallax::check::{self, CheckRequest, ControlRows};
 use parallax::checkpoint::PoolingMode;
 use parallax::corpus::{CorpusOptions, InvalidUtf8};
 use parallax::observe::{Event, Observer};
-use parallax::report::{OutputDir, Report, verdict_text};
+use parallax::report::terminal::verdict_text;
+use parallax::report::{OutputDir, Report};
 
 use super::arguments::{self, CheckArguments, Format, OnInvalidUtf8, Pooling};
 use super::failure::Failure;

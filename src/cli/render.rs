@@ -1,7 +1,9 @@
 //! `parallax render`.
 
+use std::path::Path;
+
 use parallax::fault::Fault;
-use parallax::report::{RENDERERS, Report, write_file};
+use parallax::report::{OutputDir, RENDERERS, Report};
 
 use super::arguments::RenderArguments;
 use super::failure::Failure;
@@ -17,7 +19,13 @@ pub(super) fn run(a: &RenderArguments) -> Result<u8, Failure> {
     };
     let rendered = (renderer.render)(&report).map_err(parallax::Error::from)?;
     match &a.output {
-        Some(file) => write_file(file, &rendered).map_err(parallax::Error::from)?,
+        Some(file) => {
+            let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let Some(name) = file.file_name().and_then(|n| n.to_str()) else {
+                return Err(Failure::new(Fault::Usage, format!("{} names no file", file.display())));
+            };
+            OutputDir::probe(folder).and_then(|dir| dir.write(name, &rendered)).map_err(parallax::Error::from)?;
+        }
         None => product(&String::from_utf8_lossy(&rendered))?,
     }
     Ok(0)
