@@ -11,8 +11,6 @@ use super::operators::{LOOKUP, PASS_IDS, REORDER_IDS, SHAPE};
 pub(super) struct Source {
     /// Its result.
     pub(super) tensor: TensorId,
-    /// Its node.
-    pub(super) node: NodeId,
     /// The graph input the ids come from.
     pub(super) ids: TensorId,
     /// Rows and columns of the table.
@@ -37,7 +35,7 @@ pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
         let named = ["input_ids", "inputids", "input_word_ids", "tokens"].iter().any(|n| name.contains(n));
         let score = (vocab == Some(rows), direct && named, direct, rows);
         if best.as_ref().is_none_or(|(s, _)| score > *s) {
-            best = Some((score, Source { tensor, node, ids, table: [rows, columns] }));
+            best = Some((score, Source { tensor, ids, table: [rows, columns] }));
         }
     }
     best.map(|(_, s)| s)
@@ -127,11 +125,6 @@ impl Trunk {
             far = far.max(last.unwrap_or(p));
         }
         Some(Self { source, sink, order, cut, live })
-    }
-
-    /// True for tensors on a path from source to sink.
-    pub(super) fn is_live(&self, t: TensorId) -> bool {
-        self.live[t]
     }
 
     /// The live outputs of a node.

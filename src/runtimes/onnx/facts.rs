@@ -62,14 +62,20 @@ fn heads(g: &Graph, nodes: &[NodeId], hidden: usize) -> Option<usize> {
         if let Some(a) = g.attribute(k, "num_heads") {
             return usize::try_from(a.i).ok();
         }
-        let shape = (g.op(k) == "Reshape").then(|| last_dimensions(g, g.input(k, 1)?))??;
-        (shape.0.checked_mul(shape.1) == Some(hidden)).then_some(shape.0)
+        let (heads, size) = (g.op(k) == "Reshape").then(|| last_dimensions(g, g.input(k, 1)?))??;
+        // One of the two may be left to the runtime: [rows, tokens, -1, head size].
+        match (usize::try_from(heads).ok(), usize::try_from(size).ok()) {
+            (Some(heads), Some(size)) => (heads.checked_mul(size) == Some(hidden)).then_some(heads),
+            (None, Some(size)) if heads == -1 && size > 0 => (hidden % size == 0).then_some(hidden / size),
+            (Some(heads), None) if size == -1 && heads > 0 => (hidden % heads == 0).then_some(heads),
+            _ => None,
+        }
     });
     agreed(found.map(Some))
 }
 
 /// The last two dimensions of a rank-4 shape, constant or concatenated from parts.
-fn last_dimensions(g: &Graph, shape: TensorId) -> Option<(usize, usize)> {
+fn last_dimensions(g: &Graph, shape: TensorId) -> Option<(i64, i64)> {
     let all: Vec<Option<i64>> = if let Some(known) = g.ints(shape) {
         known.into_iter().map(Some).collect()
     } else {
@@ -78,7 +84,7 @@ fn last_dimensions(g: &Graph, shape: TensorId) -> Option<(usize, usize)> {
         g.reads(k).flat_map(part).collect()
     };
     match all.as_slice() {
-        &[_, _, Some(heads), Some(size)] => Some((usize::try_from(heads).ok()?, usize::try_from(size).ok()?)),
+        &[_, _, Some(heads), Some(size)] => Some((heads, size)),
         _ => None,
     }
 }
@@ -145,16 +151,14 @@ pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
     let mut tables = Tables::default();
     let Some(end) = map.entries.first().and_then(|e| g.find(&e.tensor)) else { return tables };
     let above = ancestors(g, end);
+    let mut others: Vec<(NodeId, TensorId)> = Vec::new();
     let words = g.find(&map.words).and_then(|t| g.producer(t));
     for k in (0..g.len()).filter(|&k| above[k]) {
         let matrix = |t: TensorId| g.constant_shape(t).is_some_and(|s| s.len() == 2 && s[1] == map.hidden);
         if Some(k) == words {
             tables.words = g.input(k, 0);
         } else if let Some(t) = g.input(k, 0).filter(|&t| LOOKUP.contains(&g.op(k)) && matrix(t)) {
-            match g.input(k, 1) {
-                Some(i) if from_types(g, i) => tables.types = Some(t),
-                _ => tables.positions = Some(t),
-            }
+            others.push((k, t));
         } else if g.op(k) == "Add" {
             // A table sliced by a constant range is folded into the graph or behind a Slice/Gather of rank 3.
             let sliced = g.reads(k).filter_map(|t| g.producer(t)).find(|&p| g.op(p) == "Slice");
@@ -163,6 +167,14 @@ pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
             }
         }
     }
+    // Types are told by their input; without one, by being the smaller of two tables.
+    let types = others.iter().find(|&&(k, _)| g.input(k, 1).is_some_and(|i| from_types(g, i))).or_else(|| {
+        let smallest = others.iter().min_by_key(|&&(_, t)| g.constant_shape(t));
+        smallest.filter(|_| others.len() + usize::from(tables.positions.is_some()) == 2)
+    });
+    tables.types = types.map(|&(_, t)| t);
+    let positions = others.iter().find(|&&(_, t)| Some(t) != tables.types).map(|&(_, t)| t);
+    tables.positions = positions.or(tables.positions);
     tables
 }
 

@@ -1,0 +1,92 @@
+//! Is the reference exact? A float16, quantized or approximated graph proves nothing about a float32 one.
+
+use super::graph::{Graph, NodeId};
+use super::proto::{TensorProto, dtype};
+use super::taps::TapMap;
+use crate::finding::{Finding, Severity};
+
+/// The finding's code.
+const CODE: &str = "reference.inexact";
+/// Beginnings of operator names that compute in integers or approximate.
+const INEXACT: &[&str] = &[
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantize",
+    "MatMulInteger",
+    "ConvInteger",
+    "MatMulNBits",
+    "MatMulBnb4",
+    "MatMulFpQ4",
+    "GatherBlockQuantized",
+    "QLinear",
+    "QAttention",
+    "QGemm",
+    "QEmbed",
+    "QOrdered",
+    "FastGelu",
+    "GemmFastGelu",
+    "QuickGelu",
+];
+
+/// One refusal per kind of inexactness, naming the first node or tensor and how many there are.
+pub fn exactness(g: &Graph, map: &TapMap) -> Vec<Finding> {
+    let mut kinds: Vec<(String, String, usize)> = Vec::new();
+    let mut note = |kind: String, subject: String| match kinds.iter_mut().find(|(k, ..)| *k == kind) {
+        Some(slot) => slot.2 += 1,
+        None => kinds.push((kind, subject, 1)),
+    };
+    let initializers = g.model().proto().graph.iter().flat_map(|p| &p.initializer);
+    for t in initializers.filter(|t| is_half(t)) {
+        note(format!("{} weights", dtype::name(t.data_type)), format!("initializer `{}`", t.name));
+    }
+    for k in 0..g.len() {
+        let subject = || format!("node `{}`", label(g, k));
+        if let Some(kind) = inexact(g, k) {
+            note(kind, subject());
+        }
+    }
+    for &k in map.blocks.iter().flat_map(|b| &b.ffn).filter(|&&k| g.op(k) == "Tanh") {
+        note("the tanh approximation of GELU".to_owned(), format!("node `{}`", label(g, k)));
+    }
+    let message = |(kind, subject, n): &(String, String, usize)| {
+        let more = if *n > 1 { format!(" and {} more", n - 1) } else { String::new() };
+        let file = g.model().name();
+        format!("{file}: {kind} ({subject}{more}): not an exact float32 reference; export the model in float32")
+    };
+    kinds.iter().map(|k| Finding::new(Severity::Refusal, CODE, message(k))).collect()
+}
+
+fn inexact(g: &Graph, k: NodeId) -> Option<String> {
+    let op = g.op(k);
+    if INEXACT.iter().any(|p| op.starts_with(p)) {
+        return Some(format!("operator {op}"));
+    }
+    match op {
+        "Gelu" if g.attribute(k, "approximate").is_some_and(|a| a.s.as_ref() == b"tanh") => {
+            Some("the tanh approximation of GELU".to_owned())
+        }
+        "Cast" => {
+            let to = g.attribute(k, "to").and_then(|a| i32::try_from(a.i).ok())?;
+            half(to).then(|| format!("a cast to {}", dtype::name(to)))
+        }
+        _ => {
+            let t = g.node(k).attribute.iter().filter_map(|a| a.t.as_ref()).find(|t| is_half(t))?;
+            Some(format!("{} constants", dtype::name(t.data_type)))
+        }
+    }
+}
+
+/// A node's name, or its first output where it has none.
+fn label<'m>(g: &Graph<'m>, k: NodeId) -> &'m str {
+    let node = g.node(k);
+    if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name }
+}
+
+fn is_half(t: &TensorProto) -> bool {
+    half(t.data_type)
+}
+
+/// float16, bfloat16 and the 8-bit and 4-bit floats.
+const fn half(t: i32) -> bool {
+    matches!(t, dtype::FLOAT16 | dtype::BFLOAT16 | 17..=20 | 23)
+}

@@ -1,0 +1,106 @@
+//! Reading linear layers, norms and the walk between them off a graph.
+
+use super::constants::Array;
+use super::graph::{Graph, NodeId, TensorId};
+use super::operators::LAYOUT;
+
+/// Longest walk between two products of one attention block.
+const MAX_WALK: usize = 64;
+
+/// A linear layer as stored by PyTorch.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    /// `[out, in]`.
+    pub(super) weight: Array,
+    /// The constant it was read from.
+    pub(super) weight_from: TensorId,
+    /// `[out]` and the constant it was read from.
+    pub(super) bias: Option<(Array, TensorId)>,
+}
+
+/// Reads the product at node `k`, with the bias added behind it.
+pub(super) fn linear(g: &Graph, k: NodeId) -> Result<Linear, String> {
+    let node = || format!("{} node `{}`", g.op(k), g.node(k).name);
+    let constant = g.input(k, 1).filter(|&t| g.is_constant(t));
+    let weight_from = constant.ok_or_else(|| format!("the right operand of {} is no constant", node()))?;
+    let flag = |name| g.attribute(k, name).is_some_and(|a| a.i != 0);
+    let factor = |name| g.attribute(k, name).is_none_or(|a| a.f == 1.0);
+    let stored = match g.op(k) {
+        "MatMul" => false,
+        "Gemm" if factor("alpha") && factor("beta") && !flag("transA") => flag("transB"),
+        _ => return Err(format!("{} is no plain product", node())),
+    };
+    let array = g.floats(weight_from).ok_or_else(|| format!("the weight of {} is no float32 constant", node()))?;
+    let weight = if stored && array.shape.len() == 2 { Some(array) } else { array.transposed() };
+    let weight = weight.ok_or_else(|| format!("the weight of {} is no matrix", node()))?;
+    let behind = || {
+        let &[next] = g.consumers(g.output(k, 0)?) else { return None };
+        (g.op(next) == "Add").then(|| g.reads(next).find(|&t| g.is_constant(t))).flatten()
+    };
+    let bias = match g.input(k, 2).or_else(behind) {
+        Some(t) => {
+            let v = g.floats(t).ok_or_else(|| format!("the bias of {} is no float32 constant", node()))?;
+            if v.values.len() != weight.shape[0] {
+                return Err(format!("the bias of {} has shape {:?}", node(), v.shape));
+            }
+            Some((Array { shape: vec![v.values.len()], values: v.values }, t))
+        }
+        None => None,
+    };
+    Ok(Linear { weight, weight_from, bias })
+}
+
+/// Scale and shift of the norm that makes tensor `t`, fused (`LayerNormalization`) or decomposed
+/// (`Add(Mul(.., scale), shift)`).
+pub(super) fn norm(g: &Graph, t: TensorId) -> Option<[(Array, TensorId); 2]> {
+    let read = |t: TensorId| {
+        let a = g.floats(t)?;
+        Some((Array { shape: vec![a.values.len()], values: a.values }, t))
+    };
+    let mut k = g.producer(t)?;
+    while ["Cast", "Identity"].contains(&g.op(k)) {
+        k = g.producer(g.input(k, 0)?)?;
+    }
+    let constant = |k: NodeId| g.reads(k).find(|&t| g.is_constant(t));
+    match g.op(k) {
+        "LayerNormalization" => Some([read(g.input(k, 1)?)?, read(g.input(k, 2)?)?]),
+        "SkipLayerNormalization" => Some([read(g.input(k, 2)?)?, read(g.input(k, 3)?)?]),
+        "Add" => {
+            let shift = constant(k)?;
+            let scaled = g.producer(g.reads(k).find(|&t| t != shift)?).filter(|&m| g.op(m) == "Mul")?;
+            Some([read(constant(scaled)?)?, read(shift)?])
+        }
+        _ => None,
+    }
+}
+
+/// Walks up from `t` along the one operand that carries hidden values, until `stop` holds.
+pub(super) fn above(g: &Graph, t: TensorId, carries: &[bool], stop: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+    let mut t = t;
+    for _ in 0..MAX_WALK {
+        let k = g.producer(t)?;
+        if stop(k) {
+            return Some(k);
+        }
+        let mut operands = g.reads(k).filter(|&i| carries[i]);
+        t = operands.next()?;
+        // Two operands with hidden values are a product or a sum: not a scale, a mask or a layout.
+        let passes = LAYOUT.contains(&g.op(k)) || ["Add", "Sub", "Mul", "Div", "Where"].contains(&g.op(k));
+        if !passes || operands.any(|o| o != t) {
+            return None;
+        }
+    }
+    None
+}
+
+/// The initializer a constant comes from, through layout operators.
+pub(super) fn origin<'m>(g: &Graph<'m>, t: TensorId) -> Option<&'m str> {
+    let mut t = t;
+    for _ in 0..MAX_WALK {
+        if g.stored(t).is_some() {
+            return Some(g.name(t));
+        }
+        t = g.input(g.producer(t)?, 0)?;
+    }
+    None
+}

@@ -1,0 +1,174 @@
+//! The weights of a BERT encoder, recovered from its export under their Hugging Face names.
+//!
+//! Structure decides (what feeds the softmax from the left is the query); where initializers have kept
+//! their names, a name that contradicts the structure is an error. Nothing is guessed: a scale folded
+//! into a weight is returned as it stands in the file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::constants::Array;
+use super::cut::{find_source, forward};
+use super::error::OnnxError;
+use super::facts::{ancestors, embedding_tables};
+use super::graph::{Graph, NodeId, TensorId};
+use super::linear::{Linear, above, linear, norm, origin};
+use super::operators::ATTENTION;
+use super::regions::is_projection;
+use super::taps::{Block, TapMap};
+use crate::checkpoint::{Storage, Weight, WeightSet};
+use crate::hidden_states::Tap;
+
+/// Recovers every weight, complete or not at all.
+pub fn recover(g: &Graph, map: &TapMap) -> Result<WeightSet, OnnxError> {
+    let path = Path::new(g.model().name());
+    let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let mut found = Found { g, file, tensors: BTreeMap::new() };
+    let tables = embedding_tables(g, map);
+    for (name, table) in [("word", tables.words), ("position", tables.positions), ("token_type", tables.types)] {
+        let name = format!("embeddings.{name}_embeddings.weight");
+        let values = table.and_then(|t| Some((g.floats(t)?, t)));
+        let (values, from) = values.ok_or_else(|| found.missing(&name, "no such float32 table is looked up"))?;
+        found.insert(name, values, from)?;
+    }
+    let source = find_source(g, Some(map.vocab)).filter(|s| g.name(s.tensor) == map.words);
+    let source = source.ok_or_else(|| found.missing("embeddings", "the taps belong to another graph"))?;
+    let (carries, _) = forward(g, source);
+    found.norm("embeddings.LayerNorm", map.tensor(Tap::Embeddings))?;
+    for (layer, block) in map.blocks.iter().enumerate() {
+        let prefix = format!("encoder.layer.{layer}");
+        found.attention(&prefix, block, &carries)?;
+        found.norm(&format!("{prefix}.attention.output.LayerNorm"), map.tensor(Tap::Attention(layer)))?;
+        let products: Vec<NodeId> = block.ffn.iter().copied().filter(|&k| is_projection(g, k)).collect();
+        let &[first, second] = products.as_slice() else {
+            let reason = format!("the feed-forward block has {} products, not 2", products.len());
+            return Err(found.missing(&format!("{prefix}.intermediate.dense.weight"), reason));
+        };
+        found.linear(&format!("{prefix}.intermediate.dense"), first)?;
+        found.linear(&format!("{prefix}.output.dense"), second)?;
+        found.norm(&format!("{prefix}.output.LayerNorm"), map.tensor(Tap::Layer(layer)))?;
+    }
+    if let Some(k) = pooler(g, map) {
+        found.linear("pooler.dense", k)?;
+    }
+    Ok(WeightSet::new(g.model().name(), found.tensors)?)
+}
+
+struct Found<'a, 'm> {
+    g: &'a Graph<'m>,
+    file: String,
+    tensors: BTreeMap<String, Weight>,
+}
+
+impl Found<'_, '_> {
+    fn missing(&self, weight: &str, reason: impl Into<String>) -> OnnxError {
+        let file = self.g.model().name().to_owned();
+        OnnxError::Unrecovered { file, weight: weight.to_owned(), reason: reason.into() }
+    }
+
+    fn insert(&mut self, name: String, array: Array, from: TensorId) -> Result<(), OnnxError> {
+        let kept = origin(self.g, from).and_then(plain);
+        if let Some(kept) = kept.filter(|kept| *kept != name) {
+            return Err(self.missing(&name, format!("the initializer in its place is called `{kept}`")));
+        }
+        let storage = Storage {
+            dtype: "F32".to_owned(),
+            mode: None,
+            bits: None,
+            group_size: None,
+            bytes: 4 * array.values.len() as u64,
+            file: self.file.clone(),
+        };
+        self.tensors.insert(name, Weight { shape: array.shape, values: array.values, storage });
+        Ok(())
+    }
+
+    fn norm(&mut self, name: &str, tensor: Option<&str>) -> Result<(), OnnxError> {
+        let found = tensor.and_then(|t| norm(self.g, self.g.find(t)?));
+        let [scale, shift] = found.ok_or_else(|| {
+            self.missing(&format!("{name}.weight"), format!("no norm makes `{}`", tensor.unwrap_or("")))
+        })?;
+        self.insert(format!("{name}.weight"), scale.0, scale.1)?;
+        self.insert(format!("{name}.bias"), shift.0, shift.1)
+    }
+
+    fn linear(&mut self, name: &str, k: NodeId) -> Result<(), OnnxError> {
+        let weight = format!("{name}.weight");
+        let Linear { weight: array, weight_from, bias } = linear(self.g, k).map_err(|e| self.missing(&weight, e))?;
+        self.insert(weight, array, weight_from)?;
+        let name = format!("{name}.bias");
+        let (array, from) = bias.ok_or_else(|| self.missing(&name, "nothing is added to the product"))?;
+        self.insert(name, array, from)
+    }
+
+    fn attention(&mut self, prefix: &str, block: &Block, carries: &[bool]) -> Result<(), OnnxError> {
+        let query = format!("{prefix}.attention.self.query.weight");
+        let roles = roles(self.g, block, carries).map_err(|e| self.missing(&query, e))?;
+        for (role, k) in ["self.query", "self.key", "self.value", "output.dense"].into_iter().zip(roles) {
+            self.linear(&format!("{prefix}.attention.{role}"), k)?;
+        }
+        Ok(())
+    }
+}
+
+/// The products of one attention block: query, key, value, output.
+fn roles(g: &Graph, block: &Block, carries: &[bool]) -> Result<[NodeId; 4], String> {
+    let nodes = &block.attention;
+    let softmax: Vec<NodeId> = nodes.iter().copied().filter(|&k| ATTENTION.contains(&g.op(k))).collect();
+    let &[softmax] = softmax.as_slice() else {
+        return Err(format!("the attention block has {} softmax operators", softmax.len()));
+    };
+    if g.op(softmax) != "Softmax" {
+        return Err(format!("attention is fused into {} node `{}`", g.op(softmax), g.node(softmax).name));
+    }
+    let bilinear = |k: NodeId| g.op(k) == "MatMul" && g.reads(k).filter(|&t| carries[t]).count() == 2;
+    let input = g.input(softmax, 0).ok_or("the softmax has no input")?;
+    let scores = above(g, input, carries, bilinear).ok_or("no product of queries and keys feeds the softmax")?;
+    let both: Vec<NodeId> = nodes.iter().copied().filter(|&k| bilinear(k)).collect();
+    let &[first, context] = both.as_slice() else {
+        return Err(format!("the attention block has {} products of hidden values, not 2", both.len()));
+    };
+    if first != scores {
+        return Err("the first product of hidden values does not feed the softmax".to_owned());
+    }
+    let projection = |what: &str, t: Option<TensorId>| {
+        let found = t.and_then(|t| above(g, t, carries, |k| is_projection(g, k)));
+        found.ok_or_else(|| format!("no single product makes the {what}"))
+    };
+    let query = projection("queries", g.input(scores, 0))?;
+    let key = projection("keys", g.input(scores, 1))?;
+    let value = projection("values", g.input(context, 1))?;
+    let all: Vec<NodeId> = nodes.iter().copied().filter(|&k| is_projection(g, k)).collect();
+    let mut rest = all.iter().copied().filter(|k| ![query, key, value].contains(k));
+    match (all.len(), rest.next()) {
+        (4, Some(output)) if query != key && key != value && query != value => Ok([query, key, value, output]),
+        _ => Err(format!("the attention block has {} products with weights, not 4 separate ones", all.len())),
+    }
+}
+
+/// The product behind the final state whose result passes a `Tanh`, if there is exactly one.
+fn pooler(g: &Graph, map: &TapMap) -> Option<NodeId> {
+    let end = g.find(map.tensor(Tap::Final)?)?;
+    let mut below = vec![false; g.tensors()];
+    below[end] = true;
+    for k in 0..g.len() {
+        if g.reads(k).any(|t| below[t]) {
+            g.makes(k).for_each(|t| below[t] = true);
+        }
+    }
+    let last = g.producer(end)?;
+    let before = ancestors(g, end);
+    let mut found = (0..g.len())
+        .filter(|&k| g.op(k) == "Tanh" && !before[k])
+        .filter_map(|k| above(g, g.input(k, 0)?, &below, |k| is_projection(g, k)).filter(|&k| k > last));
+    let one = found.next()?;
+    found.next().is_none().then_some(one)
+}
+
+/// A name that says which weight it is, without the prefixes models and wrappers put before it.
+fn plain(name: &str) -> Option<&str> {
+    let known = ["embeddings.", "encoder.layer.", "pooler."];
+    let at = known.iter().filter_map(|k| name.find(k)).min()?;
+    let inside = at == 0 || name.as_bytes()[at - 1] == b'.';
+    (inside && (name.ends_with(".weight") || name.ends_with(".bias"))).then(|| &name[at..])
+}

@@ -1,0 +1,109 @@
+//! ONNX Runtime as it is found, loaded and run: errors name their fix, looking changes nothing, and
+//! memory does not grow with the number of batch shapes.
+
+mod onnx_common;
+
+use onnx_common::{EXPORTS, Expected, model, runtime, taps};
+use parallax::fault::Fault;
+use parallax::hidden_states::{RowId, RowSet};
+use parallax::runtimes::onnx::{
+    OnnxEncoder, Optimization, Runtime, RuntimeError, SessionOptions, locate, observer_effect,
+};
+use parallax::runtimes::{Encoder, RunError};
+use parallax::tokens::TokenBatch;
+
+/// Bytes by which resident memory may grow over 3,000 batches of varied shapes; see the test.
+const GROWTH: u64 = 24 << 20;
+
+#[test]
+fn looking_changes_nothing() {
+    let (runtime, batch) = (runtime(), Expected::read().batch());
+    for name in EXPORTS {
+        let model = model(name);
+        for optimization in [Optimization::Disabled, Optimization::Basic, Optimization::Extended, Optimization::All] {
+            let options = SessionOptions { threads: 1, optimization };
+            let effect = observer_effect(&runtime, &model, &taps(&model), options, &batch).unwrap();
+            assert!(effect.bit_identical, "{name} {optimization:?}: {effect:?}");
+            assert_eq!(effect.values, batch.tokens() as u64 * 64);
+        }
+    }
+}
+
+#[test]
+fn a_wrong_library_is_an_error_with_its_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = folder.path().join("libonnxruntime.so.1.32.0");
+    std::fs::write(&fake, b"not a library").unwrap();
+    let absent = folder.path().join("absent");
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for place in [&absent, &empty] {
+        let error = locate(Some(place)).unwrap_err();
+        assert!(matches!(error, RuntimeError::Wrong { given: "--ort-lib", .. }));
+        assert!(error.to_string().contains("scripts/setup") && !error.to_string().contains('\n'));
+        assert_eq!(error.fault(), Fault::Environment);
+    }
+    assert_eq!(locate(Some(folder.path())).unwrap(), fake.canonicalize().unwrap());
+    let runtime = runtime();
+    assert_eq!(Runtime::load(runtime.path()).unwrap().path(), runtime.path());
+    let error = Runtime::load(&fake).unwrap_err();
+    assert!(matches!(error, RuntimeError::AlreadyLoaded { .. }), "{error}");
+    assert_eq!(runtime.sha256().len(), 64);
+    assert!(runtime.version().starts_with("1."), "{}", runtime.version());
+}
+
+#[test]
+fn bad_rows_are_named_and_empty_batches_are_empty() {
+    let runtime = runtime();
+    let model = model("dyn18");
+    let mut encoder = OnnxEncoder::open(&runtime, &model, &taps(&model), SessionOptions::default()).unwrap();
+    let row = |ids: &[u32]| {
+        let mut batch = TokenBatch::new();
+        batch.push(RowId { set: RowSet::Corpus, row: 0 }, ids, &vec![0; ids.len()]);
+        batch
+    };
+    let error = encoder.encode(&row(&[2, 1800])).unwrap_err();
+    assert!(matches!(error, RunError::TokenId { id: 1800, vocab: 1800, .. }), "{error}");
+    let error = encoder.encode(&row(&[2; 129])).unwrap_err();
+    assert!(matches!(error, RunError::TooLong { tokens: 129, limit: 128, .. }), "{error}");
+    let states = encoder.encode(&TokenBatch::new()).unwrap();
+    assert_eq!(states.iter().count(), encoder.taps().len());
+    assert!(states.iter().all(|(_, s)| s.rows() == 0));
+    assert!(encoder.encode(&row(&[2, 3])).unwrap().iter().all(|(_, s)| s.tokens(0) == 2 && s.hidden() == 64));
+}
+
+/// Resident bytes of this process.
+#[cfg(target_os = "linux")]
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_does_not_grow_with_shapes() {
+    let runtime = runtime();
+    let model = model("dyn18");
+    let mut encoder = OnnxEncoder::open(&runtime, &model, &taps(&model), SessionOptions::default()).unwrap();
+    let mut seed = 7u64;
+    let mut next = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    let mut warm = 0;
+    for step in 0..3_000 {
+        let mut batch = TokenBatch::new();
+        for row in 0..=next(6) {
+            let ids: Vec<u32> = (0..=next(100)).map(|_| next(1800) as u32).collect();
+            batch.push(RowId { set: RowSet::Corpus, row }, &ids, &vec![0; ids.len()]);
+        }
+        encoder.encode(&batch).unwrap();
+        if step == 300 {
+            warm = resident();
+        }
+    }
+    let grown = resident().saturating_sub(warm);
+    println!("grown by {grown} bytes");
+    assert!(grown < GROWTH, "resident memory grew by {grown} bytes");
+}
