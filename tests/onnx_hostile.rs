@@ -1,4 +1,5 @@
 //! Damaged, renamed and contradictory files: an error or the right answer, never a panic.
+#![allow(clippy::unwrap_used)]
 
 mod onnx_common;
 
@@ -135,4 +136,33 @@ fn what_is_not_supported_is_named() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\n".to_vec();
     assert!(everything(pointer).unwrap_err().contains("git lfs pull"));
     assert!(matches!(OnnxModel::read(&folder()), Err(OnnxError::Malformed { .. } | OnnxError::Io { .. })));
+}
+
+#[test]
+fn a_bias_the_exporter_dropped_is_zeros_and_one_added_elsewhere_is_refused() {
+    // layer 2's output.dense: MatMul -> Add(bias) -> Add(residual).
+    let bias = "encoder.layer.2.output.dense.bias";
+    let skip = |m: &mut ModelProto, through: Option<&str>| {
+        let nodes = &mut m.graph.as_mut().unwrap().node;
+        let add = nodes.iter().position(|n| n.input.iter().any(|i| i == bias)).unwrap();
+        let product = nodes[add].input.iter().position(|i| i != bias).unwrap();
+        match through {
+            None => {
+                (nodes[add].op_type, nodes[add].input) =
+                    ("Identity".to_owned(), vec![nodes[add].input[product].clone()]);
+            }
+            Some(op) => {
+                let mut extra = nodes[add].clone();
+                (extra.op_type, extra.input, extra.output) =
+                    (op.to_owned(), vec![nodes[add].input[product].clone()], vec!["between".to_owned()]);
+                nodes[add].input[product] = "between".to_owned();
+                nodes.push(extra);
+            }
+        }
+    };
+    let model = OnnxModel::from_bytes("dropped.onnx", Bytes::from(edited("dyn18", |m| skip(m, None)))).unwrap();
+    let set = recover(&Graph::new(&model).unwrap(), &taps(&model)).unwrap();
+    assert!(set.tensors()[bias].values.iter().all(|v| v.to_bits() == 0));
+    let error = everything(edited("dyn18", |m| skip(m, Some("Identity")))).unwrap_err();
+    assert!(error.contains("some way behind") && error.contains("--original"), "{error}");
 }

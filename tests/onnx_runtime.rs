@@ -1,5 +1,6 @@
 //! ONNX Runtime as it is found, loaded and run: errors name their fix, looking changes nothing, and
 //! memory does not grow with the number of batch shapes.
+#![allow(clippy::unwrap_used)]
 
 mod onnx_common;
 
@@ -50,6 +51,27 @@ fn a_wrong_library_is_an_error_with_its_fix() {
     assert!(matches!(error, RuntimeError::AlreadyLoaded { .. }), "{error}");
     assert_eq!(runtime.sha256().len(), 64);
     assert!(runtime.version().starts_with("1."), "{}", runtime.version());
+}
+
+/// Run by the test below in a process of its own, whose environment names a folder without a library.
+#[test]
+#[ignore = "run by a_wrong_environment_variable_does_not_fall_through"]
+fn with_a_wrong_environment_variable() {
+    let error = locate(None).unwrap_err();
+    assert!(matches!(error, RuntimeError::Wrong { given: "ORT_DYLIB_PATH", .. }), "{error}");
+    assert!(error.to_string().ends_with("run `scripts/setup` or `pip install onnxruntime`"), "{error}");
+}
+
+#[test]
+fn a_wrong_environment_variable_does_not_fall_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "with_a_wrong_environment_variable"])
+        .env("ORT_DYLIB_PATH", folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]

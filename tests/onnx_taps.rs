@@ -1,4 +1,5 @@
 //! The taps of every export of one model carry what PyTorch calls its hidden states.
+#![allow(clippy::unwrap_used)]
 
 mod onnx_common;
 

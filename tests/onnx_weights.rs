@@ -1,4 +1,5 @@
 //! The weights recovered from every export are the checkpoint's own, bit for bit.
+#![allow(clippy::unwrap_used)]
 
 mod onnx_common;
 
