@@ -1,0 +1,256 @@
+//! Sentence-transformers folders: how tokens become one vector, and how long a text may be.
+//!
+//! Ported semantics: `modules.json` and `1_Pooling/config.json` of sentence-transformers (both name
+//! families, legacy booleans and the newer `pooling_mode`), and the `pooling_config` that
+//! mlx-embeddings writes into `config.json`. A module this file does not know is an error: a skipped
+//! module gives plausible vectors of the wrong meaning.
+
+use serde_json::Value;
+
+use super::pooling_config::{Pooling, PoolingMode, flag, object, whole};
+use crate::fault::Fault;
+
+/// What a module of `modules.json` means to us, by the last part of its type.
+#[derive(Clone, Copy, PartialEq)]
+enum Module {
+    Transformer,
+    Pooling,
+    Normalize,
+    Unsupported,
+}
+
+/// Both name families (`sentence_transformers.models.X` and `sentence_transformers.….modules.x.X`)
+/// start and end alike.
+const MODULE_PREFIX: &str = "sentence_transformers.";
+const MODULES: &[(&str, Module)] = &[
+    ("Transformer", Module::Transformer),
+    ("Pooling", Module::Pooling),
+    ("Normalize", Module::Normalize),
+    ("Dense", Module::Unsupported),
+    ("LayerNorm", Module::Unsupported),
+];
+
+/// Names sentence-transformers probes for the transformer module's own settings, first one wins.
+const TRANSFORMER_FILES: &[&str] = &[
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// What is wrong with a folder's sentence modules.
+#[derive(Debug, thiserror::Error)]
+pub enum ModulesError {
+    /// A file that is not what its name says.
+    #[error("{file}: {message}")]
+    Malformed {
+        /// File within the model folder.
+        file: String,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A module that would change the sentence vector and that is not implemented.
+    #[error(
+        "modules.json: module {index} is a `{kind}`, which parallax does not compute, so sentence vectors cannot be compared"
+    )]
+    Unsupported {
+        /// Its place, from 0.
+        index: usize,
+        /// Its type, as the file spells it.
+        kind: String,
+    },
+    /// Two files that state different poolings.
+    #[error(
+        "{file} says pooling `{found}` but {other} says `{other_found}`; a model has one pooling, correct one of them"
+    )]
+    Contradiction {
+        /// First file.
+        file: String,
+        /// Its pooling.
+        found: String,
+        /// Second file.
+        other: String,
+        /// Its pooling.
+        other_found: String,
+    },
+}
+
+impl ModulesError {
+    /// Incomparable for a module that is not implemented, else a bad input.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Unsupported { .. } => Fault::Incomparable,
+            Self::Malformed { .. } | Self::Contradiction { .. } => Fault::BadInput,
+        }
+    }
+}
+
+pub(super) fn malformed(file: &str, message: impl Into<String>) -> ModulesError {
+    ModulesError::Malformed { file: file.to_owned(), message: message.into() }
+}
+
+/// How a model folder turns token vectors into sentence vectors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SentenceModules {
+    /// Poolings whose results are concatenated, in this order. Never empty.
+    pub pooling: Vec<PoolingMode>,
+    /// Width of a token vector as the pooling file states it.
+    pub dimension: Option<usize>,
+    /// False when the prompt's tokens are left out of the pooling (INSTRUCTOR).
+    pub include_prompt: bool,
+    /// True when `modules.json` ends in an L2 normalization.
+    pub normalize: bool,
+    /// Longest row in tokens, special tokens included, where the folder states it.
+    pub max_seq_length: Option<usize>,
+    /// True when texts are lower-cased before they are tokenized.
+    pub do_lower_case: bool,
+    /// The file that states the pooling; none when the caller chose it.
+    pub stated_in: Option<String>,
+}
+
+impl SentenceModules {
+    /// One pooling chosen by the caller, nothing else.
+    pub fn of(pooling: PoolingMode) -> Self {
+        Self {
+            pooling: vec![pooling],
+            dimension: None,
+            include_prompt: true,
+            normalize: false,
+            max_seq_length: None,
+            do_lower_case: false,
+            stated_in: None,
+        }
+    }
+
+    /// Reads a model folder through `read`, which gives a file's bytes by its name within the folder
+    /// (forward slashes), or none where there is no such file.
+    ///
+    /// None when nothing states a pooling: a plain encoder, or an MLX folder whose converter left
+    /// `1_Pooling/` behind. The pooling is stated by the Pooling module's file and by `pooling_config`
+    /// in `config.json`; if both are there they must agree.
+    pub fn read<E: From<ModulesError>>(read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>) -> Result<Option<Self>, E> {
+        let layout = match object_or_list(&read, "modules.json")? {
+            Some(value) => Layout::parse(&value)?,
+            None => Layout::default(),
+        };
+        let stated = match object_or_list(&read, &layout.pooling_file)? {
+            Some(value) => Some(Pooling::parse(&value, &layout.pooling_file)?),
+            None => None,
+        };
+        let embedded = match object_or_list(&read, "config.json")? {
+            Some(value) => match value.get("pooling_config") {
+                Some(inner) => Some(Pooling::parse(inner, "config.json: pooling_config")?),
+                None => None,
+            },
+            None => None,
+        };
+        let pooling = match (stated, embedded) {
+            (Some(a), Some(b)) if a.modes != b.modes => {
+                return Err(E::from(ModulesError::Contradiction {
+                    found: a.names(),
+                    file: a.file,
+                    other_found: b.names(),
+                    other: b.file,
+                }));
+            }
+            (Some(a), _) => a,
+            (None, Some(b)) => b,
+            (None, None) => return Ok(None),
+        };
+        let mut modules = Self {
+            pooling: pooling.modes,
+            dimension: pooling.dimension,
+            include_prompt: pooling.include_prompt,
+            normalize: layout.normalize,
+            max_seq_length: None,
+            do_lower_case: false,
+            stated_in: Some(pooling.file),
+        };
+        for name in TRANSFORMER_FILES {
+            let file = join(&layout.transformer, name);
+            if let Some(value) = object_or_list(&read, &file)? {
+                let map = object(&value, &file)?;
+                modules.max_seq_length = whole(map, "max_seq_length", &file)?;
+                modules.do_lower_case = flag(map, "do_lower_case", &file)?.unwrap_or(false);
+                break;
+            }
+        }
+        Ok(Some(modules))
+    }
+}
+
+/// What `modules.json` says about the order of things.
+struct Layout {
+    transformer: String,
+    pooling_file: String,
+    normalize: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { transformer: String::new(), pooling_file: "1_Pooling/config.json".to_owned(), normalize: false }
+    }
+}
+
+impl Layout {
+    fn parse(value: &Value) -> Result<Self, ModulesError> {
+        let file = "modules.json";
+        let list = value.as_array().ok_or_else(|| malformed(file, "a list of modules expected"))?;
+        let mut layout = Self::default();
+        let mut seen = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let text = |key: &str| entry.get(key).and_then(Value::as_str);
+            let kind = text("type").ok_or_else(|| malformed(file, format!("module {index} has no `type`")))?;
+            let class = kind.strip_prefix(MODULE_PREFIX).and_then(|rest| rest.rsplit('.').next());
+            let module = MODULES.iter().find(|(name, _)| Some(*name) == class).map(|(_, m)| *m);
+            let path = text("path").unwrap_or_default().trim_end_matches('/');
+            if !is_inside(path) {
+                return Err(malformed(file, format!("module {index} points outside the model folder")));
+            }
+            match module {
+                None | Some(Module::Unsupported) => {
+                    return Err(ModulesError::Unsupported { index, kind: kind.escape_default().take(120).collect() });
+                }
+                Some(Module::Transformer) => layout.transformer = path.to_owned(),
+                Some(Module::Pooling) => layout.pooling_file = join(path, "config.json"),
+                Some(Module::Normalize) => layout.normalize = true,
+            }
+            seen.extend(module);
+        }
+        // One transformer, one pooling, then any number of normalizations (the second changes nothing).
+        let ordered = seen.len() >= 2
+            && seen[0] == Module::Transformer
+            && seen[1] == Module::Pooling
+            && seen[2..].iter().all(|m| *m == Module::Normalize);
+        if !ordered {
+            return Err(malformed(file, "expected a Transformer, then a Pooling, then at most a Normalize"));
+        }
+        Ok(layout)
+    }
+}
+
+/// Reads a JSON file of the folder, if it is there.
+fn object_or_list<E: From<ModulesError>>(
+    read: &impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
+    file: &str,
+) -> Result<Option<Value>, E> {
+    let Some(bytes) = read(file)? else { return Ok(None) };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(e) => Err(E::from(malformed(file, format!("not JSON: {e}")))),
+    }
+}
+
+fn join(folder: &str, file: &str) -> String {
+    if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+}
+
+/// True for a relative path that stays below its folder on every operating system.
+fn is_inside(path: &str) -> bool {
+    path.is_empty()
+        || (!path.contains(['\\', ':', '\0'])
+            && path.split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
+}
