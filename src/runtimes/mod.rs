@@ -3,6 +3,8 @@
 use crate::hidden_states::{HiddenStates, Tap};
 use crate::tokens::TokenBatch;
 
+pub mod native;
+
 /// Turns batches of token ids into hidden states at named taps.
 pub trait Encoder {
     /// What this is, for people: "ONNX Runtime 1.32.0", "native encoder on mlx 8-bit weights".

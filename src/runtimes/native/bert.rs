@@ -1,0 +1,217 @@
+//! BERT (Devlin et al. 2018), ported from transformers `models/bert/modeling_bert.py`:
+//! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/bert/modeling_bert.py>.
+//!
+//! Rows lie end to end, so there is no padding and no attention mask: a row's tokens see exactly the
+//! row's tokens. Dropout is off. The pooler (tanh of the first token) feeds no tap and is only checked.
+
+use super::model::{Limits, Model, Observe};
+use super::ops::{ACTIVATIONS, Activation, LayerNorm, PackedLinear, ProductError, activate, attention};
+use super::parameters::{Inventory, Parameter, layer_norm, linear, table};
+use super::{Architecture, NativeError};
+use crate::checkpoint::{ModelConfig, Scope, WeightSet};
+use crate::hidden_states::Tap;
+use crate::tokens::TokenBatch;
+
+/// Its row in the table.
+pub(super) const ARCHITECTURE: Architecture = Architecture { model_types: &["bert"], parameters, ignorable, build };
+
+/// `type_vocab_size` where the configuration states none (transformers `BertConfig`).
+const DEFAULT_TYPES: usize = 2;
+
+fn types(config: &ModelConfig) -> usize {
+    config.type_vocab_size.unwrap_or(DEFAULT_TYPES)
+}
+
+/// Every tensor, in the order of the forward pass.
+fn parameters(config: &ModelConfig) -> Vec<Parameter> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let mut all = Inventory::default();
+    all.table("embeddings.word_embeddings", config.vocab_size, hidden);
+    all.table("embeddings.token_type_embeddings", types(config), hidden);
+    all.table("embeddings.position_embeddings", config.max_position_embeddings, hidden);
+    all.norm("embeddings.LayerNorm", hidden);
+    for k in 0..config.num_hidden_layers {
+        let at = |part: &str| format!("encoder.layer.{k}.{part}");
+        all.linear(&at("attention.self.query"), hidden, hidden);
+        all.linear(&at("attention.self.key"), hidden, hidden);
+        all.linear(&at("attention.self.value"), hidden, hidden);
+        all.linear(&at("attention.output.dense"), hidden, hidden);
+        all.norm(&at("attention.output.LayerNorm"), hidden);
+        all.linear(&at("intermediate.dense"), hidden, inner);
+        all.linear(&at("output.dense"), inner, hidden);
+        all.norm(&at("output.LayerNorm"), hidden);
+    }
+    all.optional();
+    all.linear("pooler.dense", hidden, hidden);
+    all.parameters
+}
+
+/// Tensors of a BERT checkpoint that no hidden state depends on: the pretraining heads and the buffer
+/// of positions that old exports stored.
+fn ignorable(name: &str) -> bool {
+    name.starts_with("cls.") || name == "position_ids" || name.ends_with(".position_ids")
+}
+
+fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Model>, NativeError> {
+    let unsupported = |field: &str, found: String, expected: String| NativeError::Unsupported {
+        label: label.to_owned(),
+        field: field.to_owned(),
+        found,
+        expected,
+    };
+    if config.position_embedding_type != "absolute" {
+        let found = config.position_embedding_type.clone();
+        return Err(unsupported("position_embedding_type", found, "`absolute`".to_owned()));
+    }
+    for field in ["is_decoder", "add_cross_attention"] {
+        match config.raw().get(field) {
+            None | Some(serde_json::Value::Null | serde_json::Value::Bool(false)) => {}
+            Some(other) => return Err(unsupported(field, other.to_string(), "false (an encoder)".to_owned())),
+        }
+    }
+    let known = ACTIVATIONS.iter().find(|(name, _)| *name == config.hidden_act);
+    let Some((_, activation)) = known else {
+        let names: Vec<_> = ACTIVATIONS.iter().map(|(name, _)| *name).collect();
+        return Err(unsupported("hidden_act", config.hidden_act.clone(), format!("one of {}", names.join(", "))));
+    };
+    Ok(Box::new(Bert::load(config, weights, *activation)?))
+}
+
+/// The whole encoder.
+struct Bert {
+    limits: Limits,
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+}
+
+/// `BertEmbeddings`.
+struct Embeddings {
+    word: Vec<f32>,       // [vocab, hidden]
+    token_type: Vec<f32>, // [types, hidden]
+    position: Vec<f32>,   // [positions, hidden]
+    norm: LayerNorm,
+}
+
+/// `BertLayer`: attention, then a feed-forward block, each followed by its residual and norm.
+struct Layer {
+    heads: usize,
+    activation: Activation,
+    query: PackedLinear,
+    key: PackedLinear,
+    value: PackedLinear,
+    attention_output: PackedLinear,
+    attention_norm: LayerNorm,
+    intermediate: PackedLinear,
+    output: PackedLinear,
+    output_norm: LayerNorm,
+}
+
+impl Bert {
+    fn load(config: &ModelConfig, weights: &WeightSet, activation: Activation) -> Result<Self, NativeError> {
+        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+        let limits = Limits {
+            hidden,
+            layers: config.num_hidden_layers,
+            vocab: config.vocab_size,
+            positions: config.max_position_embeddings,
+            types: types(config),
+        };
+        let at = weights.scope("embeddings");
+        let embeddings = Embeddings {
+            word: table(&at.below("word_embeddings"), limits.vocab, hidden)?,
+            token_type: table(&at.below("token_type_embeddings"), limits.types, hidden)?,
+            position: table(&at.below("position_embeddings"), limits.positions, hidden)?,
+            norm: layer_norm(&at.below("LayerNorm"), hidden, eps)?,
+        };
+        let stack = weights.scope("encoder.layer");
+        let layers = (0..limits.layers).map(|k| Layer::load(config, &stack.below(k), activation));
+        let layers = layers.collect::<Result<_, _>>()?;
+        if weights.tensors().contains_key("pooler.dense.weight") {
+            let pooler = weights.scope("pooler.dense");
+            pooler.take("weight", &[hidden, hidden])?;
+            pooler.take("bias", &[hidden])?;
+        }
+        Ok(Self { limits, embeddings, layers })
+    }
+}
+
+impl Layer {
+    fn load(config: &ModelConfig, at: &Scope<'_>, activation: Activation) -> Result<Self, NativeError> {
+        let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        Ok(Self {
+            heads: config.num_attention_heads,
+            activation,
+            query: linear(&at.below("attention.self.query"), hidden, hidden)?,
+            key: linear(&at.below("attention.self.key"), hidden, hidden)?,
+            value: linear(&at.below("attention.self.value"), hidden, hidden)?,
+            attention_output: linear(&at.below("attention.output.dense"), hidden, hidden)?,
+            attention_norm: layer_norm(&at.below("attention.output.LayerNorm"), hidden, eps)?,
+            intermediate: linear(&at.below("intermediate.dense"), hidden, inner)?,
+            output: linear(&at.below("output.dense"), inner, hidden)?,
+            output_norm: layer_norm(&at.below("output.LayerNorm"), hidden, eps)?,
+        })
+    }
+
+    /// `x` is `[tokens, hidden]`, and so is the result.
+    fn forward(&self, k: usize, x: &[f32], offsets: &[usize], observe: Observe<'_>) -> Result<Vec<f32>, ProductError> {
+        // BertSelfAttention
+        let query = self.query.apply(x)?; // [tokens, hidden]
+        let key = self.key.apply(x)?;
+        let value = self.value.apply(x)?;
+        let context = attention(&query, &key, &value, offsets, self.heads)?; // [tokens, hidden]
+
+        // BertSelfOutput
+        let mut attended = self.attention_output.apply(&context)?; // [tokens, hidden]
+        self.attention_norm.apply_residual(&mut attended, x);
+        observe(Tap::Attention(k), &attended);
+
+        // BertIntermediate
+        let mut inner = self.intermediate.apply(&attended)?; // [tokens, intermediate]
+        activate(self.activation, &mut inner, self.intermediate.outputs());
+
+        // BertOutput
+        let mut out = self.output.apply(&inner)?; // [tokens, hidden]
+        observe(Tap::Ffn(k), &out);
+        self.output_norm.apply_residual(&mut out, &attended);
+        Ok(out)
+    }
+}
+
+impl Model for Bert {
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// LayerNorm(word + type + position), positions counted from 0 in every row.
+    fn embed(&self, batch: &TokenBatch) -> Vec<f32> {
+        let Embeddings { word, token_type, position, norm } = &self.embeddings;
+        let hidden = self.limits.hidden;
+        let row_of = |i: usize| i * hidden..(i + 1) * hidden;
+        let mut states = Vec::with_capacity(batch.tokens() * hidden); // [tokens, hidden]
+        for r in 0..batch.rows() {
+            for (p, (id, type_id)) in batch.ids(r).iter().zip(batch.type_ids(r)).enumerate() {
+                let word = &word[row_of(*id as usize)];
+                let token_type = &token_type[row_of(*type_id as usize)];
+                let position = &position[row_of(p)];
+                states.extend(word.iter().zip(token_type).zip(position).map(|((w, t), p)| w + t + p));
+            }
+        }
+        norm.apply(&mut states);
+        states
+    }
+
+    fn layer(
+        &self,
+        k: usize,
+        states: &[f32],
+        offsets: &[usize],
+        observe: Observe<'_>,
+    ) -> Result<Vec<f32>, ProductError> {
+        self.layers[k].forward(k, states, offsets, observe)
+    }
+
+    /// BERT is post-norm: the last layer's output is `last_hidden_state`.
+    fn finish(&self, _: &[f32]) -> Option<Vec<f32>> {
+        None
+    }
+}

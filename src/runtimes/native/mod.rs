@@ -1,0 +1,51 @@
+//! The native encoder: forward passes of text encoders in float32, written to be read.
+//!
+//! config + weights → [`NativeEncoder`] → hidden states at every tap. It runs the candidate's dequantized
+//! weights and, as the control, the original's float32 ones: the same code for both, so that what differs
+//! between them is the weights and nothing else.
+//!
+//! To add an architecture: one file like `bert.rs` and one row in [`ARCHITECTURES`].
+
+mod bert;
+mod encoder;
+mod error;
+mod model;
+pub mod ops;
+mod parameters;
+mod pooling;
+
+pub use encoder::NativeEncoder;
+pub use error::NativeError;
+pub use parameters::Parameter;
+pub use pooling::{PoolingError, SentenceHead};
+
+use crate::checkpoint::{ModelConfig, WeightSet};
+
+/// Every architecture the native encoder computes.
+pub const ARCHITECTURES: &[Architecture] = &[bert::ARCHITECTURE];
+
+/// One architecture: what it is called, what it is made of, how it is built.
+pub struct Architecture {
+    /// Values of `model_type` that mean it.
+    pub model_types: &'static [&'static str],
+    /// The tensors it reads, by configuration; also how a loader knows logical shapes.
+    pub parameters: fn(&ModelConfig) -> Vec<Parameter>,
+    /// True for tensors that a checkpoint may hold and no hidden state depends on.
+    pub ignorable: fn(&str) -> bool,
+    build: fn(&ModelConfig, &WeightSet, &str) -> Result<Box<dyn model::Model>, NativeError>,
+}
+
+impl Architecture {
+    /// The architecture of a configuration; `label` names the model in the error.
+    pub fn of(config: &ModelConfig, label: &str) -> Result<&'static Self, NativeError> {
+        let wanted = config.model_type.replace('_', "-");
+        let known = ARCHITECTURES.iter().find(|a| a.model_types.contains(&wanted.as_str()));
+        known.ok_or_else(|| NativeError::unknown_model_type(label, &config.model_type))
+    }
+}
+
+impl std::fmt::Debug for Architecture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Architecture{:?}", self.model_types)
+    }
+}
