@@ -7,7 +7,8 @@ use parallax::hidden_states::Tap;
 use parallax::runtimes::Encoder;
 use serde_json::json;
 
-/// Relative L2 at the worst tap against torch float32. Measured 4e-7; float32 arithmetic in another order.
+/// Relative L2 at the worst tap against torch float32. Measured 4.8e-7 (layer.2, six rows of 2 to 53 tokens):
+/// float32 arithmetic in another order.
 const TORCH_TOLERANCE: f64 = 2e-6;
 
 #[test]

@@ -33,5 +33,5 @@ pub fn max_sequence_length(
 /// `model_max_length` of a `tokenizer_config.json`, unless it is transformers' "unlimited".
 pub fn stated_model_max_length(tokenizer_config: &Value) -> Option<usize> {
     let stated = tokenizer_config.get("model_max_length")?.as_f64()?;
-    (stated >= 1.0 && stated < UNLIMITED).then_some(stated as usize)
+    (1.0..UNLIMITED).contains(&stated).then_some(stated as usize)
 }

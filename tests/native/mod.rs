@@ -1,5 +1,6 @@
 //! What the tests of the native encoder share: plain checkpoints and recorded states.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
 use std::collections::BTreeMap;

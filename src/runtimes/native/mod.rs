@@ -24,6 +24,9 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 /// Every architecture the native encoder computes.
 pub const ARCHITECTURES: &[Architecture] = &[bert::ARCHITECTURE];
 
+/// Configuration, weights and a label for messages, to a model.
+type Build = fn(&ModelConfig, &WeightSet, &str) -> Result<Box<dyn model::Model>, NativeError>;
+
 /// One architecture: what it is called, what it is made of, how it is built.
 pub struct Architecture {
     /// Values of `model_type` that mean it.
@@ -32,7 +35,7 @@ pub struct Architecture {
     pub parameters: fn(&ModelConfig) -> Vec<Parameter>,
     /// True for tensors that a checkpoint may hold and no hidden state depends on.
     pub ignorable: fn(&str) -> bool,
-    build: fn(&ModelConfig, &WeightSet, &str) -> Result<Box<dyn model::Model>, NativeError>,
+    build: Build,
 }
 
 impl Architecture {
