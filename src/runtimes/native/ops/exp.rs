@@ -40,14 +40,13 @@ mod tests {
     use super::super::testing::{sweep, ulps};
     use super::*;
 
-    /// Measured 1.0 over 4,000,001 points against f64: half a unit is rounding, the rest the last sum.
+    /// Measured 1.094 over 4,000,001 points against f64.
     const MAX_ULPS: f64 = 1.2;
 
     #[test]
     fn exp_is_accurate_over_its_whole_range() {
         let worst =
             sweep(UNDERFLOW, SATURATION, 4_000_000).map(|x| ulps(exp(x), f64::from(x).exp())).fold(0.0, f64::max);
-        println!("{worst} ulps");
         assert!(worst <= MAX_ULPS, "{worst} ulps");
         assert!(worst > 0.5, "a sweep without any error did not measure");
     }

@@ -32,9 +32,10 @@ mod tests {
     use super::super::testing::{sweep, ulps};
     use super::*;
 
-    /// Measured against f64 over 2,000,001 points each.
-    const MAX_ULPS_RIGHT: f64 = 4.0;
-    const MAX_ABSOLUTE: f64 = 4e-7;
+    /// Measured against libm's erfc in f64, 2,000,001 points each: 2.99 units of the last place on
+    /// (0, 20]; 5.2e-8 absolute on [-8, 0), 6.5e-7 relative on [-4, 0).
+    const MAX_ULPS_RIGHT: f64 = 3.5;
+    const MAX_ABSOLUTE_LEFT: f64 = 1e-7;
     const MAX_RELATIVE_LEFT: f64 = 1e-6;
 
     fn exact(x: f32) -> f64 {
@@ -45,7 +46,6 @@ mod tests {
     #[test]
     fn right_of_zero_it_is_accurate_in_units_of_the_last_place() {
         let worst = sweep(1e-6, 20.0, 2_000_000).map(|x| ulps(gelu_of(x), exact(x))).fold(0.0, f64::max);
-        println!("right: {worst} ulps");
         assert!(worst <= MAX_ULPS_RIGHT && worst > 0.5, "{worst} ulps");
     }
 
@@ -58,8 +58,7 @@ mod tests {
             absolute = absolute.max(error);
             relative = relative.max(if x > -4.0 { error / exact(x).abs() } else { 0.0 });
         }
-        println!("left: absolute {absolute:e}, relative {relative:e}");
-        assert!(absolute <= MAX_ABSOLUTE, "{absolute:e}");
+        assert!(absolute <= MAX_ABSOLUTE_LEFT, "{absolute:e}");
         assert!(relative <= MAX_RELATIVE_LEFT && relative > 6e-8, "{relative:e}");
     }
 

@@ -61,7 +61,7 @@ mod tests {
     use super::super::testing::noise;
     use super::*;
 
-    /// Measured 1.0e-7 at most, relative to the largest result of the row.
+    /// Measured 8.0e-8 at most, relative to the largest result of the row.
     const MAX_ERROR: f64 = 2e-7;
 
     fn exact(row: &[f32], norm: &LayerNorm) -> Vec<f64> {
@@ -88,7 +88,6 @@ mod tests {
                 }
             }
         }
-        println!("{worst:e}");
         assert!(worst <= MAX_ERROR && worst > 0.0, "{worst:e}");
     }
 

@@ -73,7 +73,7 @@ impl PackedMatrix {
     /// `out = scale · left × self (+ bias on every row)`, `[rows, inner] × [inner, columns]`.
     ///
     /// Each element is one chain of fused multiply-adds along `inner`, in blocks of 256, whatever the
-    /// number of rows or threads.
+    /// number of rows or threads. Machines with other vector units may differ in the last bits.
     pub fn multiply(
         &self,
         left: Matrix<'_>,
@@ -99,8 +99,8 @@ mod tests {
     use super::super::testing::noise;
     use super::*;
 
-    /// Error over Σ|a·b|, the scale rounding works on.
-    const MAX_ERROR: f64 = 3e-7;
+    /// Error over Σ|a·b|, the scale rounding works on. Measured 1.9e-7 for sums of up to 600 products.
+    const MAX_ERROR: f64 = 4e-7;
 
     /// The sum of products and the sum of their magnitudes, row by row.
     fn exact(left: &[f32], right: &[f32], rows: usize, inner: usize, columns: usize) -> Vec<(f64, f64)> {
@@ -128,7 +128,6 @@ mod tests {
                 assert_eq!(alone, out[r * columns..(r + 1) * columns], "row {r} of {rows}×{inner}×{columns}");
             }
         }
-        println!("{worst:e}");
         assert!(worst <= MAX_ERROR && worst > 0.0, "{worst:e}");
     }
 
