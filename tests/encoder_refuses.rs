@@ -51,6 +51,7 @@ fn every_listed_parameter_is_needed_and_nothing_else_is_taken() {
     assert_eq!(listed.len(), bert.weights.len());
     for parameter in &parameters {
         assert_eq!(bert.weights[&parameter.name].0, parameter.shape, "{}", parameter.name);
+        assert_eq!(parameter.required, !parameter.name.starts_with("pooler."), "{}", parameter.name);
         let mut without = Bert::load();
         without.weights.remove(&parameter.name);
         match build(&without) {
@@ -99,6 +100,16 @@ fn shapes_that_contradict_the_configuration_are_errors() {
     for (layers, unused) in [(3, true), (5, false)] {
         let e = build(&Bert::load().with_config(|c| c["num_hidden_layers"] = json!(layers))).unwrap_err();
         assert_eq!(matches!(e, NativeError::Weights(WeightError::Unused { .. })), unused, "{e}");
+    }
+}
+
+#[test]
+fn a_tensor_with_fewer_values_than_its_shape_says_is_an_error() {
+    let mut bert = Bert::load();
+    for name in ["embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.bias"] {
+        bert.weights.get_mut(name).unwrap().1.pop();
+        assert!(matches!(build(&bert), Err(NativeError::Values { .. })), "{name}");
+        bert = Bert::load();
     }
 }
 
