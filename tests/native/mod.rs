@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
+pub mod mlx;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
