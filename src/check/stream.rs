@@ -13,6 +13,7 @@ use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Measurement, Mode, RowSeen, TapAccumulator, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
+use crate::runtimes::native::SentenceHead;
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow, plan_batches};
 
 /// Upper ends of the length buckets in the report, in tokens.
@@ -85,17 +86,27 @@ pub(super) struct Seen {
 /// Runs one batch on both sides, and on the control where asked.
 pub(super) fn encode_batch(sides: &mut Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
     let mut reference = sides.reference.encode(batch)?;
-    sides.reference_head.extend(&mut reference)?;
+    add_sentences(&sides.reference_head, &mut reference)?;
     let mut candidate = sides.candidate.encode(batch)?;
-    sides.candidate_head.extend(&mut candidate)?;
+    add_sentences(&sides.candidate_head, &mut candidate)?;
     let control = if with_control {
         let mut states = sides.control.encode(batch)?;
-        sides.reference_head.extend(&mut states)?;
+        add_sentences(&sides.reference_head, &mut states)?;
         Some(states)
     } else {
         None
     };
     Ok(Seen { reference, candidate, control })
+}
+
+/// Adds the taps `pooled` and `sentence`.
+fn add_sentences(head: &SentenceHead, states: &mut HiddenStates) -> Result<(), Error> {
+    if let Some(last) = states.get(Tap::Final).cloned() {
+        let (pooled, sentence) = head.apply(&last)?;
+        states.insert(Tap::Pooled, pooled);
+        states.insert(Tap::Sentence, sentence);
+    }
+    Ok(())
 }
 
 /// Batches of similar length out of some rows.
