@@ -22,14 +22,17 @@ pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
 /// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
 const DEGENERATE_LIMIT: f64 = 0.01;
 
+/// Per tap, each dimension's standard deviation on the reference side.
+pub(super) type Scales = BTreeMap<Tap, Arc<[f64]>>;
+
 /// One accumulator per arm and tap.
 pub(super) struct Accumulators {
-    scales: BTreeMap<Tap, Arc<[f64]>>,
+    scales: Scales,
     taps: BTreeMap<(Arm, Tap), TapAccumulator>,
 }
 
 impl Accumulators {
-    pub(super) fn new(scales: BTreeMap<Tap, Arc<[f64]>>) -> Self {
+    pub(super) fn new(scales: Scales) -> Self {
         Self { scales, taps: BTreeMap::new() }
     }
 
@@ -100,7 +103,7 @@ pub(super) fn encode_batch(sides: &mut Sides, batch: &TokenBatch, with_control: 
 }
 
 /// Adds the taps `pooled` and `sentence`.
-fn add_sentences(head: &SentenceHead, states: &mut HiddenStates) -> Result<(), Error> {
+pub(super) fn add_sentences(head: &SentenceHead, states: &mut HiddenStates) -> Result<(), Error> {
     if let Some(last) = states.get(Tap::Final).cloned() {
         let (pooled, sentence) = head.apply(&last)?;
         states.insert(Tap::Pooled, pooled);
