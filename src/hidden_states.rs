@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A named observation point of a text encoder (hidden_states[0] is `embeddings`, [i+1] is `layer.i`).
+/// A named observation point of a text encoder (`hidden_states[0]` is `embeddings`, `hidden_states[i+1]` is `layer.i`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tap {
     /// Output of the embedding block.

@@ -1,4 +1,5 @@
 //! The house keeps its order: small files, data flowing one way, no printing in the library.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 mod common;
 

@@ -96,9 +96,9 @@ impl Probed {
             );
             out.push(Finding::new(Severity::Refusal, "preflight.token_ids", message));
         }
-        if let Some(effect) = &self.observer
-            && !(effect.relative_l2 <= OBSERVER_LIMIT)
-        {
+        // Written so that NaN is a refusal.
+        let unchanged = |e: &ObserverEffect| e.relative_l2 <= OBSERVER_LIMIT;
+        if let Some(effect) = self.observer.as_ref().filter(|e| !unchanged(e)) {
             let message = format!(
                 "exposing the taps changes the reference's own output by {:.1e} (limit {OBSERVER_LIMIT:.0e}); the tapped graph is not the graph users run",
                 effect.relative_l2
