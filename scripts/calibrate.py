@@ -33,6 +33,8 @@ GATES = [  # on, arm, metric, stat
 # Exact copies measure zero, float32 noise is not zero: nothing is judged below this.
 FLOOR = {"relative_l2": 2e-5, "standardized_l2": 2e-5, "cosine_distance": 1e-9, "relative_error": 0.0}
 FACTOR = 2.0
+# Two unrelated states are 1.41 apart: a limit near that would let anything pass.
+CEILING = {"relative_l2": 0.9, "standardized_l2": 0.9}
 
 
 def up(value):
@@ -79,9 +81,12 @@ def main():
             out.append(gate("*", "engine", "relative_l2", stat, limit, why))
         for on, arm, metric, stat in GATES:
             seen = {m: worst(r, on, arm, metric, stat) for m, r in reports[policy].items()}
-            limit = up(max([FACTOR * v for v, _ in seen.values()] + [FLOOR[metric]]))
+            wanted = up(max([FACTOR * v for v, _ in seen.values()] + [FLOOR[metric]]))
+            limit = min(wanted, CEILING.get(metric, math.inf))
             parts = [f"{v:.3g} on {MODELS[m]}" + (f" ({at})" if at not in (on, "all matrices") else "") for m, (v, at) in seen.items()]
             tail = "twice the larger" if FACTOR * max(v for v, _ in seen.values()) > FLOOR[metric] else "float32 noise, not the weights, sets the limit"
+            if limit < wanted:
+                tail = "held below twice that, since two unrelated states are 1.41 apart"
             out.append(gate(on, arm, metric, stat, limit, f"measured {' and '.join(parts)}; {tail}"))
         pathlib.Path("src/policy", f"{policy}.toml").write_text("\n".join(out))
         print(policy, "written")
