@@ -66,7 +66,7 @@ fn each_verdict_for_its_own_cause() {
     assert_eq!((fail.verdict, fail.exit_code, codes(&fail)), (Verdict::Fail, 1, vec!["gate.exceeded"]));
     assert_eq!(
         fail.reasons[0].message,
-        "layer.1 … and 1 more tap (quantization): relative_l2 p99 0.07 > 0.05, would pass at 0.07"
+        "layer.1 … and 1 more tap (quantization): relative_l2 p99 0.07 > 0.05 (1.4 times the limit), would pass at 0.07"
     );
 
     let engine = judged(&run(1e-3, [0.06, 0.07], 0.0), &[], ENOUGH);
