@@ -151,7 +151,7 @@ pub(crate) struct CheckArguments {
     /// Judge against a reference that is not exact float32 (printed in the verdict)
     #[arg(long)]
     pub(crate) allow_inexact_reference: bool,
-    /// Print every gate, not only those that failed
+    /// Show every tap, every reason, every finding, and what each exceeded limit rests on
     #[arg(long)]
     pub(crate) explain: bool,
     /// Say less on stderr
