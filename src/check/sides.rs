@@ -172,7 +172,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let facts = SidesFacts {
         findings,
         precision: Precision {
-            bits: candidate.summary.modules_by_bits.keys().next().copied(),
+            // As declared: a model with some layers at fewer bits is not let off with their limits.
+            bits: candidate.summary.bits,
             mode: candidate.summary.mode.clone(),
             dtype: candidate.summary.dtype.clone(),
         },
