@@ -79,6 +79,8 @@ fn nothing_measured_is_never_a_pass() {
         first(&gate, &[measurement("layer.0", Arm::Engine, "relative_l2", Some(0.0))]).outcome,
         Outcome::NotMeasured
     );
+    let twice = [0.0, 0.2].map(|v| measurement("layer.0", Arm::Total, "relative_l2", Some(v)));
+    assert_eq!(first(&gate, &twice).outcome, Outcome::NotMeasured);
     let isolated = Measurement { mode: Mode::Isolated, ..measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)) };
     assert_eq!(first(&gate, &[isolated]).outcome, Outcome::NotMeasured);
     let neighbours = NeighbourStats { rows: 0, spearman: Some(1.0), ..NeighbourStats::default() };
