@@ -7,6 +7,7 @@ fn literal_text_for_each_verdict() {
     assert_eq!(verdict_text(&sample::passing(), false, false), include_str!("expected/pass.txt"));
     assert_eq!(verdict_text(&sample::failing(), false, false), include_str!("expected/fail.txt"));
     assert_eq!(verdict_text(&sample::inconclusive(), false, false), include_str!("expected/inconclusive.txt"));
+    assert_eq!(verdict_text(&sample::broken(), false, false), include_str!("expected/broken.txt"));
 }
 
 #[test]
@@ -33,9 +34,19 @@ fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
 }
 
 #[test]
+fn a_limit_missed_by_a_hair_reads_as_missed() {
+    let mut report = sample::failing();
+    for m in report.measurements.iter_mut().filter(|m| m.arm == Arm::Quantization && m.metric == HEADLINE) {
+        m.p99 = Some(0.050_000_001);
+    }
+    let text = verdict_text(&report, false, false);
+    assert!(text.contains("       0.050000001      0.05  FAIL"), "{text}");
+}
+
+#[test]
 fn hostile_text_is_never_printed_raw() {
     let mut report = sample::failing();
-    let hostile = "::error::x\n\u{1b}[2J\u{202e}".to_owned();
+    let hostile = "::error::x\n\u{1b}[2J\u{202e}##[error]##vso[task.complete]".to_owned();
     report.alignment.candidate = hostile.clone();
     report.provenance.policy.name = hostile.clone();
     report.reasons[0].message = hostile.clone();
@@ -43,6 +54,6 @@ fn hostile_text_is_never_printed_raw() {
     report.worst_rows[0].place = hostile.clone();
     report.weights.totals.worst_tensor = Some(hostile);
     let text = verdict_text(&report, false, true);
-    assert!(!text.contains(['\u{1b}', '\u{202e}']));
+    assert!(!text.contains(['\u{1b}', '\u{202e}']) && !text.contains("##[") && !text.contains("##vso["));
     assert!(!text.lines().any(|l| l.trim_start().starts_with("::")), "{text}");
 }
