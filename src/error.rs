@@ -13,6 +13,10 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
     #[error(transparent)]
+    Config(#[from] crate::checkpoint::ConfigError),
+    #[error(transparent)]
+    Pooling(#[from] crate::runtimes::native::PoolingError),
+    #[error(transparent)]
     Quantization(#[from] crate::quantization::QuantizationError),
     #[error(transparent)]
     Weights(#[from] crate::weights::WeightsError),
@@ -51,6 +55,8 @@ impl Error {
             Self::Corpus(e) => e.fault(),
             Self::Tokenizer(e) => e.fault(),
             Self::Checkpoint(e) => e.fault(),
+            Self::Config(e) => e.fault(),
+            Self::Pooling(e) => e.fault(),
             Self::Quantization(e) => e.fault(),
             Self::Weights(e) => e.fault(),
             Self::Native(e) => e.fault(),

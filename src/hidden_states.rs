@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A named observation point of a text encoder (hidden_states[0] is `embeddings`, [i+1] is `layer.i`).
+/// A named observation point of a text encoder (`hidden_states[0]` is `embeddings`, `hidden_states[i+1]` is `layer.i`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tap {
     /// Output of the embedding block.
@@ -253,6 +253,19 @@ impl TapStates {
         let Span { start, len } = self.spans[r];
         &(*self.values).as_ref()[start * self.hidden..(start + len) * self.hidden]
     }
+
+    /// All rows as one `[tokens, hidden]` slice; none where padding or anything else lies between them.
+    pub fn end_to_end(&self) -> Option<&[f32]> {
+        let mut tokens = 0;
+        for span in &self.spans {
+            if span.start != tokens {
+                return None;
+            }
+            tokens += span.len;
+        }
+        let values = (*self.values).as_ref();
+        (tokens.checked_mul(self.hidden) == Some(values.len())).then_some(values)
+    }
 }
 
 impl fmt::Debug for TapStates {
@@ -329,6 +342,8 @@ mod tests {
         for r in 0..2 {
             assert_eq!(ragged.row(r), padded.row(r));
         }
+        assert_eq!(ragged.end_to_end(), Some(&[1., 2., 3., 4., 5., 6.][..]));
+        assert_eq!(padded.end_to_end(), None, "padding must never be handed out");
         assert!(TapStates::ragged(2, &[0, 1, 3], vec![0.; 5]).is_err());
         assert!(TapStates::padded(2, 2, &[1, 2], Box::new(vec![0.; 7])).is_err());
     }

@@ -1,4 +1,5 @@
 //! Every affine case that real MLX packed and dequantized comes back to the bit.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The taps of every export of one model carry what PyTorch calls its hidden states.
+#![allow(clippy::unwrap_used)]
 
 mod onnx_common;
 
@@ -7,16 +8,16 @@ use parallax::hidden_states::Tap;
 use parallax::runtimes::Encoder;
 use parallax::runtimes::onnx::{Graph, OnnxEncoder, SessionOptions, TapError, TapHints, facts, find_taps};
 
-/// Relative L2 between ONNX Runtime and PyTorch; at most 1e-6 was measured over all taps and exports.
+/// Relative L2 between ONNX Runtime and PyTorch; 5.2e-7 was the most measured over all taps and exports.
 const SAME: f64 = 1e-5;
-/// Distance of any tap from its neighbour; at least 0.1 was measured.
-const DIFFERENT: f64 = 1e-2;
+/// Distance of any tap from its neighbour; 1.0 was the least measured.
+const DIFFERENT: f64 = 0.1;
 
 #[test]
 fn every_tap_of_every_export_is_the_hidden_state_it_is_named_after() {
     let (runtime, expected) = (runtime(), Expected::read());
     let batch = expected.batch();
-    let mut worst = 0f64;
+    let (mut worst, mut nearest) = (0f64, f64::INFINITY);
     for name in EXPORTS {
         let model = model(name);
         let map = taps(&model);
@@ -31,18 +32,20 @@ fn every_tap_of_every_export_is_the_hidden_state_it_is_named_after() {
             worst = worst.max(distance);
             for other in (0..5).filter(|&o| o != k) {
                 let (distance, _) = expected.distance(&format!("hidden.{other}"), got);
+                nearest = nearest.min(distance);
                 assert!(distance > DIFFERENT, "{name} {tap} against hidden.{other}: {distance:e}");
             }
         }
         for k in 0..4 {
             let (distance, _) = expected.distance(&format!("mid.{k}"), states.get(Tap::Attention(k)).unwrap());
             assert!(distance < SAME, "{name} attention {k}: {distance:e}");
+            worst = worst.max(distance);
         }
         let (last, end) = (states.get(Tap::Layer(3)).unwrap(), states.get(Tap::Final).unwrap());
         assert!(std::sync::Arc::ptr_eq(last, end));
         assert!(encoder.taps().is_sorted());
     }
-    println!("worst relative L2 {worst:e}");
+    println!("worst relative L2 {worst:e}, nearest other tap {nearest:e}");
 }
 
 #[test]

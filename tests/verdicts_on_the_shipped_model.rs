@@ -1,4 +1,5 @@
 //! The binary, as a user runs it, on the shipped model: every verdict and every exit code of the contract.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 mod common;
 

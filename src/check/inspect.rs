@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reference::Reference;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, Weight, WeightSet};
+use crate::checkpoint::{ModelConfig, ModelFolder, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::quantization::{load_candidate, load_float};
@@ -113,10 +113,15 @@ impl Inspection {
             self.fact(&format!("modules at {bits} bits"), modules);
         }
         self.fact("stored as", &loaded.summary.dtype);
-        if let Some(m) = SentenceModules::read(folder.shown(), |name| folder.read(name))? {
+        if let Some(m) = folder.sentence_modules()? {
             self.fact(
                 "pooling",
-                format!("{}{} (by {})", m.pooling_name(), if m.normalize { ", normalized" } else { "" }, m.stated_in),
+                format!(
+                    "{}{} (by {})",
+                    m.pooling_name(),
+                    if m.normalize { ", normalized" } else { "" },
+                    m.stated_in.as_deref().unwrap_or("nobody")
+                ),
             );
         }
         self.tensors = loaded.weights.tensors().iter().map(|(name, w)| tensor(name, w)).collect();

@@ -24,17 +24,12 @@ impl Heads {
         reference: Option<&ModelFolder>,
         candidate: &ModelFolder,
     ) -> Result<Self, Error> {
-        let of = |folder: &ModelFolder| SentenceModules::read(folder.shown(), |name| folder.read(name));
-        let stated = (reference.map(of).transpose()?.flatten(), of(candidate)?);
+        let stated =
+            (reference.map(ModelFolder::sentence_modules).transpose()?.flatten(), candidate.sentence_modules()?);
         let mut findings = Vec::new();
         let mut warn =
             |message: String| findings.push(Finding::new(Severity::Warning, "preflight.pooling_unstated", message));
-        let assumed = || SentenceModules {
-            pooling: vec![PoolingMode::Mean],
-            normalize: true,
-            max_seq_length: None,
-            stated_in: "assumed".to_owned(),
-        };
+        let assumed = || SentenceModules { normalize: true, ..SentenceModules::of(PoolingMode::Mean) };
         let (mut ours, mut theirs) = match &stated {
             (Some(r), Some(c)) => (r.clone(), c.clone()),
             (Some(r), None) => {
@@ -65,7 +60,7 @@ impl Heads {
         if let Some(mode) = request.pooling {
             for side in [&mut ours, &mut theirs] {
                 side.pooling = vec![mode];
-                side.stated_in = "--pooling".to_owned();
+                side.stated_in = Some("--pooling".to_owned());
             }
         }
         Ok(Self { reference: ours, candidate: theirs, stated, findings })
@@ -81,7 +76,7 @@ pub(super) fn compare(
     request: &CheckRequest,
 ) -> Preflight {
     let mut p = Preflight::new();
-    let function = |name: &str| ACTIVATIONS.iter().find(|a| a.name == name).map(|a| a.function.to_owned());
+    let function = |name: &str| ACTIVATIONS.iter().find(|a| a.0 == name).map(|a| a.1.to_owned());
     p.fact("layers", Some(graph.layers), Some(candidate.num_hidden_layers));
     p.fact("hidden_size", Some(graph.hidden), Some(candidate.hidden_size));
     p.fact("vocabulary", Some(graph.vocab), Some(candidate.vocab_size));

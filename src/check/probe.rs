@@ -2,10 +2,9 @@
 //! same points of the computation on both sides, and how wide does each dimension spread there?
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::sides::Sides;
-use super::stream::{Accumulators, encode_batch};
+use super::stream::{Accumulators, Scales, add_sentences, encode_batch};
 use super::{CheckRequest, stream};
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
@@ -24,7 +23,7 @@ pub(super) const OBSERVER_LIMIT: f64 = 3e-5;
 /// What the probes showed.
 pub(super) struct Probed {
     /// Per tap, each dimension's standard deviation on the reference side.
-    pub(super) scales: BTreeMap<Tap, Arc<[f64]>>,
+    pub(super) scales: Scales,
     /// Engine arm over the probes; the stream adds the sample's rows to it.
     pub(super) engine: Accumulators,
     /// Every reference tap against every candidate tap.
@@ -54,26 +53,12 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         None => None,
     };
 
-    // Once for the spread of each dimension, which standardised errors are measured in.
-    let mut spread: BTreeMap<Tap, ScaleAccumulator> = BTreeMap::new();
-    let mut states = Vec::new();
-    for batch in &batches {
-        let seen = encode_batch(sides, batch, true)?;
-        for (tap, tap_states) in seen.reference.iter() {
-            let scale = spread.entry(tap).or_insert_with(|| ScaleAccumulator::new(tap_states.hidden()));
-            for r in 0..tap_states.rows() {
-                scale.add_row(tap_states.row(r))?;
-            }
-        }
-        states.push(seen);
-    }
-    let scales: BTreeMap<Tap, Arc<[f64]>> =
-        spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect();
-
+    let scales = spread(sides, &batches)?;
     let mut engine = Accumulators::new(scales.clone());
     let mut cross = CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point);
     let mut count = (0u64, 0u64);
-    for (batch, seen) in batches.iter().zip(&states) {
+    for batch in &batches {
+        let seen = encode_batch(sides, batch, true)?;
         if let Some(control) = &seen.control {
             engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
         }
@@ -81,6 +66,23 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
     }
     Ok(Probed { scales, engine, cross_match: cross.finish(), observer, disagreements, rows: count.0, tokens: count.1 })
+}
+
+/// How far each dimension of the reference spreads at each tap: what standardised errors are measured in.
+/// A pass of its own, so that the states of one batch at a time are held.
+fn spread(sides: &mut Sides, batches: &[TokenBatch]) -> Result<Scales, Error> {
+    let mut spread: BTreeMap<Tap, ScaleAccumulator> = BTreeMap::new();
+    for batch in batches {
+        let mut states = sides.reference.encode(batch)?;
+        add_sentences(&sides.reference_head, &mut states)?;
+        for (tap, tap_states) in states.iter() {
+            let scale = spread.entry(tap).or_insert_with(|| ScaleAccumulator::new(tap_states.hidden()));
+            for r in 0..tap_states.rows() {
+                scale.add_row(tap_states.row(r))?;
+            }
+        }
+    }
+    Ok(spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect())
 }
 
 impl Probed {
@@ -94,9 +96,9 @@ impl Probed {
             );
             out.push(Finding::new(Severity::Refusal, "preflight.token_ids", message));
         }
-        if let Some(effect) = &self.observer
-            && !(effect.relative_l2 <= OBSERVER_LIMIT)
-        {
+        // Written so that NaN is a refusal.
+        let unchanged = |e: &ObserverEffect| e.relative_l2 <= OBSERVER_LIMIT;
+        if let Some(effect) = self.observer.as_ref().filter(|e| !unchanged(e)) {
             let message = format!(
                 "exposing the taps changes the reference's own output by {:.1e} (limit {OBSERVER_LIMIT:.0e}); the tapped graph is not the graph users run",
                 effect.relative_l2

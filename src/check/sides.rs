@@ -6,7 +6,9 @@ use super::reference::{Reference, original_weights};
 use super::{CheckRequest, ControlRows};
 use crate::Error;
 use crate::align::PreflightCheck;
-use crate::checkpoint::{CheckpointError, ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
+use crate::checkpoint::{
+    CheckpointError, ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length, stated_model_max_length,
+};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
@@ -124,8 +126,15 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let encoder = NativeEncoder::build(&config, &candidate.weights, &format!("candidate {}", folder.shown()))?;
 
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
-    let max_length = max_sequence_length(request.max_length, Some(&heads.reference), control_config)
-        .min(max_sequence_length(request.max_length, Some(&heads.candidate), &config));
+    let limit = |folder: Option<&ModelFolder>, modules, config| -> Result<usize, Error> {
+        let stated = folder.map(tokenizer_limit).transpose()?.flatten();
+        Ok(max_sequence_length(request.max_length, Some(modules), config, stated))
+    };
+    let max_length = limit(reference.folder.as_ref(), &heads.reference, control_config)?.min(limit(
+        Some(&folder),
+        &heads.candidate,
+        &config,
+    )?);
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let preflight = preflight::compare(&reference_facts, reference_config.as_ref(), &config, &heads, request);
 
@@ -182,13 +191,23 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         control: Box::new(control),
         candidate: Box::new(encoder),
         tokenizers,
-        reference_head: SentenceHead::new(&heads.reference),
-        candidate_head: SentenceHead::new(&heads.candidate),
+        reference_head: SentenceHead::new(&heads.reference, control_config.hidden_size)?,
+        candidate_head: SentenceHead::new(&heads.candidate, config.hidden_size)?,
         original: original.weights,
         candidate_weights: candidate.weights,
         observer: Some(observer_check),
         facts,
     })
+}
+
+/// The length limit tokenizer_config.json states.
+fn tokenizer_limit(folder: &ModelFolder) -> Result<Option<usize>, CheckpointError> {
+    let Some(bytes) = folder.read("tokenizer_config.json")? else { return Ok(None) };
+    let config = serde_json::from_slice(&bytes).map_err(|e| CheckpointError::Malformed {
+        file: format!("{}/tokenizer_config.json", folder.shown()),
+        reason: format!("is not JSON: {e}"),
+    })?;
+    Ok(stated_model_max_length(&config))
 }
 
 fn tokenizers(reference: &Reference, candidate: &ModelFolder, max_length: usize) -> Result<TokenizerPair, Error> {
@@ -256,7 +275,7 @@ impl Reference {
     fn config(&self) -> Result<Option<ModelConfig>, CheckpointError> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let Some(bytes) = folder.read("config.json")? else { return Ok(None) };
-        ModelConfig::parse(&bytes, &format!("{}/config.json", folder.shown())).map(Some)
+        Ok(Some(ModelConfig::parse(&bytes, &format!("{}/config.json", folder.shown()))?))
     }
 }
 
@@ -275,7 +294,7 @@ impl CheckRequest {
         let mut set = |key: &str, value: Option<String>| value.map(|v| options.insert(key.to_owned(), v));
         set("control", Some(if self.control == ControlRows::All { "all" } else { "sample" }.to_owned()));
         set("batch_tokens", Some(self.batch_tokens.to_string()));
-        set("pooling", self.pooling.map(|p| p.name().to_owned()));
+        set("pooling", self.pooling.map(|p| p.to_string()));
         set("max_length", self.max_length.map(|n| n.to_string()));
         set("limit", self.corpus.limit.map(|n| n.to_string()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));

@@ -13,6 +13,7 @@ use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Measurement, Mode, RowSeen, TapAccumulator, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
+use crate::runtimes::native::SentenceHead;
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow, plan_batches};
 
 /// Upper ends of the length buckets in the report, in tokens.
@@ -21,14 +22,17 @@ pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
 /// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
 const DEGENERATE_LIMIT: f64 = 0.01;
 
+/// Per tap, each dimension's standard deviation on the reference side.
+pub(super) type Scales = BTreeMap<Tap, Arc<[f64]>>;
+
 /// One accumulator per arm and tap.
 pub(super) struct Accumulators {
-    scales: BTreeMap<Tap, Arc<[f64]>>,
+    scales: Scales,
     taps: BTreeMap<(Arm, Tap), TapAccumulator>,
 }
 
 impl Accumulators {
-    pub(super) fn new(scales: BTreeMap<Tap, Arc<[f64]>>) -> Self {
+    pub(super) fn new(scales: Scales) -> Self {
         Self { scales, taps: BTreeMap::new() }
     }
 
@@ -85,17 +89,27 @@ pub(super) struct Seen {
 /// Runs one batch on both sides, and on the control where asked.
 pub(super) fn encode_batch(sides: &mut Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
     let mut reference = sides.reference.encode(batch)?;
-    sides.reference_head.extend(&mut reference)?;
+    add_sentences(&sides.reference_head, &mut reference)?;
     let mut candidate = sides.candidate.encode(batch)?;
-    sides.candidate_head.extend(&mut candidate)?;
+    add_sentences(&sides.candidate_head, &mut candidate)?;
     let control = if with_control {
         let mut states = sides.control.encode(batch)?;
-        sides.reference_head.extend(&mut states)?;
+        add_sentences(&sides.reference_head, &mut states)?;
         Some(states)
     } else {
         None
     };
     Ok(Seen { reference, candidate, control })
+}
+
+/// Adds the taps `pooled` and `sentence`.
+pub(super) fn add_sentences(head: &SentenceHead, states: &mut HiddenStates) -> Result<(), Error> {
+    if let Some(last) = states.get(Tap::Final).cloned() {
+        let (pooled, sentence) = head.apply(&last)?;
+        states.insert(Tap::Pooled, pooled);
+        states.insert(Tap::Sentence, sentence);
+    }
+    Ok(())
 }
 
 /// Batches of similar length out of some rows.

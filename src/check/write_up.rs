@@ -158,7 +158,7 @@ fn sentence(sides: &Sides, measured: &Measured) -> SentenceSection {
     SentenceSection {
         pooling: modules.pooling_name(),
         normalize: modules.normalize,
-        stated_in: modules.stated_in.clone(),
+        stated_in: modules.stated_in.clone().unwrap_or_else(|| "assumed".to_owned()),
         dimension: sides.facts.hidden * modules.pooling.len(),
         neighbours: Some(measured.neighbour_stats()),
         flips: measured.neighbours.nearest_flips.iter().filter_map(|f| serde_json::to_value(f).ok()).collect(),

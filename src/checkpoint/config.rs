@@ -1,89 +1,240 @@
-//! config.json: the sizes and choices of an encoder.
+//! `config.json`: the numbers an architecture is built from.
+//!
+//! Read once, checked once. What it does not know stays in [`ModelConfig::raw`], where quantization
+//! and the architectures look for their own keys.
 
 use serde_json::Value;
 
-use super::CheckpointError;
+use crate::fault::Fault;
 
-/// Sizes beyond these are refused before anything is allocated.
+/// Names under which Hugging Face configurations state the same number (`attribute_map` of the
+/// configuration classes in transformers). Two of them in one file must agree.
+const HIDDEN_SIZE: &[&str] = &["hidden_size", "dim", "d_model"];
+const LAYERS: &[&str] = &["num_hidden_layers", "n_layers"];
+const HEADS: &[&str] = &["num_attention_heads", "n_heads"];
+const INTERMEDIATE: &[&str] = &["intermediate_size", "hidden_dim"];
+const ACTIVATION: &[&str] = &["hidden_act", "hidden_activation", "activation"];
+const NORM_EPS: &[&str] = &["layer_norm_eps", "norm_eps", "layer_norm_epsilon"];
+
+/// Largest values believed. The largest published text encoders stay a factor of eight below each.
 const MAX_LAYERS: usize = 1024;
-const MAX_WIDTH: usize = 1 << 17;
-const MAX_ROWS: usize = 1 << 24;
+const MAX_HIDDEN: usize = 65_536;
+const MAX_INTERMEDIATE: usize = 1 << 20;
+const MAX_VOCAB: usize = 1 << 24;
+const MAX_POSITIONS: usize = 1 << 20;
+const MAX_TYPES: usize = 65_536;
 
-/// What config.json says, for encoders of the BERT family.
+/// `layer_norm_eps` where the file states none (transformers `BertConfig`).
+const DEFAULT_NORM_EPS: f64 = 1e-12;
+/// `hidden_act` where the file states none (transformers `BertConfig`; mlx-embeddings always computes it).
+const DEFAULT_ACTIVATION: &str = "gelu";
+/// `position_embedding_type` where the file states none (transformers `BertConfig`).
+const DEFAULT_POSITION_TYPE: &str = "absolute";
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not JSON, or not an object.
+    #[error("{file}: not a JSON object: {message}")]
+    Json {
+        /// File name.
+        file: String,
+        /// The parser's words, with line and column.
+        message: String,
+    },
+    /// A number without which nothing can be built.
+    #[error("{file}: `{field}` is missing")]
+    Missing {
+        /// File name.
+        file: String,
+        /// Key.
+        field: &'static str,
+    },
+    /// A value of the wrong type or beyond all belief.
+    #[error("{file}: `{field}` is {found}, expected {expected}")]
+    Value {
+        /// File name.
+        file: String,
+        /// Key.
+        field: String,
+        /// What the file says, shortened.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+    /// Two keys that mean the same thing and say different ones.
+    #[error("{file}: `{field}` is {found} but `{other}` is {other_found}; both name the same setting, remove one")]
+    Contradiction {
+        /// File name.
+        file: String,
+        /// First key.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// Second key.
+        other: &'static str,
+        /// Its value.
+        other_found: String,
+    },
+}
+
+impl ConfigError {
+    /// Always a bad input.
+    pub fn fault(&self) -> Fault {
+        Fault::BadInput
+    }
+}
+
+/// The numbers of one text encoder.
 #[derive(Clone, Debug)]
 pub struct ModelConfig {
-    /// `model_type`.
+    /// `model_type`, as the file spells it.
     pub model_type: String,
+    /// `architectures`; empty where the file states none.
+    pub architectures: Vec<String>,
     /// Width of a hidden state.
     pub hidden_size: usize,
-    /// Layers.
+    /// Number of layers.
     pub num_hidden_layers: usize,
     /// Attention heads; divides `hidden_size`.
     pub num_attention_heads: usize,
     /// Width inside the feed-forward block.
     pub intermediate_size: usize,
-    /// Activation there, by its Hugging Face name.
+    /// Activation of the feed-forward block by its transformers name.
     pub hidden_act: String,
-    /// Added to the variance in LayerNorm.
+    /// Epsilon of every layer norm.
     pub layer_norm_eps: f64,
     /// Rows of the word embedding table.
     pub vocab_size: usize,
     /// Rows of the position embedding table.
     pub max_position_embeddings: usize,
-    /// Rows of the token type embedding table.
-    pub type_vocab_size: usize,
+    /// Rows of the token type embedding table, where stated.
+    pub type_vocab_size: Option<usize>,
+    /// Id of the padding token, where stated.
+    pub pad_token_id: Option<u32>,
+    /// `position_embedding_type`.
+    pub position_embedding_type: String,
     raw: Value,
 }
 
 impl ModelConfig {
-    /// Reads config.json; `file` is whose, for messages.
-    pub fn parse(json: &[u8], file: &str) -> Result<Self, CheckpointError> {
-        let malformed = |reason: String| CheckpointError::Malformed { file: file.to_owned(), reason };
-        let raw: Value = serde_json::from_slice(json).map_err(|e| malformed(format!("is not JSON: {e}")))?;
-        let number = |key: &str, limit: usize| match raw.get(key) {
-            None | Some(Value::Null) => Err(malformed(format!("states no {key}"))),
-            Some(v) => match v.as_u64().and_then(|n| usize::try_from(n).ok()) {
-                Some(n) if (1..=limit).contains(&n) => Ok(n),
-                _ => Err(malformed(format!("{key} is {v}; between 1 and {limit} is possible"))),
-            },
-        };
-        let word = |key: &str| raw.get(key).and_then(Value::as_str).map(str::to_owned);
+    /// Reads a `config.json`; `file` is its name for messages.
+    pub fn parse(json: &[u8], file: &str) -> Result<Self, ConfigError> {
+        let not_json = |message: String| ConfigError::Json { file: file.to_owned(), message };
+        let raw: Value = serde_json::from_slice(json).map_err(|e| not_json(e.to_string()))?;
+        if !raw.is_object() {
+            return Err(not_json(format!("it holds {}", shown(&raw))));
+        }
+        let read = Reader { file, raw: &raw };
         let config = Self {
-            model_type: word("model_type").ok_or_else(|| malformed("states no model_type".to_owned()))?,
-            hidden_size: number("hidden_size", MAX_WIDTH)?,
-            num_hidden_layers: number("num_hidden_layers", MAX_LAYERS)?,
-            num_attention_heads: number("num_attention_heads", MAX_WIDTH)?,
-            intermediate_size: number("intermediate_size", MAX_WIDTH)?,
-            hidden_act: word("hidden_act").unwrap_or_else(|| "gelu".to_owned()),
-            layer_norm_eps: match raw.get("layer_norm_eps") {
-                None => 1e-12,
-                Some(v) => v
-                    .as_f64()
-                    .filter(|e| (0.0..1.0).contains(e))
-                    .ok_or_else(|| malformed(format!("layer_norm_eps is {v}; between 0 and 1 is possible")))?,
-            },
-            vocab_size: number("vocab_size", MAX_ROWS)?,
-            max_position_embeddings: number("max_position_embeddings", MAX_ROWS)?,
-            type_vocab_size: number("type_vocab_size", MAX_ROWS)?,
+            model_type: read.text(&["model_type"])?.ok_or_else(|| read.missing("model_type"))?,
+            architectures: read.texts("architectures")?,
+            hidden_size: read.required(HIDDEN_SIZE, MAX_HIDDEN)?,
+            num_hidden_layers: read.required(LAYERS, MAX_LAYERS)?,
+            num_attention_heads: read.required(HEADS, MAX_HIDDEN)?,
+            intermediate_size: read.required(INTERMEDIATE, MAX_INTERMEDIATE)?,
+            hidden_act: read.text(ACTIVATION)?.unwrap_or_else(|| DEFAULT_ACTIVATION.to_owned()),
+            layer_norm_eps: read.epsilon(NORM_EPS)?.unwrap_or(DEFAULT_NORM_EPS),
+            vocab_size: read.required(&["vocab_size"], MAX_VOCAB)?,
+            max_position_embeddings: read.required(&["max_position_embeddings"], MAX_POSITIONS)?,
+            type_vocab_size: read.whole(&["type_vocab_size"], 0, MAX_TYPES)?,
+            pad_token_id: read.whole(&["pad_token_id"], 0, MAX_VOCAB)?.and_then(|n| u32::try_from(n).ok()),
+            position_embedding_type: read
+                .text(&["position_embedding_type"])?
+                .unwrap_or_else(|| DEFAULT_POSITION_TYPE.to_owned()),
             raw: Value::Null,
         };
         if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
-            let reason =
-                format!("hidden_size {} cannot be split into {} heads", config.hidden_size, config.num_attention_heads);
-            return Err(malformed(reason));
-        }
-        match word("position_embedding_type").as_deref() {
-            None | Some("absolute") => {}
-            Some(other) => {
-                return Err(malformed(format!("position_embedding_type `{other}` is not supported; `absolute` is")));
-            }
+            return Err(ConfigError::Value {
+                file: file.to_owned(),
+                field: "num_attention_heads".to_owned(),
+                found: config.num_attention_heads.to_string(),
+                expected: format!("a divisor of the hidden size {}", config.hidden_size),
+            });
         }
         Ok(Self { raw, ..config })
     }
 
-    /// The whole of config.json.
+    /// The file as it is: quantization settings and the keys of single architectures live here.
     pub fn raw(&self) -> &Value {
         &self.raw
+    }
+}
+
+/// Typed access to one file's keys.
+struct Reader<'a> {
+    file: &'a str,
+    raw: &'a Value,
+}
+
+impl Reader<'_> {
+    fn missing(&self, field: &'static str) -> ConfigError {
+        ConfigError::Missing { file: self.file.to_owned(), field }
+    }
+
+    fn wrong(&self, field: &str, found: &Value, expected: impl Into<String>) -> ConfigError {
+        let (file, field) = (self.file.to_owned(), field.to_owned());
+        ConfigError::Value { file, field, found: shown(found), expected: expected.into() }
+    }
+
+    /// The value under the first of `names` that is stated and not null; all that are stated must agree.
+    fn one(&self, names: &[&'static str]) -> Result<Option<(&'static str, &Value)>, ConfigError> {
+        let mut stated = names.iter().filter_map(|n| self.raw.get(n).filter(|v| !v.is_null()).map(|v| (*n, v)));
+        let Some((field, value)) = stated.next() else { return Ok(None) };
+        match stated.find(|(_, v)| *v != value) {
+            None => Ok(Some((field, value))),
+            Some((other, v)) => Err(ConfigError::Contradiction {
+                file: self.file.to_owned(),
+                field,
+                found: shown(value),
+                other,
+                other_found: shown(v),
+            }),
+        }
+    }
+
+    fn whole(&self, names: &[&'static str], least: usize, most: usize) -> Result<Option<usize>, ConfigError> {
+        let Some((field, value)) = self.one(names)? else { return Ok(None) };
+        match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
+            Some(n) if (least..=most).contains(&n) => Ok(Some(n)),
+            _ => Err(self.wrong(field, value, format!("a whole number from {least} to {most}"))),
+        }
+    }
+
+    fn required(&self, names: &[&'static str], most: usize) -> Result<usize, ConfigError> {
+        let first = names.first().copied().unwrap_or_default();
+        self.whole(names, 1, most)?.ok_or_else(|| self.missing(first))
+    }
+
+    fn epsilon(&self, names: &[&'static str]) -> Result<Option<f64>, ConfigError> {
+        let Some((field, value)) = self.one(names)? else { return Ok(None) };
+        match value.as_f64() {
+            Some(eps) if eps > 0.0 && eps < 1.0 => Ok(Some(eps)),
+            _ => Err(self.wrong(field, value, "a number above 0 and below 1")),
+        }
+    }
+
+    fn text(&self, names: &[&'static str]) -> Result<Option<String>, ConfigError> {
+        let Some((field, value)) = self.one(names)? else { return Ok(None) };
+        match value.as_str() {
+            Some(s) => Ok(Some(s.to_owned())),
+            None => Err(self.wrong(field, value, "a string")),
+        }
+    }
+
+    fn texts(&self, name: &'static str) -> Result<Vec<String>, ConfigError> {
+        let Some((field, value)) = self.one(&[name])? else { return Ok(Vec::new()) };
+        let list = value.as_array().and_then(|a| a.iter().map(|v| v.as_str().map(str::to_owned)).collect());
+        list.ok_or_else(|| self.wrong(field, value, "a list of strings"))
+    }
+}
+
+/// A value for a message: one line, at most 40 characters.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(40) {
+        None => text,
+        Some((cut, _)) => format!("{}…", &text[..cut]),
     }
 }
 
@@ -92,29 +243,79 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn base() -> Value {
-        json!({"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16,
-               "vocab_size": 10, "max_position_embeddings": 16, "type_vocab_size": 2})
+    fn bert() -> Value {
+        json!({
+            "model_type": "bert", "architectures": ["BertModel"], "hidden_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 160, "max_position_embeddings": 64,
+            "type_vocab_size": 2, "pad_token_id": 0, "quantization": {"group_size": 64, "bits": 8}
+        })
+    }
+
+    fn parse(value: &Value) -> Result<ModelConfig, ConfigError> {
+        ModelConfig::parse(value.to_string().as_bytes(), "config.json")
     }
 
     #[test]
-    fn every_number_is_bounded_and_named() {
-        assert_eq!(ModelConfig::parse(base().to_string().as_bytes(), "c").unwrap().layer_norm_eps, 1e-12);
-        for (key, value) in [
-            ("hidden_size", json!(0)),
-            ("hidden_size", json!(9)),
-            ("num_hidden_layers", json!(1_000_000_000)),
-            ("vocab_size", json!(-1)),
-            ("vocab_size", json!(null)),
-            ("layer_norm_eps", json!("x")),
-            ("position_embedding_type", json!("relative_key")),
-            ("model_type", json!(3)),
-        ] {
-            let mut config = base();
-            config[key] = value;
-            let said = ModelConfig::parse(config.to_string().as_bytes(), "c").unwrap_err().to_string();
-            assert!(said.contains(key) && !said.contains('\n'), "{said}");
+    fn defaults_are_those_of_transformers_and_the_raw_file_is_kept() {
+        let c = parse(&bert()).unwrap();
+        assert_eq!((c.hidden_act.as_str(), c.layer_norm_eps), ("gelu", 1e-12));
+        assert_eq!(c.position_embedding_type, "absolute");
+        assert_eq!(c.raw()["quantization"]["bits"], 8);
+    }
+
+    #[test]
+    fn every_required_field_is_named_when_it_is_missing_or_absurd() {
+        let required = [
+            "model_type",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "vocab_size",
+            "max_position_embeddings",
+        ];
+        for field in required {
+            let mut v = bert();
+            v.as_object_mut().unwrap().shift_remove(field);
+            let e = parse(&v).unwrap_err();
+            assert_eq!(e.to_string(), format!("config.json: `{field}` is missing"));
+            assert_eq!(e.fault(), Fault::BadInput);
+            for bad in [json!(0), json!(-1), json!(1u64 << 60), json!(1.5), json!([]), json!({"a": 1})] {
+                let mut v = bert();
+                v[field] = bad.clone();
+                let message = parse(&v).expect_err(&format!("{field} = {bad}")).to_string();
+                assert!(message.contains(field), "{message}");
+            }
         }
-        assert!(ModelConfig::parse(b"{", "c").is_err());
+    }
+
+    #[test]
+    fn contradictions_and_indivisible_heads_are_refused() {
+        let mut v = bert();
+        v["layer_norm_eps"] = json!(1e-12);
+        v["norm_eps"] = json!(1e-5);
+        assert!(matches!(parse(&v), Err(ConfigError::Contradiction { .. })));
+        v["norm_eps"] = json!(1e-12);
+        assert!(parse(&v).is_ok());
+        v["num_attention_heads"] = json!(5);
+        assert!(parse(&v).unwrap_err().to_string().contains("divisor of the hidden size 64"));
+        for eps in [json!(0), json!(-1e-5), json!(1), json!("small")] {
+            let mut v = bert();
+            v["layer_norm_eps"] = eps;
+            assert!(parse(&v).is_err());
+        }
+    }
+
+    #[test]
+    fn truncated_and_hostile_files_are_errors_not_panics() {
+        let text = bert().to_string();
+        for cut in 0..text.len() {
+            assert!(ModelConfig::parse(&text.as_bytes()[..cut], "config.json").is_err(), "cut at {cut}");
+        }
+        let deep = "[".repeat(100_000);
+        for bad in ["[]", "null", "7", "{\"model_type\": NaN}", "\u{feff}{}", deep.as_str()] {
+            let message = ModelConfig::parse(bad.as_bytes(), "config.json").unwrap_err().to_string();
+            assert!(!message.contains('\n') && message.len() < 200, "{message}");
+        }
     }
 }

@@ -52,13 +52,16 @@ pub enum CheckpointError {
     /// Strict access failed.
     #[error(transparent)]
     Weight(#[from] super::WeightError),
-    /// A sentence-transformers module that parallax does not run.
-    #[error("{file}: {reason}")]
-    Unsupported {
-        /// The file.
-        file: String,
-        /// What is not supported, and what would help.
-        reason: String,
+    /// config.json.
+    #[error(transparent)]
+    Config(#[from] super::ConfigError),
+    /// What follows the encoder.
+    #[error("{folder}: {source}")]
+    Modules {
+        /// The folder.
+        folder: String,
+        /// What is wrong.
+        source: super::ModulesError,
     },
 }
 
@@ -66,7 +69,8 @@ impl CheckpointError {
     /// Bad input, except for modules parallax cannot run: those leave the comparison unproven.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Unsupported { .. } => Fault::Incomparable,
+            Self::Modules { source, .. } => source.fault(),
+            Self::Config(e) => e.fault(),
             _ => Fault::BadInput,
         }
     }

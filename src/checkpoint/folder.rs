@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::CheckpointError;
+use super::{CheckpointError, ModulesError, SentenceModules};
 
 /// Largest file read whole that is not a tensor file.
 const MAX_TEXT_BYTES: u64 = 256 << 20;
@@ -134,6 +134,24 @@ impl ModelFolder {
             inputs.push(InputFile { name: name.to_owned(), bytes: size, sha256: sha256_hex(&bytes) });
         }
         Ok(Some(bytes))
+    }
+
+    /// What follows the encoder, where the folder states it.
+    pub fn sentence_modules(&self) -> Result<Option<SentenceModules>, CheckpointError> {
+        /// Either side of the reader: the folder's own errors pass through.
+        enum Reading {
+            Folder(CheckpointError),
+            Modules(ModulesError),
+        }
+        impl From<ModulesError> for Reading {
+            fn from(e: ModulesError) -> Self {
+                Self::Modules(e)
+            }
+        }
+        SentenceModules::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| match e {
+            Reading::Folder(e) => e,
+            Reading::Modules(source) => CheckpointError::Modules { folder: self.shown.clone(), source },
+        })
     }
 
     /// Names directly in the folder, sorted.

@@ -5,12 +5,16 @@ mod error;
 mod folder;
 mod modules;
 pub mod names;
+mod pooling_config;
+mod sequence_length;
 mod tensors;
 mod weight_set;
 
-pub use config::ModelConfig;
+pub use config::{ConfigError, ModelConfig};
 pub use error::CheckpointError;
 pub use folder::{InputFile, ModelFolder, sha256_hex};
-pub use modules::{PoolingMode, SentenceModules, max_sequence_length};
+pub use modules::{ModulesError, SentenceModules};
+pub use pooling_config::{PoolingMode, UnknownPooling};
+pub use sequence_length::{max_sequence_length, stated_model_max_length};
 pub use tensors::{RawTensor, RawTensors};
 pub use weight_set::{Scope, Storage, Weight, WeightError, WeightSet};

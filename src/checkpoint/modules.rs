@@ -1,213 +1,261 @@
-//! What follows the encoder, as sentence-transformers writes it down: pooling, Normalize, length limit.
+//! Sentence-transformers folders: how tokens become one vector, and how long a text may be.
 //!
-//! Source: UKPLab/sentence-transformers `models/Pooling.py` and its successor
-//! `sentence_transformer/modules/pooling.py`; both families of module names and both spellings of the
-//! pooling configuration are read.
+//! Ported semantics: `modules.json` and `1_Pooling/config.json` of sentence-transformers (both name
+//! families, legacy booleans and the newer `pooling_mode`), and the `pooling_config` that
+//! mlx-embeddings writes into `config.json`. A module this file does not know is an error: a skipped
+//! module gives plausible vectors of the wrong meaning.
 
 use serde_json::Value;
 
-use super::{CheckpointError, ModelConfig};
+use super::pooling_config::{Pooling, PoolingMode, flag, object, whole};
+use crate::fault::Fault;
 
-/// How token states become one vector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PoolingMode {
-    /// The first token's state.
-    Cls,
-    /// The largest value of each dimension.
-    Max,
-    /// The mean.
-    Mean,
-    /// The sum over the square root of the token count.
-    MeanSqrtLen,
-    /// The mean weighted by position, from 1.
-    WeightedMean,
-    /// The last token's state.
-    LastToken,
+/// What a module of `modules.json` means to us, by the last part of its type.
+#[derive(Clone, Copy, PartialEq)]
+enum Module {
+    Transformer,
+    Pooling,
+    Normalize,
+    Unsupported,
 }
 
-/// Modes in the order in which sentence-transformers concatenates them, with the two spellings.
-const SPELLINGS: &[(PoolingMode, &str, &str)] = &[
-    (PoolingMode::Cls, "cls", "pooling_mode_cls_token"),
-    (PoolingMode::Max, "max", "pooling_mode_max_tokens"),
-    (PoolingMode::Mean, "mean", "pooling_mode_mean_tokens"),
-    (PoolingMode::MeanSqrtLen, "mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"),
-    (PoolingMode::WeightedMean, "weightedmean", "pooling_mode_weightedmean_tokens"),
-    (PoolingMode::LastToken, "lasttoken", "pooling_mode_lasttoken"),
+/// Both name families (`sentence_transformers.models.X` and `sentence_transformers.….modules.x.X`)
+/// start and end alike.
+const MODULE_PREFIX: &str = "sentence_transformers.";
+const MODULES: &[(&str, Module)] = &[
+    ("Transformer", Module::Transformer),
+    ("Pooling", Module::Pooling),
+    ("Normalize", Module::Normalize),
+    ("Dense", Module::Unsupported),
+    ("LayerNorm", Module::Unsupported),
 ];
 
-impl PoolingMode {
-    /// Its name in a pooling configuration.
-    pub fn name(self) -> &'static str {
-        SPELLINGS.iter().find(|(m, ..)| *m == self).map_or("", |(_, name, _)| name)
+/// Names sentence-transformers probes for the transformer module's own settings, first one wins.
+const TRANSFORMER_FILES: &[&str] = &[
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// What is wrong with a folder's sentence modules.
+#[derive(Debug, thiserror::Error)]
+pub enum ModulesError {
+    /// A file that is not what its name says.
+    #[error("{file}: {message}")]
+    Malformed {
+        /// File within the model folder.
+        file: String,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// A module that would change the sentence vector and that is not implemented.
+    #[error(
+        "modules.json: module {index} is a `{kind}`, which parallax does not compute, so sentence vectors cannot be compared"
+    )]
+    Unsupported {
+        /// Its place, from 0.
+        index: usize,
+        /// Its type, as the file spells it.
+        kind: String,
+    },
+    /// Two files that state different poolings.
+    #[error(
+        "{file} says pooling `{found}` but {other} says `{other_found}`; a model has one pooling, correct one of them"
+    )]
+    Contradiction {
+        /// First file.
+        file: String,
+        /// Its pooling.
+        found: String,
+        /// Second file.
+        other: String,
+        /// Its pooling.
+        other_found: String,
+    },
+}
+
+impl ModulesError {
+    /// Incomparable for a module that is not implemented, else a bad input.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Unsupported { .. } => Fault::Incomparable,
+            Self::Malformed { .. } | Self::Contradiction { .. } => Fault::BadInput,
+        }
     }
 }
 
-/// What follows the encoder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) fn malformed(file: &str, message: impl Into<String>) -> ModulesError {
+    ModulesError::Malformed { file: file.to_owned(), message: message.into() }
+}
+
+/// How a model folder turns token vectors into sentence vectors.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SentenceModules {
-    /// Modes, concatenated in this order.
+    /// Poolings whose results are concatenated, in this order. Never empty.
     pub pooling: Vec<PoolingMode>,
-    /// L2 normalisation at the end.
+    /// Width of a token vector as the pooling file states it.
+    pub dimension: Option<usize>,
+    /// False when the prompt's tokens are left out of the pooling (INSTRUCTOR).
+    pub include_prompt: bool,
+    /// True when `modules.json` ends in an L2 normalization.
     pub normalize: bool,
-    /// Tokens per row at most, where stated.
+    /// Longest row in tokens, special tokens included, where the folder states it.
     pub max_seq_length: Option<usize>,
-    /// The file that states the pooling.
-    pub stated_in: String,
+    /// True when texts are lower-cased before they are tokenized.
+    pub do_lower_case: bool,
+    /// The file that states the pooling; none when the caller chose it.
+    pub stated_in: Option<String>,
 }
 
 impl SentenceModules {
-    /// Pooling as one word: `mean`, `cls+max`.
+    /// One pooling chosen by the caller, nothing else.
+    pub fn of(pooling: PoolingMode) -> Self {
+        Self {
+            pooling: vec![pooling],
+            dimension: None,
+            include_prompt: true,
+            normalize: false,
+            max_seq_length: None,
+            do_lower_case: false,
+            stated_in: None,
+        }
+    }
+
+    /// Poolings as one word: `mean`, `cls+max`.
     pub fn pooling_name(&self) -> String {
-        self.pooling.iter().map(|m| m.name()).collect::<Vec<_>>().join("+")
+        self.pooling.iter().map(PoolingMode::to_string).collect::<Vec<_>>().join("+")
     }
 
-    /// Reads a folder's files through `read`; none when nothing there states a pooling.
+    /// Reads a model folder through `read`, which gives a file's bytes by its name within the folder
+    /// (forward slashes), or none where there is no such file.
     ///
-    /// # Errors
-    /// A module parallax does not run is an error that names it: leaving one out would compare
-    /// something else than what users get.
-    pub fn read(
-        folder: &str,
-        read: impl Fn(&str) -> Result<Option<Vec<u8>>, CheckpointError>,
-    ) -> Result<Option<Self>, CheckpointError> {
-        let json = |name: &str| -> Result<Option<Value>, CheckpointError> {
-            let Some(bytes) = read(name)? else { return Ok(None) };
-            serde_json::from_slice(&bytes).map(Some).map_err(|e| CheckpointError::Malformed {
-                file: format!("{folder}/{name}"),
-                reason: format!("is not JSON: {e}"),
-            })
+    /// None when nothing states a pooling: a plain encoder, or an MLX folder whose converter left
+    /// `1_Pooling/` behind. The pooling is stated by the Pooling module's file and by `pooling_config`
+    /// in `config.json`; if both are there they must agree.
+    pub fn read<E: From<ModulesError>>(read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>) -> Result<Option<Self>, E> {
+        let layout = match object_or_list(&read, "modules.json")? {
+            Some(value) => Layout::parse(&value)?,
+            None => Layout::default(),
         };
-        let max_seq_length = json("sentence_bert_config.json")?
-            .and_then(|v| v.get("max_seq_length").and_then(Value::as_u64))
-            .and_then(|n| usize::try_from(n).ok());
-        let Some(modules) = json("modules.json")? else {
-            let config = json("config.json")?;
-            let Some(pooling) = config.as_ref().and_then(|c| c.get("pooling_config")) else { return Ok(None) };
-            let stated_in = "config.json".to_owned();
-            let pooling = modes(pooling, &format!("{folder}/{stated_in}"))?;
-            return Ok(Some(Self { pooling, normalize: true, max_seq_length, stated_in }));
+        let stated = match object_or_list(&read, &layout.pooling_file)? {
+            Some(value) => Some(Pooling::parse(&value, &layout.pooling_file)?),
+            None => None,
         };
-        let file = format!("{folder}/modules.json");
-        let malformed = |reason: &str| CheckpointError::Malformed { file: file.clone(), reason: reason.to_owned() };
-        let (mut pooling, mut normalize) = (None, false);
-        for (i, module) in modules.as_array().ok_or_else(|| malformed("is not a list"))?.iter().enumerate() {
-            let kind =
-                module.get("type").and_then(Value::as_str).ok_or_else(|| malformed("has a module without a type"))?;
-            let path = module.get("path").and_then(Value::as_str).unwrap_or("");
-            match (kind.rsplit('.').next().unwrap_or(kind), i, &pooling) {
-                ("Transformer", 0, _) => {}
-                ("Pooling", _, None) if !normalize => {
-                    let stated_in = format!("{path}/config.json");
-                    let config = json(&stated_in)?.ok_or_else(|| CheckpointError::Absent {
-                        folder: folder.to_owned(),
-                        name: stated_in.clone(),
-                    })?;
-                    pooling = Some((modes(&config, &format!("{folder}/{stated_in}"))?, stated_in));
-                }
-                ("Normalize", _, Some(_)) => normalize = true,
-                (other, ..) => {
-                    let reason = format!(
-                        "module {i} (`{other}`) is not supported there; Transformer, Pooling and Normalize are, in this order"
-                    );
-                    return Err(CheckpointError::Unsupported { file, reason });
-                }
+        let embedded = match object_or_list(&read, "config.json")? {
+            Some(value) => match value.get("pooling_config") {
+                Some(inner) => Some(Pooling::parse(inner, "config.json: pooling_config")?),
+                None => None,
+            },
+            None => None,
+        };
+        let pooling = match (stated, embedded) {
+            (Some(a), Some(b)) if a.modes != b.modes => {
+                return Err(E::from(ModulesError::Contradiction {
+                    found: a.names(),
+                    file: a.file,
+                    other_found: b.names(),
+                    other: b.file,
+                }));
+            }
+            (Some(a), _) => a,
+            (None, Some(b)) => b,
+            (None, None) => return Ok(None),
+        };
+        let mut modules = Self {
+            pooling: pooling.modes,
+            dimension: pooling.dimension,
+            include_prompt: pooling.include_prompt,
+            normalize: layout.normalize,
+            max_seq_length: None,
+            do_lower_case: false,
+            stated_in: Some(pooling.file),
+        };
+        for name in TRANSFORMER_FILES {
+            let file = join(&layout.transformer, name);
+            if let Some(value) = object_or_list(&read, &file)? {
+                let map = object(&value, &file)?;
+                modules.max_seq_length = whole(map, "max_seq_length", &file)?;
+                modules.do_lower_case = flag(map, "do_lower_case", &file)?.unwrap_or(false);
+                break;
             }
         }
-        Ok(pooling.map(|(pooling, stated_in)| Self { pooling, normalize, max_seq_length, stated_in }))
+        Ok(Some(modules))
     }
 }
 
-/// The modes of one pooling configuration; none set is `mean`, as in sentence-transformers.
-fn modes(config: &Value, file: &str) -> Result<Vec<PoolingMode>, CheckpointError> {
-    let unsupported = |what: String| CheckpointError::Unsupported { file: file.to_owned(), reason: what };
-    let mut found = Vec::new();
-    match config.get("pooling_mode") {
-        Some(Value::String(name)) => {
-            found.push(mode_named(name).ok_or_else(|| unsupported(format!("pooling mode `{name}` is not supported")))?)
-        }
-        Some(Value::Array(names)) => {
-            for name in names {
-                let name = name.as_str().unwrap_or("?");
-                found.push(
-                    mode_named(name).ok_or_else(|| unsupported(format!("pooling mode `{name}` is not supported")))?,
-                );
+/// What `modules.json` says about the order of things.
+struct Layout {
+    transformer: String,
+    pooling_file: String,
+    normalize: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { transformer: String::new(), pooling_file: "1_Pooling/config.json".to_owned(), normalize: false }
+    }
+}
+
+impl Layout {
+    fn parse(value: &Value) -> Result<Self, ModulesError> {
+        let file = "modules.json";
+        let list = value.as_array().ok_or_else(|| malformed(file, "a list of modules expected"))?;
+        let mut layout = Self::default();
+        let mut seen = Vec::new();
+        for (index, entry) in list.iter().enumerate() {
+            let text = |key: &str| entry.get(key).and_then(Value::as_str);
+            let kind = text("type").ok_or_else(|| malformed(file, format!("module {index} has no `type`")))?;
+            let class = kind.strip_prefix(MODULE_PREFIX).and_then(|rest| rest.rsplit('.').next());
+            let module = MODULES.iter().find(|(name, _)| Some(*name) == class).map(|(_, m)| *m);
+            let path = text("path").unwrap_or_default().trim_end_matches('/');
+            if !is_inside(path) {
+                return Err(malformed(file, format!("module {index} points outside the model folder")));
             }
-        }
-        _ => {
-            for (key, value) in config.as_object().into_iter().flatten().filter(|(k, _)| k.starts_with("pooling_mode_"))
-            {
-                match (SPELLINGS.iter().find(|(.., legacy)| legacy == key), value.as_bool()) {
-                    (Some((mode, ..)), Some(true)) => found.push(*mode),
-                    (_, Some(false)) => {}
-                    _ => return Err(unsupported(format!("{key} = {value} is not supported"))),
+            match module {
+                None | Some(Module::Unsupported) => {
+                    return Err(ModulesError::Unsupported { index, kind: kind.escape_default().take(120).collect() });
                 }
+                Some(Module::Transformer) => layout.transformer = path.to_owned(),
+                Some(Module::Pooling) => layout.pooling_file = join(path, "config.json"),
+                Some(Module::Normalize) => layout.normalize = true,
             }
+            seen.extend(module);
         }
-    }
-    if config.get("include_prompt") == Some(&Value::Bool(false)) {
-        return Err(unsupported("include_prompt = false is not supported yet".to_owned()));
-    }
-    found.sort_unstable();
-    found.dedup();
-    Ok(if found.is_empty() { vec![PoolingMode::Mean] } else { found })
-}
-
-fn mode_named(name: &str) -> Option<PoolingMode> {
-    let name = if name == "mean_sqrt_len" { "mean_sqrt_len_tokens" } else { name };
-    SPELLINGS.iter().find(|(_, n, _)| *n == name).map(|(m, ..)| *m)
-}
-
-/// Tokens per row: as told, else as sentence-transformers states it, else what the positions allow.
-pub fn max_sequence_length(told: Option<usize>, modules: Option<&SentenceModules>, config: &ModelConfig) -> usize {
-    told.or_else(|| modules.and_then(|m| m.max_seq_length)).unwrap_or(usize::MAX).min(config.max_position_embeddings)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(files: &[(&str, &str)]) -> Result<Option<SentenceModules>, CheckpointError> {
-        let files: std::collections::BTreeMap<String, Vec<u8>> =
-            files.iter().map(|(n, t)| ((*n).to_owned(), t.as_bytes().to_vec())).collect();
-        SentenceModules::read("m", |name| Ok(files.get(name).cloned()))
-    }
-
-    #[test]
-    fn both_families_of_names_and_both_spellings() {
-        let old = r#"[{"idx":0,"path":"","type":"sentence_transformers.models.Transformer"},{"idx":1,"path":"1_Pooling","type":"sentence_transformers.models.Pooling"},{"idx":2,"path":"2_Normalize","type":"sentence_transformers.models.Normalize"}]"#;
-        let new = r#"[{"path":"","type":"sentence_transformers.base.modules.transformer.Transformer"},{"path":"1_Pooling","type":"sentence_transformers.sentence_transformer.modules.pooling.Pooling"}]"#;
-        let m = read(&[
-            ("modules.json", old),
-            ("1_Pooling/config.json", r#"{"pooling_mode_cls_token":true,"pooling_mode_mean_tokens":true}"#),
-            ("sentence_bert_config.json", r#"{"max_seq_length":128}"#),
-        ])
-        .unwrap()
-        .unwrap();
-        assert_eq!((m.pooling_name().as_str(), m.normalize, m.max_seq_length), ("cls+mean", true, Some(128)));
-        let m = read(&[("modules.json", new), ("1_Pooling/config.json", r#"{"pooling_mode":"lasttoken"}"#)])
-            .unwrap()
-            .unwrap();
-        assert_eq!((m.pooling_name().as_str(), m.normalize), ("lasttoken", false));
-        assert_eq!(read(&[]).unwrap(), None);
-        let m = read(&[("config.json", r#"{"pooling_config":{"pooling_mode":"cls"}}"#)]).unwrap().unwrap();
-        assert_eq!(m.pooling, [PoolingMode::Cls]);
-    }
-
-    #[test]
-    fn a_module_or_mode_that_cannot_be_run_is_never_left_out() {
-        let dense = r#"[{"path":"","type":"x.Transformer"},{"path":"1_Pooling","type":"x.Pooling"},{"path":"2_Dense","type":"x.Dense"}]"#;
-        let plain = r#"[{"path":"","type":"x.Transformer"},{"path":"1_Pooling","type":"x.Pooling"}]"#;
-        for (modules, pooling) in [
-            (dense, "{}"),
-            (plain, r#"{"pooling_mode":"attention"}"#),
-            (plain, r#"{"pooling_mode_magic":true}"#),
-            (plain, r#"{"include_prompt":false}"#),
-        ] {
-            let e = read(&[("modules.json", modules), ("1_Pooling/config.json", pooling)]).unwrap_err();
-            assert!(matches!(e, CheckpointError::Unsupported { .. }), "{e}");
+        // One transformer, one pooling, then any number of normalizations (the second changes nothing).
+        let ordered = seen.len() >= 2
+            && seen[0] == Module::Transformer
+            && seen[1] == Module::Pooling
+            && seen[2..].iter().all(|m| *m == Module::Normalize);
+        if !ordered {
+            return Err(malformed(file, "expected a Transformer, then a Pooling, then at most a Normalize"));
         }
-        assert!(read(&[("modules.json", plain)]).is_err());
-        assert!(read(&[("modules.json", "{}")]).is_err());
-        assert!(read(&[("modules.json", "[")]).is_err());
+        Ok(layout)
     }
+}
+
+/// Reads a JSON file of the folder, if it is there.
+fn object_or_list<E: From<ModulesError>>(
+    read: &impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
+    file: &str,
+) -> Result<Option<Value>, E> {
+    let Some(bytes) = read(file)? else { return Ok(None) };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(e) => Err(E::from(malformed(file, format!("not JSON: {e}")))),
+    }
+}
+
+fn join(folder: &str, file: &str) -> String {
+    if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }
+}
+
+/// True for a relative path that stays below its folder on every operating system.
+fn is_inside(path: &str) -> bool {
+    path.is_empty()
+        || (!path.contains(['\\', ':', '\0'])
+            && path.split('/').all(|part| !part.is_empty() && part != "." && part != ".."))
 }

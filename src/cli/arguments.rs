@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The gate: compare weights, every hidden state and sentence vectors; say PASS, FAIL or INCONCLUSIVE
-    Check(CheckArguments),
+    Check(Box<CheckArguments>),
     /// Weight level only, no inference: each float32 matrix against its dequantized twin
     Weights(WeightsArguments),
     /// Show what is in an ONNX file or model folder: taps and their evidence, quantization per tensor

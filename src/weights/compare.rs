@@ -65,8 +65,8 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
         o2 += o * o;
         c2 += c * c;
         oc += o * c;
-        // `!(<=)`: a NaN, were there one, would be the largest.
-        if !(d.abs() <= max_abs) {
+        // Both sides are finite (`WeightSet` refuses anything else), so is their difference in f64.
+        if d.abs() > max_abs {
             (max_abs, at) = (d.abs(), i);
         }
     }

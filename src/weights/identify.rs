@@ -21,7 +21,7 @@ const NAMED: usize = 3;
 /// What the weights say about the candidate beyond numbers.
 pub fn findings(original: &WeightSet, candidate: &WeightSet, report: &WeightsReport) -> Vec<Finding> {
     let mut out = Vec::new();
-    for row in report.tensors.iter().filter(|r| r.shape.len() == 2 && !(r.relative_error < QUESTIONED)) {
+    for row in report.tensors.iter().filter(|r| r.shape.len() == 2 && questionable(r.relative_error)) {
         let Some(matrix) = candidate.tensors().get(&row.tensor) else { continue };
         out.push(questioned(original, &row.tensor, matrix, row.relative_error));
     }
@@ -47,6 +47,11 @@ pub fn findings(original: &WeightSet, candidate: &WeightSet, report: &WeightsRep
         out.push(Finding::new(Severity::Note, "weights.without_original", message));
     }
     out
+}
+
+/// Not clearly its own twin's; an original of zeros (an error over nothing) counts.
+fn questionable(relative_error: f64) -> bool {
+    relative_error.is_nan() || relative_error >= QUESTIONED
 }
 
 fn questioned(original: &WeightSet, name: &str, matrix: &Weight, error: f64) -> Finding {

@@ -1,5 +1,5 @@
 //! What several tests need: fixtures, recorded tensors, relative errors.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod plant;
 

@@ -1,5 +1,5 @@
 //! Faults planted by hand into a copy of a shipped model.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

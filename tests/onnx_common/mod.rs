@@ -1,5 +1,5 @@
 //! The tiny BERT exported four ways, and what PyTorch said about it.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
@@ -8,32 +8,32 @@ use parallax::runtimes::onnx::{Graph, OnnxModel, Runtime, TapHints, TapMap, find
 use parallax::tokens::TokenBatch;
 use safetensors::SafeTensors;
 
-pub const EXPORTS: [&str; 4] = ["ts14_sdpa", "ts17_t215", "dyn18", "dyn20_sdpa"];
+pub(crate) const EXPORTS: [&str; 4] = ["ts14_sdpa", "ts17_t215", "dyn18", "dyn20_sdpa"];
 
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/onnx/bert")
 }
 
-pub fn model(name: &str) -> OnnxModel {
+pub(crate) fn model(name: &str) -> OnnxModel {
     OnnxModel::read(&folder().join(format!("{name}.onnx"))).unwrap()
 }
 
-pub fn taps(model: &OnnxModel) -> TapMap {
+pub(crate) fn taps(model: &OnnxModel) -> TapMap {
     find_taps(&Graph::new(model).unwrap(), TapHints { layers: Some(4), vocab: Some(1800) }).unwrap()
 }
 
 /// A machine without ONNX Runtime fails here, with the fix.
-pub fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     let path = locate(None).unwrap_or_else(|e| panic!("{e}"));
     Runtime::load(&path).unwrap_or_else(|e| panic!("{e}"))
 }
 
-pub struct Expected {
+pub(crate) struct Expected {
     bytes: Vec<u8>,
 }
 
 impl Expected {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         Self { bytes: std::fs::read(folder().join("hidden_states.safetensors")).unwrap() }
     }
 
@@ -43,17 +43,17 @@ impl Expected {
         (t.shape().to_vec(), t.data().as_chunks().0.to_vec())
     }
 
-    pub fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
+    pub(crate) fn floats(&self, name: &str) -> (Vec<usize>, Vec<f32>) {
         let (shape, words) = self.words(name);
         (shape, words.into_iter().map(f32::from_le_bytes).collect())
     }
 
-    pub fn ints(&self, name: &str) -> (Vec<usize>, Vec<i64>) {
+    pub(crate) fn ints(&self, name: &str) -> (Vec<usize>, Vec<i64>) {
         let (shape, words) = self.words(name);
         (shape, words.into_iter().map(i64::from_le_bytes).collect())
     }
 
-    pub fn batch(&self) -> TokenBatch {
+    pub(crate) fn batch(&self) -> TokenBatch {
         let (shape, ids) = self.ints("input_ids");
         let types = self.ints("token_type_ids").1;
         let mask = self.ints("attention_mask").1;
@@ -68,7 +68,7 @@ impl Expected {
     }
 
     /// Relative L2 distance of real tokens from the expected tensor, and the number of values compared.
-    pub fn distance(&self, name: &str, states: &TapStates) -> (f64, usize) {
+    pub(crate) fn distance(&self, name: &str, states: &TapStates) -> (f64, usize) {
         let (shape, values) = self.floats(name);
         let (mut wrong, mut all, mut n) = (0.0, 0.0, 0);
         for r in 0..states.rows() {

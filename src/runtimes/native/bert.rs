@@ -1,166 +1,217 @@
-//! BERT (Devlin et al. 2018, §3; the layer is that of Vaswani et al. 2017, §3.1, post-norm).
+//! BERT (Devlin et al. 2018), ported from transformers `models/bert/modeling_bert.py`:
+//! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/bert/modeling_bert.py>.
 //!
-//! Source: huggingface/transformers `models/bert/modeling_bert.py`, whose names the weights carry.
+//! Rows lie end to end, so there is no padding and no attention mask: a row's tokens see exactly the
+//! row's tokens. Dropout is off. The pooler (tanh of the first token) feeds no tap and is only checked.
 
-use ndarray::ArrayView2;
-use rayon::prelude::*;
-
-use super::ops::{ACTIVATIONS, LayerNorm, Linear, attention};
-use super::{NativeError, Stack};
-use crate::checkpoint::{ModelConfig, Scope, WeightError, WeightSet};
-use crate::runtimes::RunError;
+use super::model::{Limits, Model, Observe};
+use super::ops::{ACTIVATIONS, Activation, LayerNorm, PackedLinear, ProductError, activate, attention};
+use super::parameters::{Inventory, Parameter, layer_norm, linear, table};
+use super::{Architecture, NativeError};
+use crate::checkpoint::{ModelConfig, Scope, WeightSet};
+use crate::hidden_states::Tap;
 use crate::tokens::TokenBatch;
 
-/// Weights of a BERT encoder.
-pub(super) struct Bert {
-    words: Vec<f32>,
-    positions: Vec<f32>,
-    types: Vec<f32>,
-    norm: LayerNorm,
-    layers: Vec<Layer>,
-    hidden: usize,
-    vocab: usize,
-    max_positions: usize,
-    type_vocab: usize,
-    label: String,
+/// Its row in the table.
+pub(super) const ARCHITECTURE: Architecture = Architecture { model_types: &["bert"], parameters, ignorable, build };
+
+/// `type_vocab_size` where the configuration states none (transformers `BertConfig`).
+const DEFAULT_TYPES: usize = 2;
+
+fn types(config: &ModelConfig) -> usize {
+    config.type_vocab_size.unwrap_or(DEFAULT_TYPES)
 }
 
-struct Layer {
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    attention_output: Linear,
-    attention_norm: LayerNorm,
-    intermediate: Linear,
-    output: Linear,
-    output_norm: LayerNorm,
-    activation: fn(f32) -> f32,
-    heads: usize,
-}
-
-/// Tensors a BERT checkpoint may hold that the encoder does not run.
-pub(super) fn ignorable(name: &str) -> bool {
-    ["pooler.", "cls."].iter().any(|p| name.starts_with(p))
-}
-
-/// Takes the weights of `config` out of `weights`.
-pub(super) fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Stack>, NativeError> {
-    let hidden = config.hidden_size;
-    let embeddings = weights.scope("embeddings");
-    let table = |name: &str, rows: usize| -> Result<Vec<f32>, WeightError> {
-        Ok(embeddings.below(name).take("weight", &[rows, hidden])?.values.clone())
-    };
-    let layers = (0..config.num_hidden_layers)
-        .map(|i| Layer::load(config, &weights.scope(format!("encoder.layer.{i}"))))
-        .collect::<Result<_, NativeError>>()?;
-    let pooler = weights.scope("pooler.dense");
-    if weights.tensors().contains_key("pooler.dense.weight") {
-        pooler.take("weight", &[hidden, hidden])?;
-        pooler.take("bias", &[hidden])?;
+/// Every tensor, in the order of the forward pass.
+fn parameters(config: &ModelConfig) -> Vec<Parameter> {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let mut all = Inventory::default();
+    all.table("embeddings.word_embeddings", config.vocab_size, hidden);
+    all.table("embeddings.token_type_embeddings", types(config), hidden);
+    all.table("embeddings.position_embeddings", config.max_position_embeddings, hidden);
+    all.norm("embeddings.LayerNorm", hidden);
+    for k in 0..config.num_hidden_layers {
+        let at = |part: &str| format!("encoder.layer.{k}.{part}");
+        all.linear(&at("attention.self.query"), hidden, hidden);
+        all.linear(&at("attention.self.key"), hidden, hidden);
+        all.linear(&at("attention.self.value"), hidden, hidden);
+        all.linear(&at("attention.output.dense"), hidden, hidden);
+        all.norm(&at("attention.output.LayerNorm"), hidden);
+        all.linear(&at("intermediate.dense"), hidden, inner);
+        all.linear(&at("output.dense"), inner, hidden);
+        all.norm(&at("output.LayerNorm"), hidden);
     }
-    Ok(Box::new(Bert {
-        words: table("word_embeddings", config.vocab_size)?,
-        positions: table("position_embeddings", config.max_position_embeddings)?,
-        types: table("token_type_embeddings", config.type_vocab_size)?,
-        norm: LayerNorm::load(&embeddings.below("LayerNorm"), hidden, config.layer_norm_eps)?,
-        layers,
-        hidden,
-        vocab: config.vocab_size,
-        max_positions: config.max_position_embeddings,
-        type_vocab: config.type_vocab_size,
+    all.optional();
+    all.linear("pooler.dense", hidden, hidden);
+    all.parameters
+}
+
+/// Tensors of a BERT checkpoint that no hidden state depends on: the pretraining heads and the buffer
+/// of positions that old exports stored.
+fn ignorable(name: &str) -> bool {
+    name.starts_with("cls.") || name == "position_ids" || name.ends_with(".position_ids")
+}
+
+fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Model>, NativeError> {
+    let unsupported = |field: &str, found: String, expected: String| NativeError::Unsupported {
         label: label.to_owned(),
-    }))
+        field: field.to_owned(),
+        found,
+        expected,
+    };
+    if config.position_embedding_type != "absolute" {
+        let found = config.position_embedding_type.clone();
+        return Err(unsupported("position_embedding_type", found, "`absolute`".to_owned()));
+    }
+    for field in ["is_decoder", "add_cross_attention"] {
+        match config.raw().get(field) {
+            None | Some(serde_json::Value::Null | serde_json::Value::Bool(false)) => {}
+            Some(other) => return Err(unsupported(field, other.to_string(), "false (an encoder)".to_owned())),
+        }
+    }
+    let known = ACTIVATIONS.iter().find(|(name, ..)| *name == config.hidden_act);
+    let Some((.., activation)) = known else {
+        let names: Vec<_> = ACTIVATIONS.iter().map(|(name, ..)| *name).collect();
+        return Err(unsupported("hidden_act", config.hidden_act.clone(), format!("one of {}", names.join(", "))));
+    };
+    Ok(Box::new(Bert::load(config, weights, *activation)?))
+}
+
+/// The whole encoder.
+struct Bert {
+    limits: Limits,
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+}
+
+/// `BertEmbeddings`.
+struct Embeddings {
+    word: Vec<f32>,       // [vocab, hidden]
+    token_type: Vec<f32>, // [types, hidden]
+    position: Vec<f32>,   // [positions, hidden]
+    norm: LayerNorm,
+}
+
+/// `BertLayer`: attention, then a feed-forward block, each followed by its residual and norm.
+struct Layer {
+    heads: usize,
+    activation: Activation,
+    query: PackedLinear,
+    key: PackedLinear,
+    value: PackedLinear,
+    attention_output: PackedLinear,
+    attention_norm: LayerNorm,
+    intermediate: PackedLinear,
+    output: PackedLinear,
+    output_norm: LayerNorm,
+}
+
+impl Bert {
+    fn load(config: &ModelConfig, weights: &WeightSet, activation: Activation) -> Result<Self, NativeError> {
+        let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+        let limits = Limits {
+            hidden,
+            layers: config.num_hidden_layers,
+            vocab: config.vocab_size,
+            positions: config.max_position_embeddings,
+            types: types(config),
+        };
+        let at = weights.scope("embeddings");
+        let embeddings = Embeddings {
+            word: table(&at.below("word_embeddings"), limits.vocab, hidden)?,
+            token_type: table(&at.below("token_type_embeddings"), limits.types, hidden)?,
+            position: table(&at.below("position_embeddings"), limits.positions, hidden)?,
+            norm: layer_norm(&at.below("LayerNorm"), hidden, eps)?,
+        };
+        let stack = weights.scope("encoder.layer");
+        let layers = (0..limits.layers).map(|k| Layer::load(config, &stack.below(k), activation));
+        let layers = layers.collect::<Result<_, _>>()?;
+        if weights.tensors().contains_key("pooler.dense.weight") {
+            let pooler = weights.scope("pooler.dense");
+            pooler.take("weight", &[hidden, hidden])?;
+            pooler.take("bias", &[hidden])?;
+        }
+        Ok(Self { limits, embeddings, layers })
+    }
 }
 
 impl Layer {
-    fn load(config: &ModelConfig, scope: &Scope<'_>) -> Result<Self, NativeError> {
+    fn load(config: &ModelConfig, at: &Scope<'_>, activation: Activation) -> Result<Self, NativeError> {
         let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-        let activation = ACTIVATIONS.iter().find(|a| a.name == config.hidden_act).ok_or_else(|| {
-            let known: Vec<_> = ACTIVATIONS.iter().map(|a| a.name).collect();
-            NativeError::Activation { name: config.hidden_act.clone(), known: known.join(", ") }
-        })?;
-        let attention = scope.below("attention");
         Ok(Self {
-            query: Linear::load(&attention.below("self.query"), hidden, hidden)?,
-            key: Linear::load(&attention.below("self.key"), hidden, hidden)?,
-            value: Linear::load(&attention.below("self.value"), hidden, hidden)?,
-            attention_output: Linear::load(&attention.below("output.dense"), hidden, hidden)?,
-            attention_norm: LayerNorm::load(&attention.below("output.LayerNorm"), hidden, eps)?,
-            intermediate: Linear::load(&scope.below("intermediate.dense"), hidden, inner)?,
-            output: Linear::load(&scope.below("output.dense"), inner, hidden)?,
-            output_norm: LayerNorm::load(&scope.below("output.LayerNorm"), hidden, eps)?,
-            activation: activation.apply,
             heads: config.num_attention_heads,
+            activation,
+            query: linear(&at.below("attention.self.query"), hidden, hidden)?,
+            key: linear(&at.below("attention.self.key"), hidden, hidden)?,
+            value: linear(&at.below("attention.self.value"), hidden, hidden)?,
+            attention_output: linear(&at.below("attention.output.dense"), hidden, hidden)?,
+            attention_norm: layer_norm(&at.below("attention.output.LayerNorm"), hidden, eps)?,
+            intermediate: linear(&at.below("intermediate.dense"), hidden, inner)?,
+            output: linear(&at.below("output.dense"), inner, hidden)?,
+            output_norm: layer_norm(&at.below("output.LayerNorm"), hidden, eps)?,
         })
     }
 
-    /// `x` is `[tokens, hidden]`.
-    fn forward(&self, x: &[f32], hidden: usize, offsets: &[usize]) -> Result<Vec<f32>, ndarray::ShapeError> {
-        let tokens = x.len() / hidden;
-        let (q, k, v) = (self.query.apply(x), self.key.apply(x), self.value.apply(x));
-        let view = |m| ArrayView2::from_shape((tokens, hidden), m);
-        let context = attention(view(&q)?, view(&k)?, view(&v)?, offsets, self.heads);
-        let mut attended = self.attention_output.apply(&context); // [tokens, hidden]
-        add(&mut attended, x);
-        self.attention_norm.apply(&mut attended);
-        let mut inner = self.intermediate.apply(&attended); // [tokens, intermediate]
-        inner.par_chunks_mut(4096).for_each(|c| c.iter_mut().for_each(|v| *v = (self.activation)(*v)));
-        let mut out = self.output.apply(&inner); // [tokens, hidden]
-        add(&mut out, &attended);
-        self.output_norm.apply(&mut out);
+    /// `x` is `[tokens, hidden]`, and so is the result.
+    fn forward(&self, k: usize, x: &[f32], offsets: &[usize], observe: Observe<'_>) -> Result<Vec<f32>, ProductError> {
+        // BertSelfAttention
+        let query = self.query.apply(x)?; // [tokens, hidden]
+        let key = self.key.apply(x)?;
+        let value = self.value.apply(x)?;
+        let context = attention(&query, &key, &value, offsets, self.heads)?; // [tokens, hidden]
+
+        // BertSelfOutput
+        let mut attended = self.attention_output.apply(&context)?; // [tokens, hidden]
+        self.attention_norm.apply_residual(&mut attended, x);
+        observe(Tap::Attention(k), &attended);
+
+        // BertIntermediate
+        let mut inner = self.intermediate.apply(&attended)?; // [tokens, intermediate]
+        activate(self.activation, &mut inner, self.intermediate.outputs());
+
+        // BertOutput
+        let mut out = self.output.apply(&inner)?; // [tokens, hidden]
+        observe(Tap::Ffn(k), &out);
+        self.output_norm.apply_residual(&mut out, &attended);
         Ok(out)
     }
 }
 
-impl Stack for Bert {
-    fn hidden(&self) -> usize {
-        self.hidden
+impl Model for Bert {
+    fn limits(&self) -> Limits {
+        self.limits
     }
 
-    fn layers(&self) -> usize {
-        self.layers.len()
-    }
-
-    fn embed(&self, batch: &TokenBatch) -> Result<Vec<f32>, RunError> {
-        self.check(batch)?;
-        let mut x = Vec::with_capacity(batch.tokens() * self.hidden); // [tokens, hidden]
-        let row_of = |table: &[f32], i: usize| -> Vec<f32> { table[i * self.hidden..(i + 1) * self.hidden].to_vec() };
+    /// LayerNorm(word + type + position), positions counted from 0 in every row.
+    fn embed(&self, batch: &TokenBatch) -> Vec<f32> {
+        let Embeddings { word, token_type, position, norm } = &self.embeddings;
+        let hidden = self.limits.hidden;
+        let row_of = |i: usize| i * hidden..(i + 1) * hidden;
+        let mut states = Vec::with_capacity(batch.tokens() * hidden); // [tokens, hidden]
         for r in 0..batch.rows() {
-            for (position, (&id, &kind)) in batch.ids(r).iter().zip(batch.type_ids(r)).enumerate() {
-                let mut state = row_of(&self.words, id as usize);
-                add(&mut state, &row_of(&self.types, kind as usize));
-                add(&mut state, &row_of(&self.positions, position));
-                x.extend_from_slice(&state);
+            for (p, (id, type_id)) in batch.ids(r).iter().zip(batch.type_ids(r)).enumerate() {
+                let word = &word[row_of(*id as usize)];
+                let token_type = &token_type[row_of(*type_id as usize)];
+                let position = &position[row_of(p)];
+                states.extend(word.iter().zip(token_type).zip(position).map(|((w, t), p)| w + t + p));
             }
         }
-        self.norm.apply(&mut x);
-        Ok(x)
+        norm.apply(&mut states);
+        states
     }
 
-    fn layer(&self, i: usize, x: &[f32], offsets: &[usize]) -> Result<Vec<f32>, RunError> {
-        let failed = |message: String| RunError::Failed { encoder: self.label.clone(), message };
-        let layer = self.layers.get(i).ok_or_else(|| failed(format!("has no layer {i}")))?;
-        layer.forward(x, self.hidden, offsets).map_err(|e| failed(e.to_string()))
+    fn layer(
+        &self,
+        k: usize,
+        states: &[f32],
+        offsets: &[usize],
+        observe: Observe<'_>,
+    ) -> Result<Vec<f32>, ProductError> {
+        self.layers[k].forward(k, states, offsets, observe)
     }
-}
 
-impl Bert {
-    fn check(&self, batch: &TokenBatch) -> Result<(), RunError> {
-        let encoder = || self.label.clone();
-        if let Some(&id) = batch.all_ids().iter().find(|id| **id as usize >= self.vocab) {
-            return Err(RunError::TokenId { encoder: encoder(), id, vocab: self.vocab });
-        }
-        if let Some(&id) = batch.all_type_ids().iter().find(|id| **id as usize >= self.type_vocab) {
-            let message = format!("token type {id} is beyond its {} types", self.type_vocab);
-            return Err(RunError::Failed { encoder: encoder(), message });
-        }
-        if batch.longest() > self.max_positions {
-            return Err(RunError::TooLong { encoder: encoder(), tokens: batch.longest(), limit: self.max_positions });
-        }
-        Ok(())
+    /// BERT is post-norm: the last layer's output is `last_hidden_state`.
+    fn finish(&self, _: &[f32]) -> Option<Vec<f32>> {
+        None
     }
-}
-
-fn add(x: &mut [f32], y: &[f32]) {
-    x.iter_mut().zip(y).for_each(|(a, b)| *a += b);
 }

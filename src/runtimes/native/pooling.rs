@@ -1,133 +1,160 @@
-//! From token states to one vector per row.
+//! From token vectors to one sentence vector: the modules behind the encoder, as sentence-transformers
+//! computes them (`sentence_transformers/sentence_transformer/modules/pooling.py`, `normalize.py`).
 //!
-//! Source: UKPLab/sentence-transformers `models/Pooling.py` (modes, the order of concatenation, the
-//! clamp of the divisor) and `models/Normalize.py`; torch `F.normalize` (eps).
+//! Any runtime's `final` states go in, so that every arm is pooled by the same code. Sums are f64.
 
 use std::sync::Arc;
 
 use crate::checkpoint::{PoolingMode, SentenceModules};
-use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
+use crate::fault::Fault;
+use crate::hidden_states::{LayoutError, TapStates};
 
-/// Smallest divisor of a mean (sentence-transformers).
-const SMALLEST_DIVISOR: f64 = 1e-9;
+/// Smallest divisor of a mean (`torch.clamp(min=1e-9)` in pooling.py).
+const MIN_DIVISOR: f64 = 1e-9;
+/// Smallest divisor of a normalization (`eps` of `torch.nn.functional.normalize`).
+const MIN_NORM: f64 = 1e-12;
 
-/// Smallest norm divided by (torch `F.normalize`).
-const SMALLEST_NORM: f64 = 1e-12;
+/// A pooling of one row, `[tokens ≥ 1, hidden]`, to `[hidden]`.
+type Pool = fn(&[f32], usize) -> Vec<f64>;
 
-/// Pooling and Normalize of one side.
+fn pool(mode: PoolingMode) -> Pool {
+    match mode {
+        PoolingMode::Cls => |row, hidden| row[..hidden].iter().map(|x| f64::from(*x)).collect(),
+        PoolingMode::Max => max,
+        PoolingMode::Mean => |row, hidden| weighted(row, hidden, |_| 1.0, |total| total),
+        PoolingMode::MeanSqrtLen => |row, hidden| weighted(row, hidden, |_| 1.0, f64::sqrt),
+        PoolingMode::WeightedMean => |row, hidden| weighted(row, hidden, |t| (t + 1) as f64, |total| total),
+        PoolingMode::LastToken => |row, hidden| row[row.len() - hidden..].iter().map(|x| f64::from(*x)).collect(),
+    }
+}
+
+/// What can be wrong between a pooling and the states it is given.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolingError {
+    /// The pooling file was written for another width.
+    #[error("{file}: the pooling is for vectors of {stated}, the model's hidden states have {hidden}")]
+    Dimension {
+        /// File that states the pooling.
+        file: String,
+        /// Width it states.
+        stated: usize,
+        /// Width of the model.
+        hidden: usize,
+    },
+    /// No pooling mode at all.
+    #[error("no pooling mode is given; choose one of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken")]
+    Empty,
+    /// States of another width than this head was made for.
+    #[error("pooling for hidden states of width {expected} was given width {found}")]
+    Width {
+        /// Width at construction.
+        expected: usize,
+        /// Width of the states.
+        found: usize,
+    },
+    /// Rows that do not add up: a bug.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+impl PoolingError {
+    /// A bad input when files disagree, a bug when the program disagrees with itself.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Dimension { .. } => Fault::BadInput,
+            Self::Empty => Fault::Usage,
+            Self::Width { .. } | Self::Layout(_) => Fault::Internal,
+        }
+    }
+}
+
+/// The modules behind an encoder.
 #[derive(Clone, Debug)]
 pub struct SentenceHead {
-    pooling: Vec<PoolingMode>,
+    pools: Vec<Pool>,
     normalize: bool,
+    hidden: usize,
 }
 
 impl SentenceHead {
-    /// As the model's files say.
-    pub fn new(modules: &SentenceModules) -> Self {
-        Self { pooling: modules.pooling.clone(), normalize: modules.normalize }
-    }
-
-    /// Adds the taps `pooled` and `sentence` to states that have `final`.
+    /// The head of `modules` for hidden states of width `hidden`.
     ///
-    /// # Errors
-    /// Only if the states do not have the layout they claim.
-    pub fn extend(&self, states: &mut HiddenStates) -> Result<(), LayoutError> {
-        let Some(last) = states.get(Tap::Final).cloned() else { return Ok(()) };
-        let width = last.hidden() * self.pooling.len();
-        let (mut pooled, mut sentence) = (Vec::new(), Vec::new());
-        for r in 0..last.rows() {
-            let vector = self.pool(last.row(r), last.hidden());
-            let norm = vector.iter().map(|v| v * v).sum::<f64>().sqrt().max(SMALLEST_NORM);
-            let divisor = if self.normalize { norm } else { 1.0 };
-            sentence.extend(vector.iter().map(|v| (v / divisor) as f32));
-            pooled.extend(vector.iter().map(|v| *v as f32));
+    /// `include_prompt: false` is the caller's business: this head pools every token it is given.
+    pub fn new(modules: &SentenceModules, hidden: usize) -> Result<Self, PoolingError> {
+        if let Some(stated) = modules.dimension.filter(|n| *n != hidden) {
+            let file = modules.stated_in.clone().unwrap_or_else(|| "pooling".to_owned());
+            return Err(PoolingError::Dimension { file, stated, hidden });
         }
-        let offsets: Vec<usize> = (0..=last.rows()).collect();
-        states.insert(Tap::Pooled, Arc::new(TapStates::ragged(width, &offsets, pooled)?));
-        states.insert(Tap::Sentence, Arc::new(TapStates::ragged(width, &offsets, sentence)?));
-        Ok(())
+        let pools: Vec<Pool> = modules.pooling.iter().map(|mode| pool(*mode)).collect();
+        if pools.is_empty() {
+            return Err(PoolingError::Empty);
+        }
+        Ok(Self { pools, normalize: modules.normalize, hidden })
     }
 
-    /// One row's vector; `states` is `[tokens, hidden]`. A row without tokens is all zeros, which the
-    /// metrics count as a violation.
-    fn pool(&self, states: &[f32], hidden: usize) -> Vec<f64> {
-        let tokens = states.chunks_exact(hidden.max(1));
-        let count = tokens.len();
-        let weighted = |weight: &dyn Fn(usize) -> f64, divisor: f64| -> Vec<f64> {
-            let mut sum = vec![0.0f64; hidden];
-            for (t, token) in states.chunks_exact(hidden.max(1)).enumerate() {
-                let w = weight(t);
-                sum.iter_mut().zip(token).for_each(|(s, v)| *s += w * f64::from(*v));
+    /// Width of a sentence vector: `hidden` times the number of concatenated poolings.
+    pub fn width(&self) -> usize {
+        self.pools.len() * self.hidden
+    }
+
+    /// `final` states to the taps `pooled` and `sentence`, each `[rows, width]` as rows of one token.
+    /// Without a normalization both are the same buffer.
+    ///
+    /// A row without tokens gives zeros; their undefined cosine is for the metrics to report.
+    pub fn apply(&self, states: &TapStates) -> Result<(Arc<TapStates>, Arc<TapStates>), PoolingError> {
+        if states.hidden() != self.hidden {
+            return Err(PoolingError::Width { expected: self.hidden, found: states.hidden() });
+        }
+        let rows = states.rows();
+        let mut pooled = Vec::with_capacity(rows * self.width()); // [rows, width]
+        let mut sentence = Vec::new(); // [rows, width]
+        for r in 0..rows {
+            let vector: Vec<f64> = match states.row(r) {
+                [] => vec![0.0; self.width()],
+                row => self.pools.iter().flat_map(|pool| pool(row, self.hidden)).collect(),
+            };
+            let start = pooled.len();
+            pooled.extend(vector.iter().map(|x| *x as f32));
+            if self.normalize {
+                // from the float32 vector, which is what the next module receives
+                let vector = &pooled[start..];
+                let norm = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+                // a NaN norm stays NaN: `max` would hide it
+                let norm = if norm < MIN_NORM { MIN_NORM } else { norm };
+                sentence.extend(vector.iter().map(|x| (f64::from(*x) / norm) as f32));
             }
-            let divisor = divisor.max(SMALLEST_DIVISOR);
-            sum.iter_mut().for_each(|s| *s /= divisor);
-            sum
+        }
+        let one_each: Vec<usize> = (0..=rows).collect();
+        let pooled = Arc::new(TapStates::ragged(self.width(), &one_each, pooled)?);
+        let sentence = match self.normalize {
+            true => Arc::new(TapStates::ragged(self.width(), &one_each, sentence)?),
+            false => Arc::clone(&pooled),
         };
-        let n = count as f64;
-        self.pooling
-            .iter()
-            .flat_map(|mode| match mode {
-                PoolingMode::Cls => weighted(&|t| f64::from(t == 0), 1.0),
-                PoolingMode::LastToken => weighted(&|t| f64::from(t + 1 == count), 1.0),
-                PoolingMode::Mean => weighted(&|_| 1.0, n),
-                PoolingMode::MeanSqrtLen => weighted(&|_| 1.0, n.sqrt()),
-                PoolingMode::WeightedMean => weighted(&|t| (t + 1) as f64, n * (n + 1.0) / 2.0),
-                PoolingMode::Max => largest(states, hidden, count),
-            })
-            .collect()
+        Ok((pooled, sentence))
     }
 }
 
-fn largest(states: &[f32], hidden: usize, count: usize) -> Vec<f64> {
-    let mut out = vec![if count == 0 { 0.0 } else { f64::NEG_INFINITY }; hidden];
-    for token in states.chunks_exact(hidden.max(1)) {
-        for (o, &v) in out.iter_mut().zip(token) {
-            let v = f64::from(v);
-            // A NaN wins, so that it is seen.
-            if v > *o || v.is_nan() {
-                *o = v;
-            }
+/// The largest value of each dimension; NaN where the dimension holds one.
+fn max(row: &[f32], hidden: usize) -> Vec<f64> {
+    let mut out = vec![f32::NEG_INFINITY; hidden];
+    for token in row.chunks_exact(hidden) {
+        for (m, x) in out.iter_mut().zip(token) {
+            *m = if *x > *m || x.is_nan() { *x } else { *m };
         }
     }
-    out
+    out.into_iter().map(f64::from).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pooled(modes: &[PoolingMode], states: Vec<f32>, tokens: usize) -> Vec<f64> {
-        SentenceHead { pooling: modes.to_vec(), normalize: false }.pool(&states, states.len() / tokens)
-    }
-
-    #[test]
-    fn every_mode_by_hand() {
-        use PoolingMode::*;
-        let states = vec![1.0, -2.0, 3.0, 4.0, 5.0, -6.0]; // three tokens, width 2
-        let close = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-12);
-        for (mode, want) in [
-            (Cls, [1.0, -2.0]),
-            (Max, [5.0, 4.0]),
-            (Mean, [3.0, -4.0 / 3.0]),
-            (MeanSqrtLen, [9.0 / 3f64.sqrt(), -4.0 / 3f64.sqrt()]),
-            (WeightedMean, [(1.0 + 6.0 + 15.0) / 6.0, (-2.0 + 8.0 - 18.0) / 6.0]),
-            (LastToken, [5.0, -6.0]),
-        ] {
-            assert!(close(&pooled(&[mode], states.clone(), 3), &want), "{mode:?}");
+/// Σ weight(t)·x(t) / divisor(Σ weight(t)).
+fn weighted(row: &[f32], hidden: usize, weight: fn(usize) -> f64, divisor: fn(f64) -> f64) -> Vec<f64> {
+    let mut out = vec![0.0; hidden];
+    let mut total = 0.0;
+    for (t, token) in row.chunks_exact(hidden).enumerate() {
+        total += weight(t);
+        for (sum, x) in out.iter_mut().zip(token) {
+            *sum += weight(t) * f64::from(*x);
         }
-        assert!(close(&pooled(&[Cls, Mean], states, 3), &[1.0, -2.0, 3.0, -4.0 / 3.0]));
     }
-
-    #[test]
-    fn normalize_makes_unit_vectors_and_padding_is_never_looked_at() {
-        let head = SentenceHead { pooling: vec![PoolingMode::Mean], normalize: true };
-        let padded =
-            TapStates::padded(2, 3, &[1, 2], Box::new(vec![3., 4., 9., 9., 9., 9., 1., 0., 0., 1., 9., 9.])).unwrap();
-        let mut states = HiddenStates::new();
-        states.insert(Tap::Final, Arc::new(padded));
-        head.extend(&mut states).unwrap();
-        assert_eq!(states.get(Tap::Pooled).unwrap().row(0), [3.0, 4.0]);
-        assert_eq!(states.get(Tap::Sentence).unwrap().row(0), [0.6, 0.8]);
-        assert_eq!(states.get(Tap::Pooled).unwrap().row(1), [0.5, 0.5]);
-    }
+    let divisor = divisor(total.max(MIN_DIVISOR));
+    out.into_iter().map(|sum| sum / divisor).collect()
 }

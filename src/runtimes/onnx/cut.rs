@@ -146,9 +146,9 @@ pub(super) fn forward(g: &Graph, source: Source) -> (Vec<bool>, Vec<bool>) {
     let mut reach = vec![false; g.tensors()];
     let mut reached = vec![false; g.len()];
     reach[source.tensor] = true;
-    for k in 0..g.len() {
+    for (k, reached) in reached.iter_mut().enumerate() {
         if !SHAPE.contains(&g.op(k)) && g.reads(k).any(|i| reach[i]) {
-            reached[k] = true;
+            *reached = true;
             g.makes(k).for_each(|o| reach[o] = true);
         }
     }

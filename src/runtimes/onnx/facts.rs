@@ -66,8 +66,8 @@ fn heads(g: &Graph, nodes: &[NodeId], hidden: usize) -> Option<usize> {
         // One of the two may be left to the runtime: [rows, tokens, -1, head size].
         match (usize::try_from(heads).ok(), usize::try_from(size).ok()) {
             (Some(heads), Some(size)) => (heads.checked_mul(size) == Some(hidden)).then_some(heads),
-            (None, Some(size)) if heads == -1 && size > 0 => (hidden % size == 0).then_some(hidden / size),
-            (Some(heads), None) if size == -1 && heads > 0 => (hidden % heads == 0).then_some(heads),
+            (None, Some(size)) if heads == -1 && size > 0 => (hidden.is_multiple_of(size)).then_some(hidden / size),
+            (Some(heads), None) if size == -1 && heads > 0 => (hidden.is_multiple_of(heads)).then_some(heads),
             _ => None,
         }
     });

@@ -14,8 +14,10 @@ pub(super) struct Linear {
     pub(super) weight: Array,
     /// The constant it was read from.
     pub(super) weight_from: TensorId,
-    /// `[out]` and the constant it was read from.
-    pub(super) bias: Option<(Array, TensorId)>,
+    /// `[out]`; exporters drop a bias of zeros, and where nothing is added it is zeros.
+    pub(super) bias: Array,
+    /// The constant the bias was read from, if there is one.
+    pub(super) bias_from: Option<TensorId>,
 }
 
 /// Reads the product at node `k`, with the bias added behind it.
@@ -37,17 +39,37 @@ pub(super) fn linear(g: &Graph, k: NodeId) -> Result<Linear, String> {
         let &[next] = g.consumers(g.output(k, 0)?) else { return None };
         (g.op(next) == "Add").then(|| g.reads(next).find(|&t| g.is_constant(t))).flatten()
     };
-    let bias = match g.input(k, 2).or_else(behind) {
-        Some(t) => {
-            let v = g.floats(t).ok_or_else(|| format!("the bias of {} is no float32 constant", node()))?;
-            if v.values.len() != weight.shape[0] {
-                return Err(format!("the bias of {} has shape {:?}", node(), v.shape));
-            }
-            Some((Array { shape: vec![v.values.len()], values: v.values }, t))
+    let out = weight.shape[0];
+    let bias_from = g.input(k, 2).or_else(behind);
+    let bias = match bias_from {
+        Some(t) => g.floats(t).ok_or_else(|| format!("the bias of {} is no float32 constant", node()))?.values,
+        None if g.output(k, 0).is_some_and(|t| added_later(g, t)) => {
+            return Err(format!("a constant is added some way behind {}", node()));
         }
-        None => None,
+        None => vec![0.0; out],
     };
-    Ok(Linear { weight, weight_from, bias })
+    if bias.len() != out {
+        return Err(format!("the bias of {} has {} values for {out} outputs", node(), bias.len()));
+    }
+    let bias = Array { shape: vec![out], values: bias };
+    Ok(Linear { weight, weight_from, bias, bias_from })
+}
+
+/// True when a constant is added to `t` directly or behind layout operators: a bias in an unknown place.
+fn added_later(g: &Graph, t: TensorId) -> bool {
+    let mut open = vec![t];
+    for _ in 0..MAX_WALK {
+        let Some(t) = open.pop() else { return false };
+        for &k in g.consumers(t) {
+            if ["Add", "Sub", "Sum"].contains(&g.op(k)) && g.reads(k).any(|i| g.is_constant(i)) {
+                return true;
+            }
+            if LAYOUT.contains(&g.op(k)) {
+                open.extend(g.output(k, 0));
+            }
+        }
+    }
+    true
 }
 
 /// Scale and shift of the norm that makes tensor `t`, fused (`LayerNormalization`) or decomposed

@@ -77,7 +77,7 @@ fn spans(output: &Output, batch: &TokenBatch, seq: usize) -> impl Iterator<Item 
     let all = output.as_ref().len();
     let rows: Vec<_> = match width {
         Some(w) => (0..batch.rows()).map(|r| r * seq * w..(r * seq + batch.len(r)) * w).collect(),
-        None => vec![0..all],
+        None => std::iter::once(0..all).collect(),
     };
     rows.into_iter()
 }

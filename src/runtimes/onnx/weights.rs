@@ -29,7 +29,7 @@ pub fn recover(g: &Graph, map: &TapMap) -> Result<WeightSet, OnnxError> {
         let name = format!("embeddings.{name}_embeddings.weight");
         let values = table.and_then(|t| Some((g.floats(t)?, t)));
         let (values, from) = values.ok_or_else(|| found.missing(&name, "no such float32 table is looked up"))?;
-        found.insert(name, values, from)?;
+        found.insert(name, values, Some(from))?;
     }
     let source = find_source(g, Some(map.vocab)).filter(|s| g.name(s.tensor) == map.words);
     let source = source.ok_or_else(|| found.missing("embeddings", "the taps belong to another graph"))?;
@@ -66,8 +66,8 @@ impl Found<'_, '_> {
         OnnxError::Unrecovered { file, weight: weight.to_owned(), reason: reason.into() }
     }
 
-    fn insert(&mut self, name: String, array: Array, from: TensorId) -> Result<(), OnnxError> {
-        let kept = origin(self.g, from).and_then(plain);
+    fn insert(&mut self, name: String, array: Array, from: Option<TensorId>) -> Result<(), OnnxError> {
+        let kept = from.and_then(|t| origin(self.g, t)).and_then(plain);
         if let Some(kept) = kept.filter(|kept| *kept != name) {
             return Err(self.missing(&name, format!("the initializer in its place is called `{kept}`")));
         }
@@ -88,17 +88,16 @@ impl Found<'_, '_> {
         let [scale, shift] = found.ok_or_else(|| {
             self.missing(&format!("{name}.weight"), format!("no norm makes `{}`", tensor.unwrap_or("")))
         })?;
-        self.insert(format!("{name}.weight"), scale.0, scale.1)?;
-        self.insert(format!("{name}.bias"), shift.0, shift.1)
+        self.insert(format!("{name}.weight"), scale.0, Some(scale.1))?;
+        self.insert(format!("{name}.bias"), shift.0, Some(shift.1))
     }
 
     fn linear(&mut self, name: &str, k: NodeId) -> Result<(), OnnxError> {
         let weight = format!("{name}.weight");
-        let Linear { weight: array, weight_from, bias } = linear(self.g, k).map_err(|e| self.missing(&weight, e))?;
-        self.insert(weight, array, weight_from)?;
-        let name = format!("{name}.bias");
-        let (array, from) = bias.ok_or_else(|| self.missing(&name, "nothing is added to the product"))?;
-        self.insert(name, array, from)
+        let linear = linear(self.g, k).map_err(|e| self.missing(&weight, e))?;
+        let Linear { weight: array, weight_from, bias, bias_from } = linear;
+        self.insert(weight, array, Some(weight_from))?;
+        self.insert(format!("{name}.bias"), bias, bias_from)
     }
 
     fn attention(&mut self, prefix: &str, block: &Block, carries: &[bool]) -> Result<(), OnnxError> {

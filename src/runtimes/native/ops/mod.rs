@@ -1,14 +1,65 @@
-//! The arithmetic of an encoder, one function per file. f32 data; what is summed over a row is summed
-//! in f64 or by the matrix multiply.
+//! The arithmetic of the forward pass, one function per file.
+//!
+//! Data are flat float32 slices in the shape their comment says. Every result depends on its own row
+//! only, never on the other rows of a batch or on the number of threads: each output is one chain of
+//! additions in a fixed order, and threads only share out whole rows.
 
+mod activation;
 mod attention;
+mod exp;
 mod gelu;
+mod gelu_tanh;
 mod layer_norm;
 mod linear;
+mod product;
+mod silu;
 mod softmax;
 
+pub use activation::{ACTIVATIONS, Activation, activate};
 pub use attention::attention;
-pub use gelu::{ACTIVATIONS, Activation, erf, gelu_erf, gelu_tanh, relu, silu};
+pub use exp::exp;
+pub use gelu::gelu;
+pub use gelu_tanh::gelu_tanh;
 pub use layer_norm::LayerNorm;
-pub use linear::Linear;
+pub use linear::PackedLinear;
+pub use product::{Matrix, PackedMatrix, ProductError};
+pub use silu::silu;
 pub use softmax::softmax;
+
+/// Rows of work below which a thread is not worth waking.
+const ROWS_PER_TASK: usize = 16;
+
+/// Calls `f` on every row of `values` (`[rows, width]`), rows shared out over the ambient pool.
+fn for_each_row(values: &mut [f32], width: usize, f: impl Fn(&mut [f32]) + Send + Sync) {
+    use rayon::prelude::*;
+    if width > 0 {
+        values.par_chunks_exact_mut(width).with_min_len(ROWS_PER_TASK).for_each(f);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    /// Distance of `found` from the exact value, in units of the float32 spacing at `exact`.
+    pub(in crate::runtimes::native) fn ulps(found: f32, exact: f64) -> f64 {
+        let near = (exact as f32).abs().max(f32::MIN_POSITIVE);
+        let spacing = f64::from(f32::from_bits(near.to_bits() + 1)) - f64::from(near);
+        (f64::from(found) - exact).abs() / spacing
+    }
+
+    /// `n` evenly spaced floats from `low` to `high`, both included.
+    pub(in crate::runtimes::native) fn sweep(low: f32, high: f32, n: u32) -> impl Iterator<Item = f32> {
+        (0..=n).map(move |i| (f64::from(low) + f64::from(high - low) * f64::from(i) / f64::from(n)) as f32)
+    }
+
+    /// Values without structure in [-1, 1], the same on every machine.
+    pub(in crate::runtimes::native) fn noise(n: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        (0..n).map(|_| next()).collect()
+    }
+}

@@ -1,0 +1,46 @@
+//! Activations by their transformers name (`ACT2FN` in `transformers/activations.py`).
+
+use super::{for_each_row, gelu, gelu_tanh, silu};
+
+/// Applies an activation in place.
+pub type Activation = fn(&mut [f32]);
+
+/// Every name a `config.json` may state, the function it means, and that function. Two names of one
+/// function are the same activation. A new activation is one row.
+pub const ACTIVATIONS: &[(&str, &str, Activation)] = &[
+    ("gelu", "gelu", gelu),
+    ("gelu_python", "gelu", gelu),
+    ("gelu_new", "gelu_tanh", gelu_tanh),
+    ("gelu_pytorch_tanh", "gelu_tanh", gelu_tanh),
+    ("gelu_fast", "gelu_tanh", gelu_tanh),
+    ("relu", "relu", relu),
+    ("silu", "silu", silu),
+    ("swish", "silu", silu),
+];
+
+/// max(x, 0) in place; NaN stays NaN.
+fn relu(values: &mut [f32]) {
+    for x in values {
+        *x = if *x < 0.0 { 0.0 } else { *x };
+    }
+}
+
+/// Applies `activation` to `values` (`[tokens, width]`), tokens shared out over the ambient pool.
+pub fn activate(activation: Activation, values: &mut [f32], width: usize) {
+    for_each_row(values, width, activation);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_activation_keeps_nan_and_differs_from_doing_nothing() {
+        for (name, _, activation) in ACTIVATIONS {
+            let mut x = [f32::NAN, -1.0, 0.0];
+            activation(&mut x);
+            assert!(x[0].is_nan(), "{name}");
+            assert!(x[1] > -1.0 && x[2] == 0.0, "{name}");
+        }
+    }
+}

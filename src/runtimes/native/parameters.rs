@@ -1,0 +1,77 @@
+//! The tensors an architecture is made of, and taking them out of a checkpoint.
+
+use super::NativeError;
+use super::ops::{LayerNorm, PackedLinear};
+use crate::checkpoint::Scope;
+
+/// One tensor an architecture needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Hugging Face name without prefix.
+    pub name: String,
+    /// Logical shape; a Linear is `[out, in]`.
+    pub shape: Vec<usize>,
+    /// False for tensors that a checkpoint may leave out because no hidden state needs them.
+    pub required: bool,
+}
+
+/// Collects an architecture's parameters.
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    pub(super) parameters: Vec<Parameter>,
+    optional: bool,
+}
+
+impl Inventory {
+    /// From here on, parameters may be missing.
+    pub(super) fn optional(&mut self) {
+        self.optional = true;
+    }
+
+    pub(super) fn table(&mut self, name: &str, rows: usize, columns: usize) {
+        self.push(format!("{name}.weight"), vec![rows, columns]);
+    }
+
+    pub(super) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) {
+        self.push(format!("{name}.weight"), vec![outputs, inputs]);
+        self.push(format!("{name}.bias"), vec![outputs]);
+    }
+
+    pub(super) fn norm(&mut self, name: &str, width: usize) {
+        self.push(format!("{name}.weight"), vec![width]);
+        self.push(format!("{name}.bias"), vec![width]);
+    }
+
+    fn push(&mut self, name: String, shape: Vec<usize>) {
+        self.parameters.push(Parameter { name, shape, required: !self.optional });
+    }
+}
+
+/// A tensor's values, its shape checked.
+fn values<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a [f32], NativeError> {
+    let weight = scope.take(name, shape)?;
+    let expected = shape.iter().product();
+    match weight.values.len() {
+        found if found == expected => Ok(&weight.values),
+        found => Err(NativeError::Values { tensor: name.to_owned(), expected, found }),
+    }
+}
+
+/// An embedding table `[rows, columns]`.
+pub(super) fn table(scope: &Scope<'_>, rows: usize, columns: usize) -> Result<Vec<f32>, NativeError> {
+    Ok(values(scope, "weight", &[rows, columns])?.to_vec())
+}
+
+/// A linear layer with a bias.
+pub(super) fn linear(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Result<PackedLinear, NativeError> {
+    let weight = values(scope, "weight", &[outputs, inputs])?;
+    let bias = values(scope, "bias", &[outputs])?;
+    Ok(PackedLinear::new(weight, bias, inputs)?)
+}
+
+/// A layer norm with γ and β.
+pub(super) fn layer_norm(scope: &Scope<'_>, width: usize, eps: f64) -> Result<LayerNorm, NativeError> {
+    let weight = values(scope, "weight", &[width])?;
+    let bias = values(scope, "bias", &[width])?;
+    Ok(LayerNorm::new(weight.to_vec(), bias.to_vec(), eps))
+}
