@@ -222,5 +222,4 @@ fn trimmed(text: &str) -> &str {
 }
 
 #[cfg(test)]
-#[path = "verdict_tests.rs"]
 mod tests;
