@@ -31,8 +31,8 @@ impl Reference {
         if meta.is_dir() {
             let folder = ModelFolder::open(path)?;
             for place in ONNX_PLACES {
-                if let Some(onnx) = folder.locate(place)? {
-                    return Ok(Self { onnx, folder: Some(folder) });
+                if folder.exists(place)? {
+                    return Ok(Self { onnx: path.join(place), folder: Some(folder) });
                 }
             }
             return Err(Error::BadInput(format!("reference {shown}: holds neither {}", ONNX_PLACES.join(" nor "))));

@@ -86,6 +86,10 @@ pub struct SidesFacts {
     pub modules: SentenceModules,
     /// Width of a hidden state.
     pub hidden: usize,
+    /// The reference, for people: its file.
+    pub reference: String,
+    /// The candidate, for people: its folder and precision.
+    pub candidate: String,
 }
 
 impl Sides {
@@ -122,8 +126,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
 
     let control_config = reference_config.as_ref().unwrap_or(&config);
-    let control = NativeEncoder::build(control_config, &original.weights, &format!("control on {}", original.source))?;
-    let encoder = NativeEncoder::build(&config, &candidate.weights, &format!("candidate {}", folder.shown()))?;
+    let control =
+        NativeEncoder::build(control_config, &original.weights, &format!("float32 weights of {}", original.source))?;
+    let encoder = NativeEncoder::build(&config, &candidate.weights, folder.shown())?;
 
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
     let limit = |folder: Option<&ModelFolder>, modules, config| -> Result<usize, Error> {
@@ -151,6 +156,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
     let session = OnnxEncoder::open(&runtime, &model, &taps, options)?;
     let entries = &taps.entries;
+    let precision = candidate.summary.to_string();
     let same_point = entries
         .iter()
         .flat_map(|a| {
@@ -182,6 +188,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         max_length,
         modules: heads.reference.clone(),
         hidden: config.hidden_size,
+        reference: model.name().to_owned(),
+        candidate: format!("{} ({precision})", folder.shown()),
     };
     drop(graph);
     let observer_check: ObserverCheck =

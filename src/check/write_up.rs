@@ -148,8 +148,8 @@ fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
             })
             .collect(),
         control: sides.control.describe(),
-        reference: sides.reference.describe(),
-        candidate: sides.candidate.describe(),
+        reference: format!("{} in {}", sides.facts.reference, sides.reference.describe()),
+        candidate: sides.facts.candidate.clone(),
     }
 }
 

@@ -17,13 +17,16 @@ Exit codes:
 const CHECK_EXAMPLES: &str = "\
 Examples:
   # is the 8-bit conversion still the model it was made from?
-  parallax check --reference models/parallax-mini --candidate models/parallax-mini-mlx-8bit --corpus models/corpus.txt
+  parallax check --reference models/parallax-mini \\
+      --candidate models/parallax-mini-mlx-8bit --corpus models/corpus.txt
 
-  # in a pipeline: reports into a folder, a stricter policy, sentences from another program
-  zcat corpus.txt.gz | parallax check --reference model.onnx --candidate mlx/ --corpus - --policy gates.toml --out report/
+  # in a pipeline: a report folder, your own limits, sentences from another program
+  zcat corpus.txt.gz | parallax check --reference model.onnx --candidate mlx/ \\
+      --corpus - --policy gates.toml --out report/
 
-REF is an .onnx file or a model folder in the Hugging Face layout (model.onnx or onnx/model.onnx, tokenizer.json,
-config.json, modules.json; a model.safetensors there is the float32 original).";
+REF is an .onnx file or a model folder in the Hugging Face layout (model.onnx or
+onnx/model.onnx, tokenizer.json, config.json, modules.json; a model.safetensors there is
+the float32 original).";
 
 /// Proves that an MLX-quantized text encoder still says what its float32 ONNX reference says.
 #[derive(Debug, Parser)]

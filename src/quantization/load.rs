@@ -27,6 +27,15 @@ pub struct QuantizationSummary {
     pub plain_matrices: Vec<String>,
 }
 
+impl std::fmt::Display for QuantizationSummary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.bits, self.group_size) {
+            (Some(bits), Some(group)) => write!(f, "{bits} bits, group {group}, {}", self.dtype),
+            _ => f.write_str(&self.dtype),
+        }
+    }
+}
+
 /// A checkpoint in float32.
 #[derive(Debug)]
 pub struct Loaded {
