@@ -5,6 +5,7 @@
 
 mod evidence;
 mod inspect;
+mod measure;
 mod preflight;
 mod probe;
 mod reference;

@@ -43,6 +43,9 @@ pub enum Error {
     /// The two sides are not proven comparable.
     #[error("{0}")]
     Incomparable(String),
+    /// Flags that cannot be met.
+    #[error("{0}")]
+    Usage(String),
     /// An input that cannot be used.
     #[error("{0}")]
     BadInput(String),
@@ -69,6 +72,7 @@ impl Error {
             Self::Layout(_) => Fault::Internal,
             Self::Policy(e) => e.fault(),
             Self::Report(e) => e.fault(),
+            Self::Usage(_) => Fault::Usage,
             Self::Incomparable(_) => Fault::Incomparable,
         }
     }

@@ -27,6 +27,9 @@ pub enum Verdict {
     Inconclusive,
 }
 
+/// Margins below this are plain from the two numbers beside them.
+const WORTH_SAYING: f64 = 1.05;
+
 impl Verdict {
     /// The process exit code.
     pub const fn exit_code(self) -> u8 {
@@ -167,6 +170,12 @@ fn message(worst: &GateResult, more: usize) -> String {
         Direction::Min => "<",
     };
     text.push_str(&format!("{observed} {relation} {limit}"));
+    if let Some(margin) = worst.margin.filter(|m| m.is_finite() && *m >= WORTH_SAYING) {
+        text.push_str(&match worst.direction {
+            Direction::Max => format!(" ({margin:.1} times the limit)"),
+            Direction::Min => format!(" (the limit is {margin:.1} times that)"),
+        });
+    }
     // No limit on NaN and infinity would be a sensible one, and loosening the floor would cure nothing.
     let engine = worst.arm == Some(Arm::Engine);
     if let Some(limit) = worst.would_pass_at.filter(|_| !worst.is_non_finite() && !engine) {

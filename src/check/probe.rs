@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::CheckRequest;
+use super::measure::{Accumulators, Scales, add_sentences, batches, encode_batch};
 use super::sides::Sides;
-use super::stream::{Accumulators, Scales, add_sentences, encode_batch};
-use super::{CheckRequest, stream};
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
@@ -47,7 +47,7 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
             Err(where_) => disagreements.push(format!("probe {i}: {where_}")),
         }
     }
-    let batches = stream::batches(&rows, request.batch_tokens);
+    let batches = batches(&rows, request.batch_tokens);
     let observer = match batches.iter().max_by_key(|b| b.rows()) {
         Some(batch) => sides.observer_effect(batch)?,
         None => None,
@@ -107,14 +107,4 @@ impl Probed {
         }
         out
     }
-}
-
-/// A batch for callers that have none of their own.
-pub(super) fn batch_of(rows: &[(RowId, crate::tokens::TokenRow)], pick: &[usize]) -> TokenBatch {
-    let mut batch = TokenBatch::new();
-    for &i in pick {
-        let (id, row) = &rows[i];
-        batch.push(*id, &row.ids, &row.type_ids);
-    }
-    batch
 }

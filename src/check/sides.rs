@@ -131,6 +131,12 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let encoder = NativeEncoder::build(&config, &candidate.weights, folder.shown())?;
 
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
+    let positions = control_config.max_position_embeddings.min(config.max_position_embeddings);
+    if let Some(told) = request.max_length.filter(|told| *told > positions) {
+        return Err(Error::Usage(format!(
+            "--max-length {told} is more than the {positions} positions these models have"
+        )));
+    }
     let limit = |folder: Option<&ModelFolder>, modules, config| -> Result<usize, Error> {
         let stated = folder.map(tokenizer_limit).transpose()?.flatten();
         Ok(max_sequence_length(request.max_length, Some(modules), config, stated))

@@ -1,122 +1,25 @@
 //! The corpus, block by block: hidden states live for one batch, what stays are accumulators.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::CheckRequest;
-use super::probe::{Probed, batch_of};
+use super::measure::{Accumulators, Seen, batches, encode_batch};
+use super::probe::Probed;
 use super::sides::Sides;
 use crate::Error;
-use crate::align::{SentenceSample, check_rows};
+use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::finding::{Finding, Severity};
-use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
-use crate::metrics::{Measurement, Mode, RowSeen, TapAccumulator, WorstRow, WorstRows};
+use crate::hidden_states::{Arm, RowId, RowSet, Tap};
+use crate::metrics::{RowSeen, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
-use crate::runtimes::native::SentenceHead;
-use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow, plan_batches};
+use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow};
 
 /// Upper ends of the length buckets in the report, in tokens.
 pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
 
 /// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
 const DEGENERATE_LIMIT: f64 = 0.01;
-
-/// Per tap, each dimension's standard deviation on the reference side.
-pub(super) type Scales = BTreeMap<Tap, Arc<[f64]>>;
-
-/// One accumulator per arm and tap.
-pub(super) struct Accumulators {
-    scales: Scales,
-    taps: BTreeMap<(Arm, Tap), TapAccumulator>,
-}
-
-impl Accumulators {
-    pub(super) fn new(scales: Scales) -> Self {
-        Self { scales, taps: BTreeMap::new() }
-    }
-
-    /// Adds every tap of the batch, `other` against `base`, and tells what each row looked like there.
-    ///
-    /// # Errors
-    /// Two sides that do not report the same taps, rows, tokens and widths.
-    pub(super) fn add(
-        &mut self,
-        arm: Arm,
-        batch: &TokenBatch,
-        base: &HiddenStates,
-        other: &HiddenStates,
-        mut seen: impl FnMut(Tap, usize, RowSeen),
-    ) -> Result<(), Error> {
-        check_rows(base, other, batch)?;
-        for (tap, base_states) in base.iter() {
-            let Some(other_states) = other.get(tap) else { continue };
-            let scale = self.scales.get(&tap).cloned();
-            let fresh = || TapAccumulator::new(tap, arm, Mode::Accumulated, scale);
-            let accumulator = self.taps.entry((arm, tap)).or_insert_with(fresh);
-            for r in 0..batch.rows() {
-                let (ours, theirs) = (base_states.row(r), other_states.row(r));
-                seen(tap, r, accumulator.add_row(batch.row_id(r), ours, theirs, base_states.hidden())?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Every summary, by arm and tap.
-    pub(super) fn finish(&self) -> Vec<Measurement> {
-        self.taps.values().flat_map(TapAccumulator::finish).collect()
-    }
-
-    /// Adds what another set has gathered.
-    pub(super) fn absorb(&mut self, other: Accumulators) -> Result<(), Error> {
-        for (key, accumulator) in other.taps {
-            match self.taps.get_mut(&key) {
-                Some(mine) => mine.merge(&accumulator)?,
-                None => drop(self.taps.insert(key, accumulator)),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The states of one batch on every side, sentence vectors included.
-pub(super) struct Seen {
-    pub(super) reference: HiddenStates,
-    pub(super) candidate: HiddenStates,
-    pub(super) control: Option<HiddenStates>,
-}
-
-/// Runs one batch on both sides, and on the control where asked.
-pub(super) fn encode_batch(sides: &mut Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
-    let mut reference = sides.reference.encode(batch)?;
-    add_sentences(&sides.reference_head, &mut reference)?;
-    let mut candidate = sides.candidate.encode(batch)?;
-    add_sentences(&sides.candidate_head, &mut candidate)?;
-    let control = if with_control {
-        let mut states = sides.control.encode(batch)?;
-        add_sentences(&sides.reference_head, &mut states)?;
-        Some(states)
-    } else {
-        None
-    };
-    Ok(Seen { reference, candidate, control })
-}
-
-/// Adds the taps `pooled` and `sentence`.
-pub(super) fn add_sentences(head: &SentenceHead, states: &mut HiddenStates) -> Result<(), Error> {
-    if let Some(last) = states.get(Tap::Final).cloned() {
-        let (pooled, sentence) = head.apply(&last)?;
-        states.insert(Tap::Pooled, pooled);
-        states.insert(Tap::Sentence, sentence);
-    }
-    Ok(())
-}
-
-/// Batches of similar length out of some rows.
-pub(super) fn batches(rows: &[(RowId, TokenRow)], budget: usize) -> Vec<TokenBatch> {
-    let lengths: Vec<usize> = rows.iter().map(|(_, row)| row.ids.len()).collect();
-    plan_batches(&lengths, budget).iter().map(|pick| batch_of(rows, pick)).collect()
-}
 
 /// Text of a row that is among the worst, and where it stands.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use crate::policy::{GateResult, Outcome, Stat};
 use crate::verdict::{Verdict, apart};
 
 /// Rows of the tap table without `explain`; the taps nearest to their limits are kept.
-const TABLE_ROWS: usize = 4;
+const TABLE_ROWS: usize = 3;
 /// Reasons without `explain`.
-const REASONS: usize = 3;
+const REASONS: usize = 4;
 /// Characters of text that others wrote, per line.
 const TEXT: usize = 300;
 /// Characters of a row's text.

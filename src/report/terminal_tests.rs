@@ -25,9 +25,11 @@ fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
         report.measurements.push(crate::metrics::Measurement { tap: Tap::Layer(i), ..template.clone() });
         report.reasons.push(Reason { code: "gate.exceeded".into(), message: format!("reason {i}") });
     }
+    report.measurements[3].p99 = Some(0.5);
     let short = verdict_text(&report, false, false);
     assert!(short.lines().count() <= 15, "{short}");
-    assert!(short.contains("… 36 more taps, 36 not ok") && short.contains("more reasons"), "{short}");
+    assert!(short.contains("the error jumps at layer.1: 0.06 at layer.0 becomes 0.5"), "{short}");
+    assert!(short.contains("… 37 more taps, 37 not ok") && short.contains("more reasons"), "{short}");
     assert!(short.contains("layer.0 ") && short.contains("layer.1 "), "the failing taps are shown: {short}");
     let long = verdict_text(&report, false, true);
     assert!(long.contains("layer.39") && long.contains("reason 39") && long.contains("measured 0.018"));

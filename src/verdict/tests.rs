@@ -66,7 +66,7 @@ fn each_verdict_for_its_own_cause() {
     assert_eq!((fail.verdict, fail.exit_code, codes(&fail)), (Verdict::Fail, 1, vec!["gate.exceeded"]));
     assert_eq!(
         fail.reasons[0].message,
-        "layer.1 … and 1 more tap (quantization): relative_l2 p99 0.07 > 0.05, would pass at 0.07"
+        "layer.1 … and 1 more tap (quantization): relative_l2 p99 0.07 > 0.05 (1.4 times the limit), would pass at 0.07"
     );
 
     let engine = judged(&run(1e-3, [0.06, 0.07], 0.0), &[], ENOUGH);
@@ -74,7 +74,7 @@ fn each_verdict_for_its_own_cause() {
     assert_eq!(codes(&engine), ["gate.engine", "gate.exceeded"]);
     assert_eq!(
         engine.reasons[0].message,
-        "layer.0 … and 1 more tap (engine): relative_l2 p99 0.001 > 2e-5; the control does not reproduce the \
+        "layer.0 … and 1 more tap (engine): relative_l2 p99 0.001 > 2e-5 (50.0 times the limit); the control does not reproduce the \
          reference, so the candidate is not judged"
     );
 
