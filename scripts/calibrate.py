@@ -27,6 +27,8 @@ GATES = [  # on, arm, metric, stat
     ("embeddings", "quantization", "relative_l2", "p99"), ("embeddings", "quantization", "relative_l2", "max"),
     ("layer.*", "quantization", "relative_l2", "p99"), ("layer.*", "quantization", "relative_l2", "max"),
     ("layer.*", "quantization", "standardized_l2", "p99"),
+    ("final", "quantization", "relative_l2", "p99"), ("final", "quantization", "relative_l2", "max"),
+    ("final", "quantization", "standardized_l2", "p99"),
     ("sentence", "total", "cosine_distance", "p99"), ("sentence", "total", "cosine_distance", "max"),
     ("weights", None, "relative_error", "max"), ("weights", None, "relative_error", "total"),
 ]
@@ -35,6 +37,10 @@ FLOOR = {"relative_l2": 2e-5, "standardized_l2": 2e-5, "cosine_distance": 1e-9, 
 FACTOR = 2.0
 # Two unrelated states are 1.41 apart: a limit near that would let anything pass.
 CEILING = {"relative_l2": 0.9, "standardized_l2": 0.9}
+# Where the length of the vectors is judged too, by its mean (a single token's length swings widely at few bits).
+LENGTHS = ("layer.*", "final", "pooled")
+# Precisions coarse enough that neighbours move.
+NEIGHBOURS = ("int4",)
 
 
 def up(value):
@@ -54,14 +60,39 @@ def worst(report, on, arm, metric, stat):
         rows = [t for t in rows if t["mode"]] or rows
         top = max(rows, key=lambda t: t[metric])
         return top[metric], top["tensor"]
+    return max(seen_at(report, on, arm, metric, stat))
+
+
+def seen_at(report, on, arm, metric, stat):
+    """Every value a gate would see, and where."""
     fits = lambda tap: tap == on or on == "*" and tap not in ("pooled", "sentence") or on == "layer.*" and tap.startswith("layer.")
-    seen = [(m[stat], m["tap"]) for m in report["measurements"] if m["arm"] == arm and m["metric"] == metric and fits(m["tap"])]
-    return max(seen)
+    return [(m[stat], m["tap"]) for m in report["measurements"] if m["arm"] == arm and m["metric"] == metric and fits(m["tap"])]
 
 
-def gate(on, arm, metric, stat, limit, why):
+def gate(on, arm, metric, stat, limit, why, side="max"):
     lines = ["[[gate]]", f'on = "{on}"'] + ([f'arm = "{arm}"'] if arm else [])
-    return "\n".join(lines + [f'metric = "{metric}"', f'stat = "{stat}"', f"max = {limit!r}", f'why = "{why}"']) + "\n"
+    return "\n".join(lines + [f'metric = "{metric}"', f'stat = "{stat}"', f"{side} = {limit!r}", f'why = "{why}"']) + "\n"
+
+
+def length_gates(reports):
+    """Bounds around 1 of the mean norm ratio: half of the worst relative error, which honest error hardly comes near."""
+    widest = max(worst(r, "layer.*", "quantization", "relative_l2", "p99")[0] for r in reports.values())
+    slack = up(max(widest / 2, FLOOR["relative_l2"]))
+    for on in LENGTHS:
+        off = [(abs(v - 1), v, m, tap) for m, r in reports.items() for v, tap in seen_at(r, on, "quantization", "norm_ratio", "mean")]
+        _, value, model, tap = max(off)
+        why = f"measured {value:.5f} on {MODELS[model]}" + (f" ({tap})" if tap != on else "")
+        why += f"; half the layers' relative error of {widest:.2g}, since honest error is nearly at right angles and leaves lengths alone"
+        for side, limit in (("max", 1 + slack), ("min", 1 - slack)):
+            yield gate(on, "quantization", "norm_ratio", "mean", round(limit, 6), why, side)
+
+
+def neighbour_gate(reports):
+    """Twice the measured loss of neighbours."""
+    seen = {m: r["sentence"]["neighbours"]["top10_overlap"] for m, r in reports.items()}
+    limit = math.floor(100 * (1 - FACTOR * (1 - min(seen.values())))) / 100
+    parts = " and ".join(f"{v:.3f} on {MODELS[m]}" for m, v in seen.items())
+    return gate("neighbours", None, "top10_overlap", "mean", limit, f"measured {parts}; twice the larger loss", "min")
 
 
 def main():
@@ -88,6 +119,9 @@ def main():
             if limit < wanted:
                 tail = "held below twice that, since two unrelated states are 1.41 apart"
             out.append(gate(on, arm, metric, stat, limit, f"measured {' and '.join(parts)}; {tail}"))
+        out.extend(length_gates(reports[policy]))
+        if policy in NEIGHBOURS:
+            out.append(neighbour_gate(reports[policy]))
         pathlib.Path("src/policy", f"{policy}.toml").write_text("\n".join(out))
         print(policy, "written")
 

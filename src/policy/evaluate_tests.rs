@@ -79,6 +79,8 @@ fn nothing_measured_is_never_a_pass() {
         first(&gate, &[measurement("layer.0", Arm::Engine, "relative_l2", Some(0.0))]).outcome,
         Outcome::NotMeasured
     );
+    let twice = [0.0, 0.2].map(|v| measurement("layer.0", Arm::Total, "relative_l2", Some(v)));
+    assert_eq!(first(&gate, &twice).outcome, Outcome::NotMeasured);
     let isolated = Measurement { mode: Mode::Isolated, ..measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)) };
     assert_eq!(first(&gate, &[isolated]).outcome, Outcome::NotMeasured);
     let neighbours = NeighbourStats { rows: 0, spearman: Some(1.0), ..NeighbourStats::default() };
@@ -140,6 +142,20 @@ fn every_measured_tap_and_arm_is_gated_for_non_finite_values() {
             ("layer.1", Some(Arm::Total), Outcome::NotMeasured)
         ]
     );
+}
+
+#[test]
+fn a_scale_error_that_direction_hides_is_seen_by_length() {
+    // Every state 4 % too long: cosine sees nothing, the relative error is within the 8-bit limits.
+    let policy = Policy::load("int8").unwrap();
+    let scaled = |metric, value| measurement("layer.0", Arm::Quantization, metric, Some(value));
+    let seen = [scaled("relative_l2", 0.04), scaled("standardized_l2", 0.04), scaled("norm_ratio", 1.04)];
+    let results = policy.evaluate_all(&seen, &WeightsReport::default(), None);
+    let failed: Vec<_> = results.iter().filter(|r| r.outcome == Outcome::Fail).collect();
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert_eq!((failed[0].metric.as_str(), failed[0].direction), ("norm_ratio", Direction::Max));
+    let other = policy.evaluate_all(&[scaled("norm_ratio", 0.96)], &WeightsReport::default(), None);
+    assert!(other.iter().any(|r| r.outcome == Outcome::Fail && r.direction == Direction::Min));
 }
 
 #[test]

@@ -22,16 +22,30 @@ pub struct Known {
     pub bound: Bound,
     /// The statistics it has.
     pub stats: &'static [Stat],
-    /// A limit past this one passes anything that is not absurd, so it is refused.
-    pub vacuous: Option<f64>,
+    /// An upper limit past this passes anything that is not absurd, so it is refused.
+    pub loosest_max: Option<f64>,
+    /// A lower limit at or below this passes anything that is not absurd, so it is refused.
+    pub loosest_min: Option<f64>,
+    /// The largest value there is: a lower limit past it can never be met.
+    pub highest: Option<f64>,
 }
 
-const fn known(id: &'static str, bound: Bound, stats: &'static [Stat]) -> Known {
-    Known { id, bound, stats, vacuous: None }
-}
+impl Known {
+    const fn new(id: &'static str, bound: Bound, stats: &'static [Stat]) -> Self {
+        Self { id, bound, stats, loosest_max: None, loosest_min: None, highest: None }
+    }
 
-const fn with_vacuous(id: &'static str, stats: &'static [Stat], vacuous: f64) -> Known {
-    Known { id, bound: Bound::Above, stats, vacuous: Some(vacuous) }
+    const fn max_up_to(self, limit: f64) -> Self {
+        Self { loosest_max: Some(limit), ..self }
+    }
+
+    const fn min_above(self, limit: f64) -> Self {
+        Self { loosest_min: Some(limit), ..self }
+    }
+
+    const fn never_above(self, highest: f64) -> Self {
+        Self { highest: Some(highest), ..self }
+    }
 }
 
 const PER_TOKEN: &[Stat] = &[Stat::Mean, Stat::P50, Stat::P90, Stat::P99, Stat::P999, Stat::Min, Stat::Max];
@@ -39,35 +53,35 @@ const TENSORS: &[Stat] = &[Stat::Max, Stat::Mean, Stat::Min, Stat::Total];
 const ONLY_MEAN: &[Stat] = &[Stat::Mean];
 const ONLY_MAX: &[Stat] = &[Stat::Max];
 
-/// Metrics of hidden states and sentence vectors. A relative error of 1 is what an all-zero output
-/// has; a cosine distance of 0.5 is 60 degrees.
+/// Metrics of hidden states and sentence vectors. An all-zero output has a relative error of 1 (plain
+/// and standardized), 0 dB and a norm ratio of 0; a cosine distance of 0.5 is 60 degrees.
 pub const TAP_METRICS: &[Known] = &[
-    with_vacuous("relative_l2", PER_TOKEN, 1.0),
-    known("standardized_l2", Bound::Above, PER_TOKEN),
-    with_vacuous("cosine_distance", PER_TOKEN, 0.5),
-    known("sqnr_db", Bound::Below, ONLY_MEAN),
-    known("max_abs", Bound::Above, PER_TOKEN),
-    known("mse", Bound::Above, PER_TOKEN),
-    known("norm_ratio", Bound::Either, PER_TOKEN),
-    known("non_finite", Bound::Above, ONLY_MAX),
-    known("zero_vectors", Bound::Above, ONLY_MAX),
+    Known::new("relative_l2", Bound::Above, PER_TOKEN).max_up_to(1.0),
+    Known::new("standardized_l2", Bound::Above, PER_TOKEN).max_up_to(1.0),
+    Known::new("cosine_distance", Bound::Above, PER_TOKEN).max_up_to(0.5),
+    Known::new("sqnr_db", Bound::Below, ONLY_MEAN).min_above(0.0),
+    Known::new("max_abs", Bound::Above, PER_TOKEN),
+    Known::new("mse", Bound::Above, PER_TOKEN),
+    Known::new("norm_ratio", Bound::Either, PER_TOKEN).min_above(0.0),
+    Known::new("non_finite", Bound::Above, ONLY_MAX),
+    Known::new("zero_vectors", Bound::Above, ONLY_MAX),
 ];
 
 /// Metrics of stored weights. `total` is over all elements of all matrices.
 pub const WEIGHT_METRICS: &[Known] = &[
-    known("mse", Bound::Above, TENSORS),
-    known("rmse", Bound::Above, TENSORS),
-    with_vacuous("relative_error", TENSORS, 1.0),
-    known("max_abs", Bound::Above, TENSORS),
-    known("sqnr_db", Bound::Below, TENSORS),
+    Known::new("mse", Bound::Above, TENSORS),
+    Known::new("rmse", Bound::Above, TENSORS),
+    Known::new("relative_error", Bound::Above, TENSORS).max_up_to(1.0),
+    Known::new("max_abs", Bound::Above, TENSORS),
+    Known::new("sqnr_db", Bound::Below, TENSORS).min_above(0.0),
 ];
 
-/// Metrics of neighbour search.
+/// Metrics of neighbour search: shares and correlations, so 1 is the most and 0 is chance or worse.
 pub const NEIGHBOUR_METRICS: &[Known] = &[
-    known("top1_agreement", Bound::Below, ONLY_MEAN),
-    known("top10_overlap", Bound::Below, ONLY_MEAN),
-    known("spearman", Bound::Below, ONLY_MEAN),
-    known("pearson", Bound::Below, ONLY_MEAN),
+    Known::new("top1_agreement", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
+    Known::new("top10_overlap", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
+    Known::new("spearman", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
+    Known::new("pearson", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
 ];
 
 /// The name nearest to `word`, when it is near enough to be a slip of the keys.
@@ -100,6 +114,25 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Better, Kind, METRICS};
+
+    #[test]
+    fn gates_know_exactly_the_metrics_that_are_measured() {
+        assert!(TAP_METRICS.iter().map(|k| k.id).eq(METRICS.iter().map(|m| m.id)));
+        for (known, metric) in TAP_METRICS.iter().zip(METRICS) {
+            let bound = match metric.better {
+                Better::Lower | Better::Zero => Bound::Above,
+                Better::Higher => Bound::Below,
+                Better::NearOne => Bound::Either,
+            };
+            let stats = match metric.kind {
+                Kind::PerToken => PER_TOKEN,
+                Kind::WholeTap => ONLY_MEAN,
+                Kind::Count => ONLY_MAX,
+            };
+            assert_eq!((known.bound, known.stats), (bound, stats), "{}", known.id);
+        }
+    }
 
     #[test]
     fn slips_find_their_name_and_strangers_do_not() {

@@ -101,7 +101,7 @@ fn gate(entry: Spanned<Entry>) -> Result<Gate, Complaint> {
     };
     let known = known(&place, &metric)?;
     let stat = stat_named(known, &stat)?;
-    limit(known, whole, max.as_ref(), min.as_ref())?;
+    limit(known, stat, whole, max.as_ref(), min.as_ref())?;
     let (max, min) = (max.map(Spanned::into_inner), min.map(Spanned::into_inner));
     Ok(Gate { on: place, arm, metric: metric.into_inner(), stat, max, min, why })
 }
@@ -133,6 +133,7 @@ fn stat_named(known: &Known, stat: &Spanned<String>) -> Result<Stat, Complaint> 
 
 fn limit(
     known: &Known,
+    stat: Stat,
     whole: Range<usize>,
     max: Option<&Spanned<f64>>,
     min: Option<&Spanned<f64>>,
@@ -162,14 +163,33 @@ fn limit(
         }
         _ => {}
     }
-    if known.vacuous.is_some_and(|vacuous| value > vacuous) {
-        let vacuous = known.vacuous.unwrap_or_default();
-        return complain(format!("`max = {value}` for {id} passes anything; it must be at most {vacuous}"));
+    sense(known, stat, side, value).map_or(Ok(()), complain)
+}
+
+/// Why a limit in the right direction still could not judge: everything keeps it, or nothing does.
+fn sense(known: &Known, stat: Stat, side: Bound, value: f64) -> Option<String> {
+    let id = known.id;
+    match side {
+        Bound::Below => {
+            if stat == Stat::Max {
+                return Some(format!("`min` on the largest {id} says nothing of the rest: use `stat = \"min\"`"));
+            }
+            if let Some(loosest) = known.loosest_min.filter(|loosest| value <= *loosest) {
+                return Some(format!("`min = {value}` for {id} passes anything; it must be above {loosest}"));
+            }
+            let highest = known.highest.filter(|highest| value > *highest)?;
+            Some(format!("`min = {value}` for {id} can never be met: its largest value is {highest}, not per cent"))
+        }
+        _ => {
+            if stat == Stat::Min {
+                return Some(format!("`max` on the smallest {id} says nothing of the rest: use `stat = \"max\"`"));
+            }
+            if let Some(loosest) = known.loosest_max.filter(|loosest| value > *loosest) {
+                return Some(format!("`max = {value}` for {id} passes anything; it must be at most {loosest}"));
+            }
+            (value < 0.0).then(|| format!("`max = {value}` for {id} can never be met: it is never negative"))
+        }
     }
-    if side == Bound::Above && value < 0.0 {
-        return complain(format!("`max = {value}` for {id} can never be met: it is never negative"));
-    }
-    Ok(())
 }
 
 fn hinted<'a>(message: String, word: &str, names: impl IntoIterator<Item = &'a str>) -> String {

@@ -15,6 +15,10 @@ fn with(from: &str, to: &str) -> String {
     format!("schema = 1\n[[gate]]\n{}", GATE.replace(from, to))
 }
 
+fn neighbours(limit: &str) -> String {
+    format!("schema = 1\n[[gate]]\non = \"neighbours\"\nmetric = \"top10_overlap\"\nstat = \"mean\"\n{limit}\n")
+}
+
 #[test]
 fn embedded_policies_parse_and_every_limit_says_why() {
     for (name, _) in EMBEDDED {
@@ -26,6 +30,9 @@ fn embedded_policies_parse_and_every_limit_says_why() {
         for (on, arm) in [
             ("*", Some(Arm::Engine)),
             ("layer.*", Some(Arm::Quantization)),
+            ("embeddings", Some(Arm::Quantization)),
+            ("final", Some(Arm::Quantization)),
+            ("pooled", Some(Arm::Quantization)),
             ("sentence", Some(Arm::Total)),
             ("weights", None),
         ] {
@@ -115,6 +122,14 @@ fn policies_that_judge_nothing_are_refused() {
         (with("arm = \"quantization\"\n", ""), "needs `arm`"),
         (with("layer.*", "weights"), "takes no `arm`"),
         (with("p99", "total"), "does not exist for relative_l2"),
+        (with("relative_l2", "standardized_l2").replace("0.05", "1.5"), "passes anything"),
+        (with("relative_l2", "sqnr_db").replace("p99", "mean").replace("max = 0.05", "min = 0"), "passes anything"),
+        (with("relative_l2", "norm_ratio").replace("max = 0.05", "min = 0"), "passes anything"),
+        (with("relative_l2", "norm_ratio").replace("0.05", "-1"), "never be met"),
+        (with("p99", "min"), "says nothing of the rest"),
+        (with("relative_l2", "norm_ratio").replace("p99", "max").replace("max = 0.05", "min = 0.9"), "of the rest"),
+        (neighbours("min = 0.0"), "passes anything"),
+        (neighbours("min = 80"), "can never be met"),
         (with("arm = \"quantization\"\n", "").replace("layer.*", "neighbours"), "top1_agreement"),
     ] {
         let message = refusal(&text);
@@ -126,8 +141,9 @@ fn policies_that_judge_nothing_are_refused() {
 fn weights_and_neighbours_have_their_own_metrics() {
     let weights = "schema = 1\n[[gate]]\non = \"weights\"\nmetric = \"relative_error\"\nstat = \"total\"\nmax = 0.01\n";
     assert_eq!(parse(weights, "p").unwrap().gates[0].on, Place::Weights);
-    let top = "schema = 1\n[[gate]]\non = \"neighbours\"\nmetric = \"top10_overlap\"\nstat = \"mean\"\nmin = 0.8\n";
-    assert_eq!(parse(top, "p").unwrap().gates[0].min, Some(0.8));
+    for limit in [0.8, 1.0] {
+        assert_eq!(parse(&neighbours(&format!("min = {limit}")), "p").unwrap().gates[0].min, Some(limit));
+    }
 }
 
 #[test]

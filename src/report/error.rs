@@ -1,8 +1,12 @@
 //! What can go wrong between a report and a reader.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::escape::plain;
 use crate::fault::Fault;
+
+/// Characters of a path in a message; the longest Linux opens.
+const PATH: usize = 4096;
 
 /// A report that cannot be read, rendered or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +23,7 @@ pub enum ReportError {
         /// The number it states.
         found: u64,
     },
-    /// Larger than any report is, or with sizes that contradict each other.
+    /// Larger than any report is, or contradicting itself.
     #[error("report refused: {what}")]
     Unreasonable {
         /// Which size.
@@ -34,7 +38,7 @@ pub enum ReportError {
         message: String,
     },
     /// The output directory cannot be used.
-    #[error("output directory {}: {message}", path.display())]
+    #[error("output directory {}: {message}", shown(path))]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -42,13 +46,18 @@ pub enum ReportError {
         message: String,
     },
     /// A file could not be written.
-    #[error("cannot write {}: {message}", path.display())]
+    #[error("cannot write {}: {message}", shown(path))]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system said.
         message: String,
     },
+}
+
+/// A path may hold line breaks and escapes; a message holds none.
+fn shown(path: &Path) -> String {
+    plain(&path.display().to_string(), PATH)
 }
 
 impl ReportError {

@@ -12,9 +12,15 @@ fn is_hidden(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// True when `rest`, which follows two hashes, makes them a runner's command: `##[group]` (GitHub, which
+/// looks for it anywhere in a line: actions/runner, `ActionCommand.cs`), `##vso[task]`, `##teamcity[x]`.
+fn is_command(rest: &str) -> bool {
+    rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).starts_with('[')
+}
+
 /// One line of visible characters, at most `max_chars` of the original (an ellipsis says when there
-/// was more). Controls become `\n`, `\t`, `\u{1b}`; a leading `::` and `##[` are broken up, because CI
-/// runners read them as commands.
+/// was more). Controls become `\n`, `\t`, `\u{1b}`; a leading `::`, and `##[` anywhere, are broken up,
+/// because CI runners read them as commands.
 pub fn plain(text: &str, max_chars: usize) -> String {
     let mut out = String::new();
     let mut chars = text.chars();
@@ -32,10 +38,25 @@ pub fn plain(text: &str, max_chars: usize) -> String {
     }
     let leading = out.trim_start();
     let start = out.len() - leading.len();
-    if leading.starts_with("::") || leading.starts_with("##[") {
+    if leading.starts_with("::") {
         out.insert(start, '\\');
     }
-    out
+    without_commands(out)
+}
+
+fn without_commands(text: String) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("##") {
+        let (before, after) = (&rest[..at + 1], &rest[at + 1..]);
+        safe.push_str(before);
+        if is_command(&after[1..]) {
+            safe.push('\\');
+        }
+        rest = after;
+    }
+    safe.push_str(rest);
+    safe
 }
 
 /// Text for a line of Markdown, a table cell included: nothing in it formats, links, mentions or is HTML.
@@ -47,9 +68,10 @@ pub fn markdown(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             '|' => out.push_str("&#124;"),
-            // A backslash does not stop GitHub from making a mention or a reference of these.
-            '@' => out.push_str("&#64;"),
-            '#' => out.push_str("&#35;"),
+            // GitHub makes mentions and references of the finished page, where an entity is a plain
+            // character again: only something invisible behind it stops that.
+            '@' => out.push_str("&#64;&#8203;"),
+            '#' => out.push_str("&#35;&#8203;"),
             ':' => out.push_str("&#58;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '(' | ')' | '!' | '~' | '$' | '{' | '}' => {
                 out.push('\\');
@@ -74,7 +96,10 @@ mod tests {
             ("abc\u{202e}fed\u{2066}x\u{200f}\u{61c}\u{2028}", "abc\\u{202e}fed\\u{2066}x\\u{200f}\\u{61c}\\u{2028}"),
             ("::error::x", "\\::error::x"),
             ("  ::set-output", "  \\::set-output"),
-            ("##[command]", "\\##[command]"),
+            ("##[command]", "#\\#[command]"),
+            ("a ##[error]b ##vso[task.complete]", "a #\\#[error]b #\\#vso[task.complete]"),
+            ("###[x] ####teamcity[y]", "##\\#[x] ###\\#teamcity[y]"),
+            ("## heading, #1 ##", "## heading, #1 ##"),
             ("plain, ünïcode 漢字", "plain, ünïcode 漢字"),
         ] {
             assert_eq!(plain(text, 100), shown);
@@ -86,7 +111,7 @@ mod tests {
     #[test]
     fn markdown_and_html_lose_their_meaning() {
         assert_eq!(markdown("<script>|`x`"), "&lt;script&gt;&#124;\\`x\\`");
-        assert_eq!(markdown("[a](http://b) @you #1"), "\\[a\\]\\(http&#58;//b\\) &#64;you &#35;1");
+        assert_eq!(markdown("[a](http://b) @you #1"), "\\[a\\]\\(http&#58;//b\\) &#64;&#8203;you &#35;&#8203;1");
     }
 
     proptest! {
@@ -94,7 +119,7 @@ mod tests {
         fn output_is_one_visible_line(text in any::<String>()) {
             for shown in [plain(&text, 50), markdown(&text)] {
                 prop_assert!(!shown.chars().any(is_hidden));
-                prop_assert!(!shown.trim_start().starts_with("::"));
+                prop_assert!(!shown.trim_start().starts_with("::") && !shown.contains("##["));
             }
             prop_assert!(!markdown(&text).contains(['<', '>', '|']));
         }

@@ -10,7 +10,8 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use super::escape::plain;
 use super::words::gate_name;
 use super::{Report, ReportError};
-use crate::finding::Severity;
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Arm;
 use crate::policy::{Direction, GateResult, Outcome};
 use crate::verdict::{Verdict, apart, number};
 
@@ -21,6 +22,7 @@ const MESSAGE: usize = 2000;
 pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
     let mut suite = TestSuite::new("parallax");
     let mut names = Names::default();
+    provenance(report, &mut suite);
     suite.add_test_case(case("parallax", "verdict", verdict(report)));
     for gate in &report.gates {
         let classname = format!("parallax.{}", gate.arm.map_or_else(|| plain(&gate.on, 200), |arm| arm.to_string()));
@@ -28,19 +30,41 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
         suite.add_test_case(case(&classname, &name, gate_status(gate)));
     }
     for finding in &report.findings {
-        let kind = match finding.severity {
-            Severity::Refusal => NonSuccessKind::Error,
-            Severity::Failure => NonSuccessKind::Failure,
-            Severity::Note | Severity::Warning => continue,
-        };
         let name = names.unique("parallax.findings", plain(&finding.code, 200));
-        suite.add_test_case(case("parallax.findings", &name, not_ok(kind, "finding", &finding.message)));
+        suite.add_test_case(finding_case(&name, finding));
     }
     let mut xml = quick_junit::Report::new("parallax");
     xml.add_test_suite(suite);
     let mut bytes = Vec::new();
     xml.serialize(&mut bytes).map_err(|e| ReportError::Render { format: "junit", message: e.to_string() })?;
     Ok(bytes)
+}
+
+/// What decides the result, as the suite's properties.
+fn provenance(report: &Report, suite: &mut TestSuite) {
+    let p = &report.provenance;
+    let mut add = |name: &str, value: &str| {
+        suite.add_property((plain(name, 200), plain(value, MESSAGE)));
+    };
+    add("version", &report.tool.version);
+    add("policy", &format!("{} sha256 {}", p.policy.name, p.policy.sha256));
+    for input in &p.inputs {
+        add(&input.role, &format!("{} sha256 {}", input.file, input.sha256));
+    }
+}
+
+/// JUnit has no warnings: what changes no verdict is a passing case that says it in its output.
+fn finding_case(name: &str, finding: &Finding) -> TestCase {
+    let kind = match finding.severity {
+        Severity::Refusal => NonSuccessKind::Error,
+        Severity::Failure => NonSuccessKind::Failure,
+        Severity::Note | Severity::Warning => {
+            let mut case = case("parallax.findings", name, TestCaseStatus::success());
+            case.set_system_out(format!("{:?}: {}", finding.severity, plain(&finding.message, MESSAGE)));
+            return case;
+        }
+    };
+    case("parallax.findings", name, not_ok(kind, "finding", &finding.message))
 }
 
 /// Servers fold cases of one name into one; a policy may state a limit twice.
@@ -88,7 +112,7 @@ fn gate_status(gate: &GateResult) -> TestCaseStatus {
             let (seen, limit) = apart(observed, gate.limit);
             let sides = if gate.direction == Direction::Max { "at most" } else { "at least" };
             let mut message = format!("observed {seen}, limit {sides} {limit}");
-            if let Some(pass) = gate.would_pass_at {
+            if let Some(pass) = gate.would_pass_at.filter(|_| !gate.is_non_finite() && gate.arm != Some(Arm::Engine)) {
                 message.push_str(&format!(", would pass at {}", number(pass)));
             }
             if let Some(worst) = &gate.worst {
@@ -97,7 +121,11 @@ fn gate_status(gate: &GateResult) -> TestCaseStatus {
             if let Some(tensor) = &gate.tensor {
                 message.push_str(&format!(", in {tensor}"));
             }
-            not_ok(NonSuccessKind::Failure, "exceeded", &message)
+            // The engine arm measures the instrument: when it is off, nothing is known of the candidate.
+            match gate.arm {
+                Some(Arm::Engine) => not_ok(NonSuccessKind::Error, "engine", &message),
+                _ => not_ok(NonSuccessKind::Failure, "exceeded", &message),
+            }
         }
     }
 }
@@ -117,6 +145,7 @@ mod tests {
             (sample::passing(), include_str!("expected/pass.xml")),
             (sample::failing(), include_str!("expected/fail.xml")),
             (sample::inconclusive(), include_str!("expected/inconclusive.xml")),
+            (sample::broken(), include_str!("expected/broken.xml")),
         ] {
             assert_eq!(rendered(&report), expected);
         }
@@ -133,6 +162,42 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), cases.len());
+    }
+
+    #[test]
+    fn warnings_pass_and_say_so_and_a_broken_instrument_is_an_error() {
+        let mut report = sample::broken();
+        for (severity, code) in [(Severity::Warning, "a.b"), (Severity::Note, "c.d"), (Severity::Note, "c.d")] {
+            report.findings.push(Finding::new(severity, code, "##[error]said <once>"));
+        }
+        let parsed = quick_junit::Report::deserialize_from_str(&rendered(&report)).unwrap();
+        let cases = &parsed.test_suites[0].test_cases;
+        let said: Vec<_> =
+            cases.iter().filter_map(|c| Some((c.name.as_str(), c.system_out.as_ref()?.as_str()))).collect();
+        assert_eq!(
+            said,
+            [
+                ("a.b", "Warning: #\\#[error]said <once>"),
+                ("c.d", "Note: #\\#[error]said <once>"),
+                ("c.d (2)", "Note: #\\#[error]said <once>")
+            ]
+        );
+        let kinds: Vec<_> = cases
+            .iter()
+            .filter_map(|c| match &c.status {
+                TestCaseStatus::NonSuccess { kind, .. } => Some((c.classname.as_ref()?.as_str(), *kind)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("parallax", NonSuccessKind::Error),
+                ("parallax.engine", NonSuccessKind::Error),
+                ("parallax.quantization", NonSuccessKind::Failure),
+                ("parallax.quantization", NonSuccessKind::Failure)
+            ]
+        );
     }
 
     #[test]

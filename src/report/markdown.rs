@@ -1,7 +1,7 @@
 //! Markdown for a CI job's summary: the verdict first, then why, then the evidence.
 
 use super::escape::{markdown, plain};
-use super::words::{HEADLINE, count, measurement, outcome, taps, value};
+use super::words::{HEADLINE, count, first_jump, measurement, outcome, taps, value};
 use super::{Report, ReportError};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::Outcome;
@@ -90,6 +90,9 @@ fn tap_table(report: &Report, out: &mut String) {
     for tap in taps {
         line(out, &tap_row(report, tap));
     }
+    if let Some(jump) = first_jump(report) {
+        line(out, &format!("\n**{}**", text(&jump.sentence())));
+    }
     out.push('\n');
 }
 
@@ -163,6 +166,7 @@ fn evidence(report: &Report, out: &mut String) {
     if corpus.built_in {
         line(out, "- no corpus was given: only the built-in probe sentences were compared");
     }
+    alignment(report, out);
     let gates = |outcome| report.gates.iter().filter(|g| g.outcome == outcome).count();
     let (met, broken, blind) = (gates(Outcome::Pass), gates(Outcome::Fail), gates(Outcome::NotMeasured));
     line(out, &format!("- {met} gates met, {broken} exceeded, {blind} not measured"));
@@ -179,6 +183,25 @@ fn evidence(report: &Report, out: &mut String) {
         line(out, &format!("- {severity} {}: {}", text(&finding.code), text(&finding.message)));
     }
     out.push('\n');
+}
+
+fn alignment(report: &Report, out: &mut String) {
+    let alignment = &report.alignment;
+    if !alignment.taps.is_empty() {
+        line(
+            out,
+            &format!("- {} taps found in the reference's graph, each with its own evidence", alignment.taps.len()),
+        );
+    }
+    if !alignment.preflight.is_empty() {
+        let agreed = alignment.preflight.iter().filter(|row| row.outcome == "match").count();
+        line(out, &format!("- {agreed} of {} facts stated alike by both sides", alignment.preflight.len()));
+    }
+    for row in alignment.preflight.iter().filter(|row| row.outcome != "match") {
+        let [check, ours, theirs, outcome] =
+            [&row.check, &row.reference, &row.candidate, &row.outcome].map(|words| text(words));
+        line(out, &format!("  - {check}: {outcome}, reference {ours}, candidate {theirs}"));
+    }
 }
 
 fn provenance(report: &Report, out: &mut String) {
@@ -214,15 +237,28 @@ mod tests {
         assert_eq!(rendered(&sample::passing()), include_str!("expected/pass.md"));
         assert_eq!(rendered(&sample::failing()), include_str!("expected/fail.md"));
         assert_eq!(rendered(&sample::inconclusive()), include_str!("expected/inconclusive.md"));
+        assert_eq!(rendered(&sample::broken()), include_str!("expected/broken.md"));
+    }
+
+    #[test]
+    fn a_jump_is_pointed_at() {
+        let mut report = sample::failing();
+        let of_layer_1 = |m: &&mut crate::metrics::Measurement| m.tap == Tap::Layer(1) && m.arm == Arm::Quantization;
+        report.measurements.iter_mut().find(of_layer_1).unwrap().p99 = Some(0.5);
+        assert!(rendered(&report).contains("\n**the error jumps at layer.1&#58; 0.06 at layer.0 becomes 0.5**\n"));
     }
 
     #[test]
     fn hostile_text_neither_formats_nor_breaks_tables() {
         let mut report = sample::failing();
-        let hostile = "a|b\n# h <img src=x> [l](http://e) `c` @all \u{202e}\u{1b}[1m".to_owned();
+        let hostile = "##[error]a|b\n# h <img src=x> [l](http://e) `c` @all \u{202e}\u{1b}[1m".to_owned();
         report.worst_rows[0].text = hostile.clone();
         report.alignment.candidate = hostile.clone();
-        report.reasons[0].message = hostile;
+        report.reasons[0].message = hostile.clone();
+        report.provenance.inputs[0].file = hostile.clone();
+        for row in &mut report.alignment.preflight {
+            (row.check, row.reference) = (hostile.clone(), hostile.clone());
+        }
         let clean = rendered(&sample::failing());
         let dirty = rendered(&report);
         assert_eq!(dirty.lines().count(), clean.lines().count());

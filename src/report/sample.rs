@@ -59,7 +59,6 @@ fn measurement(tap: Tap, arm: Arm, metric: &str, p99: f64) -> Measurement {
 }
 
 fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
-    let policy = Policy::parse(POLICY, "mine.toml").unwrap();
     let mut measurements = Vec::new();
     for (i, q) in quantization.into_iter().enumerate() {
         measurements.push(measurement(Tap::Layer(i), Arm::Engine, "relative_l2", 1.5e-6));
@@ -80,16 +79,14 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
         ..Default::default()
     };
     let weights = WeightsReport { totals, ..Default::default() };
-    let gates = policy.evaluate_all(&measurements, &weights, None);
-    let judgement = judge(&policy, &gates, &findings, &Amount { rows, tokens: 31_245 });
-    Report {
+    judged(Report {
         schema: SCHEMA,
         tool: Tool { name: "parallax".into(), version: "0.1.0".into() },
-        verdict: judgement.verdict,
-        exit_code: judgement.exit_code,
-        reasons: judgement.reasons,
+        verdict: Verdict::Inconclusive,
+        exit_code: 3,
+        reasons: Vec::new(),
         findings,
-        gates,
+        gates: Vec::new(),
         provenance: Provenance {
             policy: PolicyRecord { name: "mine.toml".into(), sha256: "ab".repeat(32) },
             inputs: vec![InputRecord {
@@ -110,6 +107,8 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             },
             reference: "MiniLM (float32 ONNX)".into(),
             candidate: "MiniLM-8bit (8-bit, group 64)".into(),
+            taps: [Tap::Layer(0), Tap::Layer(1)].map(aligned).into(),
+            preflight: vec![preflight("heads", "12", "match"), preflight("max_seq_length", "-", "unstated")],
             ..Default::default()
         },
         weights,
@@ -135,7 +134,26 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             token: Some(3),
             token_text: Some(".".into()),
         }],
-    }
+    })
+}
+
+fn aligned(tap: Tap) -> AlignedTap {
+    let (reference_tensor, evidence) = (format!("/encoder/{tap}"), "fork of the next attention block".to_owned());
+    AlignedTap { tap, reference_tensor, evidence, engine_relative_l2: Some(1.5e-6) }
+}
+
+fn preflight(check: &str, reference: &str, outcome: &str) -> PreflightRow {
+    PreflightRow { check: check.into(), reference: reference.into(), candidate: "12".into(), outcome: outcome.into() }
+}
+
+/// The report with the verdict its own numbers lead to.
+fn judged(mut report: Report) -> Report {
+    let policy = Policy::parse(POLICY, "mine.toml").unwrap();
+    report.gates = policy.evaluate_all(&report.measurements, &report.weights, None);
+    let amount = Amount { rows: report.corpus.rows, tokens: report.corpus.tokens };
+    let judgement = judge(&policy, &report.gates, &report.findings, &amount);
+    (report.verdict, report.exit_code, report.reasons) = (judgement.verdict, judgement.exit_code, judgement.reasons);
+    report
 }
 
 /// Everything met.
@@ -146,6 +164,16 @@ pub(crate) fn passing() -> Report {
 /// Both layers over their limit.
 pub(crate) fn failing() -> Report {
     report([0.06, 0.07], 2000, Vec::new())
+}
+
+/// The failing one with a control that is off at the second layer: nothing is known of the candidate.
+pub(crate) fn broken() -> Report {
+    let mut report = failing();
+    let off = |m: &&mut Measurement| m.arm == Arm::Engine && m.tap == Tap::Layer(1) && m.metric == "relative_l2";
+    if let Some(m) = report.measurements.iter_mut().find(off) {
+        *m = measurement(Tap::Layer(1), Arm::Engine, "relative_l2", 0.003);
+    }
+    judged(report)
 }
 
 /// A refusal and too few rows.

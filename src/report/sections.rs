@@ -213,7 +213,7 @@ pub struct PreflightRow {
     pub reference: String,
     /// As the candidate has it.
     pub candidate: String,
-    /// `same`, `differs`, `unknown`.
+    /// `match`, `mismatch`, `unstated`.
     pub outcome: String,
 }
 

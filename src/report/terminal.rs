@@ -1,11 +1,11 @@
 //! The verdict as a person at a terminal reads it: at most fifteen lines, the answer first.
 
 use super::escape::plain;
-use super::words::{HEADLINE, count, measurement, outcome, taps, value};
+use super::words::{HEADLINE, count, first_jump, measurement, outcome, taps, value};
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
-use crate::verdict::Verdict;
+use crate::verdict::{Verdict, apart};
 
 /// Rows of the tap table without `explain`; the taps nearest to their limits are kept.
 const TABLE_ROWS: usize = 3;
@@ -57,6 +57,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
         evidence(report),
     ];
     lines.extend(table(report, &paint, explain));
+    lines.extend(first_jump(report).map(|jump| format!("      {}", jump.sentence())));
     lines.extend(sentence(report));
     lines.extend(weights(report));
     lines.extend(reasons(report, explain));
@@ -111,13 +112,17 @@ fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
     let mut lines =
         vec![format!("      {:width$}  {:>10}  {:>16}  {:>8}", "tap", "engine p99", "quantization p99", "limit")];
     for tap in &shown {
-        let p99 = |arm| value(measurement(report, *tap, arm, HEADLINE).and_then(|m| m.p99));
+        let p99 = |arm| measurement(report, *tap, arm, HEADLINE).and_then(|m| m.p99);
+        let limit = limit_of(report, *tap).map(|g| g.limit);
+        // A limit missed by a hair must not read as one that was met.
+        let (seen, limit) = match (p99(Arm::Quantization), limit) {
+            (Some(seen), Some(limit)) => apart(seen, limit),
+            (seen, limit) => (value(seen), value(limit)),
+        };
         lines.push(format!(
-            "      {:width$}  {:>10}  {:>16}  {:>8}  {}",
+            "      {:width$}  {:>10}  {seen:>16}  {limit:>8}  {}",
             tap.to_string(),
-            p99(Arm::Engine),
-            p99(Arm::Quantization),
-            value(limit_of(report, *tap).map(|g| g.limit)),
+            value(p99(Arm::Engine)),
             paint.outcome(outcome(report, *tap))
         ));
     }

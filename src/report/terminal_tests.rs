@@ -7,6 +7,7 @@ fn literal_text_for_each_verdict() {
     assert_eq!(verdict_text(&sample::passing(), false, false), include_str!("expected/pass.txt"));
     assert_eq!(verdict_text(&sample::failing(), false, false), include_str!("expected/fail.txt"));
     assert_eq!(verdict_text(&sample::inconclusive(), false, false), include_str!("expected/inconclusive.txt"));
+    assert_eq!(verdict_text(&sample::broken(), false, false), include_str!("expected/broken.txt"));
 }
 
 #[test]
@@ -24,8 +25,10 @@ fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
         report.measurements.push(crate::metrics::Measurement { tap: Tap::Layer(i), ..template.clone() });
         report.reasons.push(Reason { code: "gate.exceeded".into(), message: format!("reason {i}") });
     }
+    report.measurements[3].p99 = Some(0.5);
     let short = verdict_text(&report, false, false);
     assert!(short.lines().count() <= 15, "{short}");
+    assert!(short.contains("the error jumps at layer.1: 0.06 at layer.0 becomes 0.5"), "{short}");
     assert!(short.contains("… 37 more taps, 37 not ok") && short.contains("more reasons"), "{short}");
     assert!(short.contains("layer.0 ") && short.contains("layer.1 "), "the failing taps are shown: {short}");
     let long = verdict_text(&report, false, true);
@@ -33,9 +36,19 @@ fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
 }
 
 #[test]
+fn a_limit_missed_by_a_hair_reads_as_missed() {
+    let mut report = sample::failing();
+    for m in report.measurements.iter_mut().filter(|m| m.arm == Arm::Quantization && m.metric == HEADLINE) {
+        m.p99 = Some(0.050_000_001);
+    }
+    let text = verdict_text(&report, false, false);
+    assert!(text.contains("       0.050000001      0.05  FAIL"), "{text}");
+}
+
+#[test]
 fn hostile_text_is_never_printed_raw() {
     let mut report = sample::failing();
-    let hostile = "::error::x\n\u{1b}[2J\u{202e}".to_owned();
+    let hostile = "::error::x\n\u{1b}[2J\u{202e}##[error]##vso[task.complete]".to_owned();
     report.alignment.candidate = hostile.clone();
     report.provenance.policy.name = hostile.clone();
     report.reasons[0].message = hostile.clone();
@@ -43,6 +56,6 @@ fn hostile_text_is_never_printed_raw() {
     report.worst_rows[0].place = hostile.clone();
     report.weights.totals.worst_tensor = Some(hostile);
     let text = verdict_text(&report, false, true);
-    assert!(!text.contains(['\u{1b}', '\u{202e}']));
+    assert!(!text.contains(['\u{1b}', '\u{202e}']) && !text.contains("##[") && !text.contains("##vso["));
     assert!(!text.lines().any(|l| l.trim_start().starts_with("::")), "{text}");
 }

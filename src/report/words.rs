@@ -22,6 +22,45 @@ pub(super) fn measurement<'a>(report: &'a Report, tap: Tap, arm: Arm, metric: &s
     report.measurements.iter().find(is)
 }
 
+/// A layer whose error is more than this many times the one before is where to look first.
+const JUMP: f64 = 4.0;
+
+/// Where the candidate's error (99th percentile of the headline metric) first grows out of proportion.
+pub(super) struct Jump {
+    pub(super) from: Tap,
+    pub(super) to: Tap,
+    pub(super) before: f64,
+    pub(super) after: f64,
+}
+
+/// The first jump between neighbouring layers; NaN after a number is one too.
+pub(super) fn first_jump(report: &Report) -> Option<Jump> {
+    let p99 = |tap| measurement(report, tap, Arm::Quantization, HEADLINE).and_then(|m| m.p99);
+    let stages = taps(report).into_iter().filter(|t| matches!(t, Tap::Embeddings | Tap::Layer(_)));
+    let curve: Vec<(Tap, f64)> = stages.filter_map(|tap| Some((tap, p99(tap)?))).collect();
+    let jumps = |pair: &&[(Tap, f64)]| {
+        let ((from, before), (_, after)) = (pair[0], pair[1]);
+        // Embeddings are often left unquantized; what follows them is then no jump but a beginning.
+        let exact_start = from == Tap::Embeddings && before == 0.0;
+        let in_proportion = after <= JUMP * before;
+        !before.is_nan() && !exact_start && !in_proportion
+    };
+    curve.windows(2).find(jumps).map(|pair| Jump {
+        from: pair[0].0,
+        to: pair[1].0,
+        before: pair[0].1,
+        after: pair[1].1,
+    })
+}
+
+impl Jump {
+    /// One sentence.
+    pub(super) fn sentence(&self) -> String {
+        let (before, after) = crate::verdict::apart(self.before, self.after);
+        format!("the error jumps at {}: {before} at {} becomes {after}", self.to, self.from)
+    }
+}
+
 /// `12,345`.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -55,4 +94,37 @@ pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
 pub(super) fn gate_name(gate: &GateResult) -> String {
     let side = if gate.direction == Direction::Min { " (lower limit)" } else { "" };
     format!("{} {} {}{side}", gate.on, gate.metric, gate.stat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn jump(curve: &[f64]) -> Option<String> {
+        let mut report = sample::failing();
+        let template = report.measurements.iter().find(|m| m.arm == Arm::Quantization).unwrap().clone();
+        report.measurements = (0..)
+            .zip(curve)
+            .map(|(i, &v)| {
+                let tap = if i == 0 { Tap::Embeddings } else { Tap::Layer(i - 1) };
+                Measurement { tap, p99: Some(v), ..template.clone() }
+            })
+            .collect();
+        first_jump(&report).map(|j| j.sentence())
+    }
+
+    #[test]
+    fn the_first_layer_out_of_proportion_is_named() {
+        assert_eq!(jump(&[]), None);
+        assert_eq!(jump(&[0.01, 0.04, 0.16, 0.2]), None, "four times is still in proportion");
+        assert_eq!(jump(&[0.01, 0.02, 0.2, 0.9]).unwrap(), "the error jumps at layer.1: 0.02 at layer.0 becomes 0.2");
+        assert_eq!(
+            jump(&[0.01, f64::NAN, f64::NAN]).unwrap(),
+            "the error jumps at layer.0: 0.01 at embeddings becomes NaN"
+        );
+        assert_eq!(jump(&[0.0, 0.01, 0.01]), None, "unquantized embeddings");
+        assert_eq!(jump(&[0.0, 0.0, 0.01]).unwrap(), "the error jumps at layer.1: 0 at layer.0 becomes 0.01");
+        assert_eq!(jump(&[0.0, 0.0, 0.0]), None);
+    }
 }

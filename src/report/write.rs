@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{RENDERERS, Report, ReportError};
 
+/// The file that holds the verdict, and whose presence says that all files are there.
+const VERDICT_FILE: &str = "report.json";
+
 /// A directory that was seen to be writable.
 #[derive(Clone, Debug)]
 pub struct OutputDir {
@@ -32,15 +35,29 @@ impl OutputDir {
         &self.path
     }
 
-    /// Writes every format, each to a temporary file that is then renamed, and `report.json` last: where
-    /// it exists, the others belong to it. Returns the paths in the order of [`RENDERERS`].
+    /// Removes the verdict of an earlier run, if there is one. A run that then dies leaves no `report.json`
+    /// at all, instead of one that a pipeline would read as its own.
+    pub fn retract(&self) -> Result<(), ReportError> {
+        let path = self.path.join(VERDICT_FILE);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(ReportError::Write { path, message: e.to_string().replace('\n', " ") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes every format, each to a temporary file that is then renamed, and `report.json` last; an
+    /// earlier one is removed first. So where it exists, the others belong to it. Returns the paths in
+    /// the order of [`RENDERERS`].
     pub fn write_all(&self, report: &Report) -> Result<Vec<PathBuf>, ReportError> {
-        // Everything is rendered before anything is replaced, so that a failure leaves the old files.
+        // Everything is rendered before anything is replaced, so that a failure to render leaves the old files.
         let mut files = Vec::new();
         for renderer in RENDERERS {
             files.push((renderer.file_name, (renderer.render)(report)?));
         }
-        let is_last = |name: &str| name == "report.json";
+        self.retract()?;
+        let is_last = |name: &str| name == VERDICT_FILE;
         for (name, bytes) in files.iter().filter(|(n, _)| !is_last(n)).chain(files.iter().filter(|(n, _)| is_last(n))) {
             self.write(name, bytes)?;
         }
@@ -84,10 +101,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, b"x").unwrap();
-        for path in [file.join("out"), file.clone()] {
+        for path in [file.join("out"), file.join("o\nut\u{1b}[2J"), file.clone()] {
             let error = OutputDir::probe(&path).unwrap_err();
             assert_eq!(error.fault(), Fault::Environment);
-            assert!(error.to_string().starts_with("output directory ") && !error.to_string().contains('\n'));
+            assert!(
+                error.to_string().starts_with("output directory ") && !error.to_string().contains(['\n', '\u{1b}'])
+            );
         }
     }
 
@@ -109,8 +128,28 @@ mod tests {
     fn a_directory_in_the_way_is_an_environment_fault() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("report.md/x")).unwrap();
+        std::fs::write(dir.path().join("report.json"), sample::passing().to_json().unwrap()).unwrap();
         let error = OutputDir::probe(dir.path()).unwrap().write_all(&sample::failing()).unwrap_err();
         assert_eq!(error.fault(), Fault::Environment);
-        assert!(!dir.path().join("report.json").exists());
+        assert!(!dir.path().join("report.json").exists(), "the earlier run's PASS must not stand for this one");
+        assert!(
+            std::fs::read_dir(dir.path()).unwrap().all(|e| !e
+                .unwrap()
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(b"."))
+        );
+    }
+
+    #[test]
+    fn a_verdict_can_be_retracted_before_work_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = OutputDir::probe(dir.path()).unwrap();
+        out.retract().unwrap();
+        out.write_all(&sample::passing()).unwrap();
+        out.retract().unwrap();
+        assert!(!dir.path().join("report.json").exists() && dir.path().join("report.md").exists());
+        std::fs::create_dir(dir.path().join("report.json")).unwrap();
+        assert_eq!(out.retract().unwrap_err().fault(), Fault::Environment);
     }
 }

@@ -72,6 +72,11 @@ fn each_verdict_for_its_own_cause() {
     let engine = judged(&run(1e-3, [0.06, 0.07], 0.0), &[], ENOUGH);
     assert_eq!((engine.verdict, engine.exit_code), (Verdict::Inconclusive, 3));
     assert_eq!(codes(&engine), ["gate.engine", "gate.exceeded"]);
+    assert_eq!(
+        engine.reasons[0].message,
+        "layer.0 … and 1 more tap (engine): relative_l2 p99 0.001 > 2e-5 (50.0 times the limit); the control does not reproduce the \
+         reference, so the candidate is not judged"
+    );
 
     let refusal =
         Finding::new(Severity::Refusal, "alignment.cross_match", "candidate layer.2 looks like reference layer.3");

@@ -1,0 +1,103 @@
+//! A report that contradicts itself is no report: above all one that says PASS against its own gates.
+
+use super::{Report, ReportError};
+use crate::finding::Severity;
+use crate::policy::{GateResult, Outcome};
+use crate::verdict::Verdict;
+
+/// Taps a cross-match may have on one side; its matrix is the square of it.
+const MOST_TAPS: usize = 4096;
+
+/// Refuses sizes no run produces and verdicts the report's own contents do not carry.
+pub(super) fn check(report: &Report) -> Result<(), ReportError> {
+    match complaint(report) {
+        Some(what) => Err(ReportError::Unreasonable { what }),
+        None => Ok(()),
+    }
+}
+
+fn complaint(report: &Report) -> Option<String> {
+    if report.exit_code != report.verdict.exit_code() {
+        return Some(format!("exit code {} does not belong to verdict {}", report.exit_code, report.verdict));
+    }
+    let matrix = &report.alignment.cross_match;
+    let (rows, columns) = (matrix.reference_taps.len(), matrix.candidate_taps.len());
+    if rows.max(columns) > MOST_TAPS {
+        return Some(format!("cross match of {rows} by {columns} taps, more than {MOST_TAPS}"));
+    }
+    if matrix.relative_l2.len() != rows || matrix.relative_l2.iter().any(|r| r.len() != columns) {
+        return Some(format!("cross match is not the {rows} by {columns} matrix its taps name"));
+    }
+    if let Some(at) = report.gates.iter().position(|g| !is_true(g)) {
+        return Some(format!("the outcome of gate {at} is not what its own numbers say"));
+    }
+    if report.verdict == Verdict::Pass {
+        return unearned(report).map(|why| format!("it says PASS, but {why}"));
+    }
+    None
+}
+
+/// The outcome follows from the observed value and the limit, and from nothing else.
+fn is_true(gate: &GateResult) -> bool {
+    let earned = match gate.observed {
+        None => Outcome::NotMeasured,
+        Some(v) if gate.direction.keeps(v, gate.limit) => Outcome::Pass,
+        Some(_) => Outcome::Fail,
+    };
+    gate.outcome == earned && gate.limit.is_finite()
+}
+
+/// What speaks against a pass.
+fn unearned(report: &Report) -> Option<&'static str> {
+    if report.gates.is_empty() {
+        return Some("no gate was evaluated");
+    }
+    if report.gates.iter().any(|g| g.outcome != Outcome::Pass) {
+        return Some("not every gate passed");
+    }
+    if report.findings.iter().any(|f| f.severity >= Severity::Failure) {
+        return Some("a finding speaks against it");
+    }
+    if !report.reasons.is_empty() {
+        return Some("it gives reasons against one");
+    }
+    (report.corpus.rows == 0 || report.corpus.tokens == 0).then_some("nothing was compared")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::Finding;
+    use crate::report::sample;
+
+    fn refusal(change: impl FnOnce(&mut Report)) -> String {
+        let mut report = sample::passing();
+        check(&report).unwrap();
+        change(&mut report);
+        let error = Report::from_json(&report.to_json().unwrap()).unwrap_err();
+        assert!(matches!(error, ReportError::Unreasonable { .. }), "{error}");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_pass_that_its_own_contents_deny_is_refused() {
+        assert!(refusal(|r| r.gates.clear()).contains("no gate"));
+        assert!(refusal(|r| r.gates[0].observed = Some(0.5)).contains("gate 0"));
+        assert!(refusal(|r| r.gates[1].observed = Some(f64::NAN)).contains("gate 1"));
+        assert!(refusal(|r| r.gates[1].observed = None).contains("gate 1"));
+        assert!(refusal(|r| r.gates[0].limit = f64::INFINITY).contains("gate 0"));
+        let failed = sample::failing().gates;
+        assert!(refusal(|r| r.gates = failed).contains("not every gate"));
+        assert!(refusal(|r| r.findings.push(Finding::new(Severity::Refusal, "a", "b"))).contains("finding"));
+        assert!(refusal(|r| r.reasons = sample::failing().reasons).contains("reasons"));
+        assert!(refusal(|r| r.corpus.rows = 0).contains("nothing was compared"));
+        assert!(refusal(|r| r.exit_code = 1).contains("exit code 1"));
+    }
+
+    #[test]
+    fn what_judges_make_is_consistent() {
+        for report in [sample::passing(), sample::failing(), sample::inconclusive(), sample::broken()] {
+            check(&report).unwrap();
+        }
+    }
+}
