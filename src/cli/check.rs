@@ -17,6 +17,10 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
     let request = request(a, threads);
     // Before any work: an output that cannot be written must not cost a run.
     let out = a.out.as_deref().map(OutputDir::probe).transpose().map_err(parallax::Error::from)?;
+    // Nor may an earlier run's pass stand there if this one does not come to its end.
+    if let Some(out) = &out {
+        out.retract().map_err(parallax::Error::from)?;
+    }
     let mut progress = Progress::new(a.quiet);
     let report = check::check(&request, &mut progress)?;
     if let Some(out) = &out {

@@ -116,9 +116,13 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, Quant
         );
         findings.push(Finding::new(Severity::Warning, "quantization.plain_matrix", message));
     }
-    if let (Some(declared), [_, _, ..]) = (summary.bits, summary.modules_by_bits.iter().collect::<Vec<_>>().as_slice()) {
+    if let (Some(declared), [_, _, ..]) = (summary.bits, summary.modules_by_bits.iter().collect::<Vec<_>>().as_slice())
+    {
         let found: Vec<String> = summary.modules_by_bits.iter().map(|(b, n)| format!("{n} at {b} bits")).collect();
-        let message = format!("modules of different precision: {}; the declared {declared} bits choose the policy", found.join(", "));
+        let message = format!(
+            "modules of different precision: {}; the declared {declared} bits choose the policy",
+            found.join(", ")
+        );
         findings.push(Finding::new(Severity::Warning, "quantization.mixed_bits", message));
     }
     let weights = WeightSet::new(raw.shown(), out)?;
