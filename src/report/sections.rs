@@ -56,7 +56,7 @@ pub struct InputRecord {
 pub struct RuntimeRecord {
     /// As it reports itself.
     pub onnxruntime_version: String,
-    /// File name of the library.
+    /// Path of the library that really loaded.
     pub library: String,
     /// Its SHA-256.
     pub sha256: String,
