@@ -74,6 +74,23 @@ fn four_bits_fail_the_eight_bit_policy_and_the_report_says_where_and_by_how_much
 }
 
 #[test]
+fn an_onnx_file_without_its_checkpoint_serves_by_its_own_weights() {
+    let folder = Copy::of("parallax-mini");
+    std::fs::remove_file(folder.file("model.safetensors")).unwrap();
+    let mut arguments = vec!["check", "--quiet", "--corpus", "models/corpus.txt", "--limit", "120"];
+    let (reference, candidate) = (folder.path().to_str().unwrap(), "models/parallax-mini-mlx-8bit");
+    arguments.extend(["--reference", reference, "--candidate", candidate, "--format", "json"]);
+    let o = parallax(&arguments);
+    assert_code(&o, 0);
+    let report: serde_json::Value = serde_json::from_str(&o.stdout).unwrap();
+    assert!(
+        report["alignment"]["control"].as_str().unwrap().contains("model.onnx"),
+        "{}",
+        report["alignment"]["control"]
+    );
+}
+
+#[test]
 fn a_swapped_query_key_pair_is_named() {
     let copy = Copy::of(EIGHT)
         .tensors(|t| swap(t, "encoder.layer.1.attention.self.query", "encoder.layer.1.attention.self.key"));
