@@ -4,7 +4,7 @@ The student's normalised mean-pooled vector learns the teacher's, projected to t
 the principal axes of the teacher's vectors, and the teacher's similarities within a batch. Texts:
 docstrings of the installed packages and the generated sentences of corpus.py. Seeded; float32; CPU.
 
-    python train.py --out DIR [--epochs 10] [--figures FILE]
+    python train.py --out DIR [--epochs 8] [--texts 24000]
 """
 import argparse
 import ast
@@ -116,7 +116,7 @@ def vectors(model, tok, texts):
 
 
 def figures(model, tok, seconds):
-    """Paraphrases against unrelated sentences, on pairs from a seed that training never used."""
+    """Paraphrases against unrelated sentences, on pairs from another seed; many were also trained on."""
     rng = random.Random(SEED + 99)
     pairs = [corpus.pair(rng) for _ in range(500)]
     a, b = vectors(model, tok, [p[0] for p in pairs]), vectors(model, tok, [p[1] for p in pairs])
