@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How a weight was stored before it became float32.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +87,7 @@ pub enum WeightError {
 #[derive(Debug)]
 pub struct WeightSet {
     source_name: String,
-    tensors: BTreeMap<String, Weight>,
+    tensors: BTreeMap<String, Arc<Weight>>,
     used: RefCell<BTreeSet<String>>,
 }
 
@@ -95,12 +96,23 @@ impl WeightSet {
     pub fn new(source_name: impl Into<String>, tensors: BTreeMap<String, Weight>) -> Result<Self, WeightError> {
         let source_name = source_name.into();
         for (tensor, weight) in &tensors {
-            if let Some(index) = weight.values.iter().position(|v| !v.is_finite()) {
-                let value = weight.values[index];
-                return Err(WeightError::NonFinite { source_name, tensor: tensor.clone(), value, index });
+            finite(&source_name, tensor, weight)?;
+        }
+        let tensors = tensors.into_iter().map(|(name, weight)| (name, Arc::new(weight))).collect();
+        Ok(Self { source_name, tensors, used: RefCell::default() })
+    }
+
+    /// A copy in which `change` has replaced some weights; the others are shared, not copied. Nothing of it
+    /// is taken yet.
+    pub fn changed(&self, change: impl FnOnce(&mut BTreeMap<String, Arc<Weight>>)) -> Result<Self, WeightError> {
+        let mut tensors = self.tensors.clone();
+        change(&mut tensors);
+        for (name, weight) in &tensors {
+            if !self.tensors.get(name).is_some_and(|old| Arc::ptr_eq(old, weight)) {
+                finite(&self.source_name, name, weight)?;
             }
         }
-        Ok(Self { source_name, tensors, used: RefCell::default() })
+        Ok(Self { source_name: self.source_name.clone(), tensors, used: RefCell::default() })
     }
 
     /// Where the weights came from, for people.
@@ -109,7 +121,7 @@ impl WeightSet {
     }
 
     /// All weights by name.
-    pub fn tensors(&self) -> &BTreeMap<String, Weight> {
+    pub fn tensors(&self) -> &BTreeMap<String, Arc<Weight>> {
         &self.tensors
     }
 
@@ -131,6 +143,12 @@ impl WeightSet {
             }),
         }
     }
+}
+
+fn finite(source_name: &str, tensor: &str, weight: &Weight) -> Result<(), WeightError> {
+    let Some(index) = weight.values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let (source_name, tensor) = (source_name.to_owned(), tensor.to_owned());
+    Err(WeightError::NonFinite { source_name, tensor, value: weight.values[index], index })
 }
 
 /// Strict access to the weights below one prefix.

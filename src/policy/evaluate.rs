@@ -190,6 +190,7 @@ fn column(row: &TensorRow, metric: &str) -> Option<f64> {
         "relative_error" => Some(row.relative_error),
         "max_abs" => Some(row.max_abs),
         "sqnr_db" => Some(row.sqnr_db),
+        "group_shift" => row.group_shift,
         _ => None,
     }
 }

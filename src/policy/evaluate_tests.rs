@@ -55,6 +55,8 @@ fn row(tensor: &str, relative_error: f64, bits: Option<u32>) -> TensorRow {
         max_abs_index: vec![0, 0],
         sqnr_db: -20.0 * relative_error.log10(),
         cosine: 1.0,
+        group_shift: bits.map(|_| 0.2),
+        group_shift_at: None,
     }
 }
 

@@ -74,6 +74,7 @@ pub const WEIGHT_METRICS: &[Known] = &[
     Known::new("relative_error", Bound::Above, TENSORS).max_up_to(1.0),
     Known::new("max_abs", Bound::Above, TENSORS),
     Known::new("sqnr_db", Bound::Below, TENSORS).min_above(0.0),
+    Known::new("group_shift", Bound::Above, ONLY_MAX),
 ];
 
 /// Metrics of neighbour search: shares and correlations, so 1 is the most and 0 is chance or worse.

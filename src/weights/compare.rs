@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::groups::largest_shift;
 use super::{TensorRow, WeightTotals, WeightsError, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
 
@@ -19,7 +20,7 @@ struct Sums {
 /// Twins of different shapes, or no twins at all.
 pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsReport, WeightsError> {
     let pairs: Vec<(&String, &Weight, &Weight)> =
-        candidate.tensors().iter().filter_map(|(name, c)| original.tensors().get(name).map(|o| (name, o, c))).collect();
+        candidate.tensors().iter().filter_map(|(name, c)| Some((name, &**original.tensors().get(name)?, &**c))).collect();
     if pairs.is_empty() {
         return Err(WeightsError::Nothing {
             original: original.source_name().to_owned(),
@@ -73,6 +74,7 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
     let n = original.values.len() as f64;
     let mse = if n > 0.0 { difference / n } else { 0.0 };
     let storage = &candidate.storage;
+    let shift = largest_shift(original, candidate);
     let row = TensorRow {
         tensor: name.to_owned(),
         shape: candidate.shape.clone(),
@@ -88,6 +90,8 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
         max_abs,
         max_abs_index: unravel(at, &candidate.shape),
         sqnr_db: if difference == 0.0 { f64::INFINITY } else { 10.0 * (o2 / difference).log10() },
+        group_shift: shift.map(|s| s.size),
+        group_shift_at: shift.map(|s| (s.row, s.group)),
         cosine: if difference == 0.0 && o2 > 0.0 { 1.0 } else { oc / (o2.sqrt() * c2.sqrt()) },
     };
     Sums { row, difference, original: o2 }

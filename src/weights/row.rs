@@ -43,6 +43,13 @@ pub struct TensorRow {
     /// Cosine of the two as vectors.
     #[serde(with = "number")]
     pub cosine: f64,
+    /// Affine matrices: the largest |mean of ŵ − w| over one group, as a share of the most that rounding to
+    /// nearest could make of it: at most 1, unless a code, scale or zero point is wrong.
+    #[serde(with = "number::optional", default)]
+    pub group_shift: Option<f64>,
+    /// Row and group it was seen in.
+    #[serde(default)]
+    pub group_shift_at: Option<(usize, usize)>,
 }
 
 /// Sums over all quantized matrices, and over the file.
