@@ -3,17 +3,24 @@
 //! [`check`] opens both models; [`compare`] runs whatever [`Sides`] it is given, so that a test can put
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
+mod baselines;
+mod canaries;
+mod coverage;
 mod evidence;
+mod floor;
 mod inspect;
 mod measure;
 mod preflight;
 mod probe;
+mod proof;
 mod reference;
 mod request;
+mod sample;
 mod sides;
 mod stream;
 mod write_up;
 
+pub use floor::Variation;
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
@@ -59,8 +66,13 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(streamed.findings());
 
     let measured = evidence::gather(probed, streamed)?;
-    let gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
+    findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
+    let mut gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
+
+    observer.event(Event::Phase("seeing what the gates are worth"));
+    let proof = proof::of(sides, request, &policy, &weights, &measured, &mut gates)?;
+    findings.extend(proof.findings);
     let judgement = verdict::judge(&policy, &gates, &findings, &measured.amount());
-    let judged = Judged { policy: &policy, judgement, gates, findings, weights, started };
+    let judged = Judged { policy: &policy, judgement, gates, findings, weights, canaries: proof.canaries, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

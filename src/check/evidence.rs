@@ -1,11 +1,15 @@
 //! Everything measured, in the form the policy judges and the report shows.
 
+use super::coverage::{self, Coverage};
+use super::measure::Scales;
 use super::probe::Probed;
+use super::sample::Sample;
 use super::stream::Streamed;
 use crate::Error;
 use crate::align::{CrossMatchReport, Neighbours};
 use crate::metrics::Measurement;
 use crate::policy::NeighbourStats;
+use crate::report::{CoverageSection, FloorSection};
 use crate::runtimes::onnx::ObserverEffect;
 use crate::verdict::Amount;
 
@@ -17,6 +21,10 @@ pub(super) struct Measured {
     pub(super) neighbours: Neighbours,
     pub(super) probes: (u64, u64),
     pub(super) corpus: Streamed,
+    pub(super) floor: Vec<FloorSection>,
+    pub(super) sample: Option<Sample>,
+    pub(super) scales: Scales,
+    probe_coverage: Coverage,
 }
 
 /// Joins the two; the probes' engine arm and the sample's are one.
@@ -24,12 +32,16 @@ pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured,
     streamed.arms.absorb(probed.engine)?;
     let neighbours = streamed.sample.finish();
     Ok(Measured {
-        measurements: streamed.arms.finish(),
+        measurements: [streamed.arms.finish(), streamed.isolated.finish()].concat(),
         cross_match: probed.cross_match,
         observer: probed.observer,
         neighbours,
         probes: (probed.rows, probed.tokens),
         corpus: streamed,
+        floor: probed.floor,
+        sample: probed.sample,
+        scales: probed.scales,
+        probe_coverage: probed.coverage,
     })
 }
 
@@ -37,6 +49,11 @@ impl Measured {
     /// How much was compared.
     pub(super) fn amount(&self) -> Amount {
         Amount { rows: self.corpus.rows, tokens: self.corpus.tokens }
+    }
+
+    /// The kinds of rows and batches that were run.
+    pub(super) fn coverage(&self, max_length: usize) -> Vec<CoverageSection> {
+        coverage::sections(&self.corpus.coverage, &self.probe_coverage, max_length)
     }
 
     /// What gates on neighbours look at.

@@ -8,6 +8,7 @@ use crate::Error;
 use crate::align::check_rows;
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap};
 use crate::metrics::{Measurement, Mode, RowSeen, TapAccumulator};
+use crate::runtimes::Encoder;
 use crate::runtimes::native::SentenceHead;
 use crate::tokens::{TokenBatch, TokenRow, plan_batches};
 
@@ -16,13 +17,20 @@ pub(super) type Scales = BTreeMap<Tap, Arc<[f64]>>;
 
 /// One accumulator per arm and tap.
 pub(super) struct Accumulators {
+    mode: Mode,
     scales: Scales,
     taps: BTreeMap<(Arm, Tap), TapAccumulator>,
 }
 
 impl Accumulators {
+    /// For states as they arrive.
     pub(super) fn new(scales: Scales) -> Self {
-        Self { scales, taps: BTreeMap::new() }
+        Self { mode: Mode::Accumulated, scales, taps: BTreeMap::new() }
+    }
+
+    /// For layers fed with the other side's own input.
+    pub(super) fn isolated(scales: Scales) -> Self {
+        Self { mode: Mode::Isolated, ..Self::new(scales) }
     }
 
     /// Adds every tap of the batch, `other` against `base`, and tells what each row looked like there.
@@ -41,7 +49,7 @@ impl Accumulators {
         for (tap, base_states) in base.iter() {
             let Some(other_states) = other.get(tap) else { continue };
             let scale = self.scales.get(&tap).cloned();
-            let fresh = || TapAccumulator::new(tap, arm, Mode::Accumulated, scale);
+            let fresh = || TapAccumulator::new(tap, arm, self.mode, scale);
             let accumulator = self.taps.entry((arm, tap)).or_insert_with(fresh);
             for r in 0..batch.rows() {
                 let (ours, theirs) = (base_states.row(r), other_states.row(r));
@@ -73,6 +81,24 @@ pub(super) struct Seen {
     pub(super) reference: HiddenStates,
     pub(super) candidate: HiddenStates,
     pub(super) control: Option<HiddenStates>,
+}
+
+/// Every layer of `encoder` alone, fed with what `inputs` holds at the tap before it; the layers' outputs
+/// beside those of `inputs`, to be compared. None where the encoder cannot run a layer alone.
+pub(super) fn isolated_layers(
+    encoder: &mut dyn Encoder,
+    inputs: &HiddenStates,
+) -> Result<Option<(HiddenStates, HiddenStates)>, Error> {
+    let (mut base, mut alone) = (HiddenStates::new(), HiddenStates::new());
+    for (tap, output) in inputs.iter() {
+        let Tap::Layer(k) = tap else { continue };
+        let before = k.checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
+        let Some(input) = inputs.get(before) else { return Ok(None) };
+        let Some(states) = encoder.layer(k, input)? else { return Ok(None) };
+        base.insert(tap, Arc::clone(output));
+        alone.insert(tap, Arc::new(states));
+    }
+    Ok(Some((base, alone)))
 }
 
 /// Runs one batch on both sides, and on the control where asked.

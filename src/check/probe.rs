@@ -4,16 +4,21 @@
 use std::collections::BTreeMap;
 
 use super::CheckRequest;
+use super::coverage::Coverage;
+use super::floor;
 use super::measure::{Accumulators, Scales, add_sentences, batches, encode_batch};
+use super::sample::Sample;
 use super::sides::Sides;
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, RowId, RowSet, Tap};
-use crate::metrics::ScaleAccumulator;
+use crate::metrics::{Measurement, ScaleAccumulator};
+use crate::report::FloorSection;
 use crate::runtimes::onnx::ObserverEffect;
-use crate::tokens::TokenBatch;
+use crate::tokens::{TokenBatch, TokenRow};
+use crate::verdict::number;
 
 /// Most of the final states' difference that exposing taps may cause, as a share of the untouched
 /// output's norm. Measured: 0 (bit-identical) on MiniLM and the shipped model at every optimization
@@ -35,6 +40,14 @@ pub(super) struct Probed {
     /// Probes run, and their tokens.
     pub(super) rows: u64,
     pub(super) tokens: u64,
+    /// What kinds of rows and batches they were.
+    pub(super) coverage: Coverage,
+    /// The candidate on the probes: not judged by limits meant for a corpus, but never to be NaN.
+    pub(super) total: Accumulators,
+    /// A few of them, for the proofs that take many passes.
+    pub(super) sample: Option<Sample>,
+    /// The reference against itself.
+    pub(super) floor: Vec<FloorSection>,
 }
 
 /// Runs all three encoders over the probes.
@@ -47,7 +60,8 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
             Err(where_) => disagreements.push(format!("probe {i}: {where_}")),
         }
     }
-    let batches = batches(&rows, request.batch_tokens);
+    let mut batches = batches(&rows, request.batch_tokens);
+    batches.extend(shapes(&rows));
     let observer = match batches.iter().max_by_key(|b| b.rows()) {
         Some(batch) => sides.observer_effect(batch)?,
         None => None,
@@ -57,15 +71,64 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
     let mut engine = Accumulators::new(scales.clone());
     let mut cross = CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point);
     let mut count = (0u64, 0u64);
+    let mut coverage = Coverage::default();
+    coverage.truncated(rows.iter().filter(|(_, row)| row.truncated).count() as u64);
+    let mut total = Accumulators::new(scales.clone());
     for batch in &batches {
+        coverage.batch(batch);
         let seen = encode_batch(sides, batch, true)?;
         if let Some(control) = &seen.control {
             engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
         }
+        total.add(Arm::Total, batch, &seen.reference, &seen.candidate, |_, _, _| ())?;
         cross.add(&seen.reference, &seen.candidate)?;
         count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
     }
-    Ok(Probed { scales, engine, cross_match: cross.finish(), observer, disagreements, rows: count.0, tokens: count.1 })
+    let sample = Sample::take(sides, &rows)?;
+    let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, s, &scales))?;
+    Ok(Probed {
+        scales,
+        engine,
+        cross_match: cross.finish(),
+        observer,
+        disagreements,
+        rows: count.0,
+        tokens: count.1,
+        coverage,
+        total,
+        sample,
+        floor,
+    })
+}
+
+/// Lengths that kernels have been caught out at; each is made by cutting a longer probe.
+const LENGTHS: &[&[usize]] = &[&[31], &[32, 33, 12], &[63, 64, 65], &[128, 9, 40], &[129, 160]];
+
+/// Batches of exactly these shapes, as far as the probes are long enough.
+fn shapes(rows: &[(RowId, TokenRow)]) -> Vec<TokenBatch> {
+    let mut next = 0;
+    let mut batches = Vec::new();
+    for lengths in LENGTHS {
+        let mut batch = TokenBatch::new();
+        for &n in *lengths {
+            let longer = rows.iter().filter(|(_, row)| row.ids.len() >= n).min_by_key(|(id, row)| (row.ids.len(), *id));
+            if let Some((_, row)) = longer {
+                let (ids, types) = (cut(&row.ids, n), cut(&row.type_ids, n));
+                batch.push(RowId { set: RowSet::Probes, row: rows.len() as u64 + next }, &ids, &types);
+                next += 1;
+            }
+        }
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
+    }
+    batches
+}
+
+/// The first `n - 1` values and the last one, which ends a row.
+fn cut(values: &[u32], n: usize) -> Vec<u32> {
+    let end = n.saturating_sub(1).min(values.len());
+    values[..end].iter().chain(values.last()).copied().take(n).collect()
 }
 
 /// How far each dimension of the reference spreads at each tap: what standardised errors are measured in.
@@ -86,9 +149,30 @@ fn spread(sides: &mut Sides, batches: &[TokenBatch]) -> Result<Scales, Error> {
 }
 
 impl Probed {
+    /// NaN, infinities and zero vectors of the candidate on the probes.
+    fn broken(&self) -> Option<Finding> {
+        let all = self.total.finish();
+        let counted = |m: &&Measurement| ["non_finite", "zero_vectors"].contains(&m.metric.as_str());
+        // Written so that NaN is broken.
+        let broken = all.iter().filter(counted).find(|m| m.max != Some(0.0))?;
+        let place = broken.worst.map_or_else(String::new, |w| format!(", first at {}", w.row));
+        let message = format!(
+            "on the built-in probes `{}` has {} {}{place}",
+            broken.tap,
+            broken.max.map_or_else(|| "uncounted".to_owned(), number),
+            broken.metric
+        );
+        Some(Finding::new(Severity::Failure, "probes.broken_states", message))
+    }
+
     /// What a person should know of it.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = self.cross_match.findings();
+        out.extend(self.broken());
+        if self.sample.is_none() {
+            let message = "the tokenizer makes no two built-in probes of 5 to 34 tokens: the noise floor, the null baselines and the canaries could not be measured";
+            out.push(Finding::new(Severity::Refusal, "alignment.no_sample", message));
+        }
         if let Some(first) = self.disagreements.first() {
             let message = format!(
                 "the two tokenizers give different ids on {} of the built-in probes; {first}",

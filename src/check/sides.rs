@@ -1,6 +1,9 @@
 //! Both sides, opened: three encoders, two tokenizers, two sets of weights, and what they say about
 //! themselves.
 
+use std::rc::Rc;
+
+use super::floor::Variation;
 use super::preflight::{self, Heads};
 use super::reference::{Reference, original_weights};
 use super::{CheckRequest, ControlRows};
@@ -18,8 +21,8 @@ use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
-    Graph, ObserverEffect, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, exactness, facts, find_taps,
-    locate, observer_effect,
+    Graph, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, TapHints, TapMap, exactness,
+    facts, find_taps, locate, observer_effect,
 };
 use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
 
@@ -46,6 +49,8 @@ pub struct Sides {
     pub candidate_weights: WeightSet,
     /// Tells whether exposing the taps changes the reference; none for encoders that need no exposing.
     pub observer: Option<ObserverCheck>,
+    /// The same reference run other ways, to see how far it is from itself.
+    pub variations: Vec<Variation>,
     /// What they say about themselves.
     pub facts: SidesFacts,
 }
@@ -86,6 +91,10 @@ pub struct SidesFacts {
     pub modules: SentenceModules,
     /// Width of a hidden state.
     pub hidden: usize,
+    /// What the control is built from.
+    pub control_config: ModelConfig,
+    /// What the candidate is built from.
+    pub candidate_config: ModelConfig,
     /// The reference, for people: its file.
     pub reference: String,
     /// The candidate, for people: its folder and precision.
@@ -195,12 +204,16 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         max_length,
         modules: heads.reference.clone(),
         hidden: config.hidden_size,
+        control_config: control_config.clone(),
+        candidate_config: config.clone(),
         reference: model.name().to_owned(),
         candidate: format!("{} ({precision})", folder.shown()),
     };
     drop(graph);
+    let opened = Rc::new((runtime, model, taps));
+    let variations = variations(&opened, options);
     let observer_check: ObserverCheck =
-        Box::new(move |batch| Ok(observer_effect(&runtime, &model, &taps, options, batch)?));
+        Box::new(move |batch| Ok(observer_effect(&opened.0, &opened.1, &opened.2, options, batch)?));
     Ok(Sides {
         reference: Box::new(session),
         control: Box::new(control),
@@ -211,8 +224,25 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         original: original.weights,
         candidate_weights: candidate.weights,
         observer: Some(observer_check),
+        variations,
         facts,
     })
+}
+
+/// The reference with another number of threads, and without graph optimizations.
+fn variations(opened: &Rc<(Runtime, OnnxModel, TapMap)>, options: SessionOptions) -> Vec<Variation> {
+    let threads = if options.threads == 1 { 2 } else { 1 };
+    let ways = [
+        (format!("{threads} in place of {} threads", options.threads), SessionOptions { threads, ..options }),
+        ("graph optimizations off".to_owned(), SessionOptions { optimization: Optimization::Disabled, ..options }),
+    ];
+    let variation = |(name, options)| {
+        let opened = Rc::clone(opened);
+        let open =
+            move || Ok(Box::new(OnnxEncoder::open(&opened.0, &opened.1, &opened.2, options)?) as Box<dyn Encoder>);
+        Variation { name, open: Box::new(open) }
+    };
+    ways.into_iter().map(variation).collect()
 }
 
 /// The length limit tokenizer_config.json states.
@@ -312,6 +342,7 @@ impl CheckRequest {
         set("pooling", self.pooling.map(|p| p.to_string()));
         set("max_length", self.max_length.map(|n| n.to_string()));
         set("limit", self.corpus.limit.map(|n| n.to_string()));
+        set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
         options
     }

@@ -3,20 +3,25 @@
 use std::collections::BTreeMap;
 
 use super::CheckRequest;
-use super::measure::{Accumulators, Seen, batches, encode_batch};
+use super::coverage::Coverage;
+use super::measure::{Accumulators, Seen, batches, encode_batch, isolated_layers};
 use super::probe::Probed;
 use super::sides::Sides;
 use crate::Error;
 use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::finding::{Finding, Severity};
-use crate::hidden_states::{Arm, RowId, RowSet, Tap};
+use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{RowSeen, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow};
 
 /// Upper ends of the length buckets in the report, in tokens.
 pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
+
+/// Of the first block, one batch in this many is also run layer by layer: some 50 rows, enough for the mean
+/// of a layer's own error to settle, little enough to cost next to nothing.
+const ISOLATED_EVERY: usize = 5;
 
 /// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
 const DEGENERATE_LIMIT: f64 = 0.01;
@@ -32,6 +37,8 @@ pub(super) struct RowText {
 /// What the corpus showed.
 pub(super) struct Streamed {
     pub(super) arms: Accumulators,
+    /// Each layer fed with the control's (quantization) or the reference's (engine) own input.
+    pub(super) isolated: Accumulators,
     pub(super) worst: WorstRows,
     pub(super) texts: BTreeMap<RowId, RowText>,
     pub(super) sample: SentenceSample,
@@ -47,6 +54,7 @@ pub(super) struct Streamed {
     pub(super) degenerate: u64,
     pub(super) unknown_tokens: u64,
     pub(super) lengths: Vec<u64>,
+    pub(super) coverage: Coverage,
 }
 
 /// Rows from files, or the built-in probes when there are none.
@@ -125,6 +133,7 @@ impl Streamed {
     fn new(probed: &Probed) -> Self {
         Self {
             arms: Accumulators::new(probed.scales.clone()),
+            isolated: Accumulators::isolated(probed.scales.clone()),
             worst: WorstRows::default(),
             texts: BTreeMap::new(),
             sample: SentenceSample::default(),
@@ -140,6 +149,7 @@ impl Streamed {
             degenerate: 0,
             unknown_tokens: 0,
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
+            coverage: Coverage::default(),
         }
     }
 
@@ -159,9 +169,15 @@ impl Streamed {
         }
         self.control_rows += with_control.len() as u64;
         for (rows, control) in [(&with_control, true), (&without, false)] {
-            for batch in batches(rows, request.batch_tokens) {
+            for (i, batch) in batches(rows, request.batch_tokens).into_iter().enumerate() {
+                self.coverage.batch(&batch);
                 let seen = encode_batch(sides, &batch, control)?;
                 self.measure(&batch, &seen)?;
+                // Batches come sorted by length: one in a few has them all.
+                let alone = self.rows <= BLOCK_ROWS as u64 && i.is_multiple_of(ISOLATED_EVERY);
+                if let (Some(control), true) = (&seen.control, alone) {
+                    self.isolate(sides, &batch, &seen.reference, control)?;
+                }
             }
         }
         self.keep_texts(request, &by_id, with_control.iter().chain(&without));
@@ -172,6 +188,7 @@ impl Streamed {
         self.rows += 1;
         self.tokens += row.ids.len() as u64;
         self.truncated += u64::from(row.truncated);
+        self.coverage.truncated(u64::from(row.truncated));
         self.unknown_tokens += row.unknown as u64;
         self.degenerate += u64::from(row.content == 0 || row.unknown == row.content);
         let bucket = LENGTH_BUCKETS.iter().position(|&end| row.ids.len() <= end).unwrap_or(LENGTH_BUCKETS.len());
@@ -207,6 +224,23 @@ impl Streamed {
             for r in 0..batch.rows() {
                 self.sample.offer(batch.row_id(r), ours.row(r), theirs.row(r))?;
             }
+        }
+        Ok(())
+    }
+
+    /// What each layer adds by itself.
+    fn isolate(
+        &mut self,
+        sides: &mut Sides,
+        batch: &TokenBatch,
+        reference: &HiddenStates,
+        control: &HiddenStates,
+    ) -> Result<(), Error> {
+        if let Some((base, alone)) = isolated_layers(&mut *sides.candidate, control)? {
+            self.isolated.add(Arm::Quantization, batch, &base, &alone, |_, _, _| ())?;
+        }
+        if let Some((base, alone)) = isolated_layers(&mut *sides.control, reference)? {
+            self.isolated.add(Arm::Engine, batch, &base, &alone, |_, _, _| ())?;
         }
         Ok(())
     }

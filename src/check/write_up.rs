@@ -11,8 +11,9 @@ use crate::finding::Finding;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Policy};
 use crate::report::{
-    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, LengthBucket, ObserverSection, PolicyRecord,
-    PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection, Tool, WorstRowSection, escape,
+    AlignedTap, AlignmentSection, CanariesSection, CorpusSection, CrossMatchSection, LengthBucket, ObserverSection,
+    PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection, Tool,
+    WorstRowSection, escape,
 };
 use crate::verdict::Judgement;
 use crate::weights::WeightsReport;
@@ -27,6 +28,7 @@ pub(super) struct Judged<'a> {
     pub(super) gates: Vec<GateResult>,
     pub(super) findings: Vec<Finding>,
     pub(super) weights: WeightsReport,
+    pub(super) canaries: CanariesSection,
     pub(super) started: SystemTime,
 }
 
@@ -42,7 +44,7 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         gates: judged.gates,
         provenance: provenance(sides, request, judged.policy, judged.started),
         corpus: corpus(sides, request, measured),
-        alignment: alignment(sides, measured),
+        alignment: alignment(sides, judged.canaries, measured),
         weights: judged.weights,
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
@@ -106,10 +108,11 @@ fn corpus(sides: &Sides, request: &CheckRequest, measured: &Measured) -> CorpusS
         prompt: request.prompt.clone(),
         probes: measured.probes.0,
         probe_tokens: measured.probes.1,
+        coverage: measured.coverage(sides.facts.max_length),
     }
 }
 
-fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
+fn alignment(sides: &Sides, canaries: CanariesSection, measured: &Measured) -> AlignmentSection {
     let engine = |tap: Tap| {
         let of_tap =
             |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
@@ -136,6 +139,8 @@ fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
             bit_identical: o.bit_identical,
             values: o.values,
         }),
+        floor: measured.floor.clone(),
+        canaries,
         preflight: sides
             .facts
             .preflight

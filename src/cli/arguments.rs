@@ -151,6 +151,9 @@ pub(crate) struct CheckArguments {
     /// Judge against a reference that is not exact float32 (printed in the verdict)
     #[arg(long)]
     pub(crate) allow_inexact_reference: bool,
+    /// Plant no faults to see that the gates see them (printed in the verdict)
+    #[arg(long)]
+    pub(crate) no_canaries: bool,
     /// Show every tap, every reason, every finding, and what each exceeded limit rests on
     #[arg(long)]
     pub(crate) explain: bool,

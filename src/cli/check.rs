@@ -74,6 +74,8 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         threads,
         ort_lib: a.ort_lib.clone(),
         allow_inexact_reference: a.allow_inexact_reference,
+        canaries: !a.no_canaries,
+        explain: a.explain,
         ..CheckRequest::new(&a.reference, &a.candidate)
     }
 }

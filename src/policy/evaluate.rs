@@ -51,11 +51,31 @@ pub struct GateResult {
     /// The tensor that decided it, for a `max` or `min` over the weights.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tensor: Option<String>,
+    /// What the same number would be for two things that are not the same.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub baseline: Option<Baseline>,
     /// Where the limit comes from.
     pub why: Option<String>,
 }
 
+/// What a gate would observe if unlike things were compared, so that its limit is seen for what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The candidate's neighbouring layer in place of the right one.
+    #[serde(with = "number::optional")]
+    pub wrong_layer: Option<f64>,
+    /// Another sentence in place of the right one.
+    #[serde(with = "number::optional")]
+    pub mismatched_sentence: Option<f64>,
+}
+
 impl GateResult {
+    /// Same limit on the same thing.
+    pub fn same_gate(&self, other: &Self) -> bool {
+        let key = |g: &Self| (g.arm, g.stat, g.direction, g.limit.to_bits());
+        key(self) == key(other) && self.on == other.on && self.metric == other.metric
+    }
+
     /// True for the built-in kind of gate that no refusal can excuse.
     pub fn is_non_finite(&self) -> bool {
         self.metric == "non_finite"
@@ -215,6 +235,7 @@ fn result(gate: &Gate, on: String, seen: Seen) -> GateResult {
         would_pass_at: seen.observed.and_then(|v| outward(v, direction)),
         worst: seen.worst,
         tensor: seen.tensor,
+        baseline: None,
         why: gate.why.clone(),
     }
 }

@@ -22,7 +22,7 @@ mod precision;
 mod round;
 
 pub use error::PolicyError;
-pub use evaluate::{GateResult, Outcome};
+pub use evaluate::{Baseline, GateResult, Outcome};
 pub use gate::{Direction, Evidence, Gate, Stat};
 pub use neighbours::NeighbourStats;
 pub use place::Place;

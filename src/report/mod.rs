@@ -12,6 +12,7 @@ mod error;
 pub mod escape;
 mod junit;
 mod markdown;
+mod proof;
 #[cfg(test)]
 mod sample;
 mod sections;
@@ -22,6 +23,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
+pub use proof::{CanariesSection, CanarySection, CoverageSection, FloorSection};
 pub use sections::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, InputRecord, LengthBucket, ObserverSection,
     PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection, Tool,

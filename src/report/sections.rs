@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{CanariesSection, CoverageSection, FloorSection};
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
@@ -120,6 +121,9 @@ pub struct CorpusSection {
     pub probes: u64,
     /// Their tokens.
     pub probe_tokens: u64,
+    /// What rows and batches there were of the kinds that errors hide in.
+    #[serde(default)]
+    pub coverage: Vec<CoverageSection>,
 }
 
 /// One file of the corpus.
@@ -153,6 +157,12 @@ pub struct AlignmentSection {
     pub cross_match: CrossMatchSection,
     /// What tapping the reference changed.
     pub observer_effect: Option<ObserverSection>,
+    /// The reference against itself.
+    #[serde(default)]
+    pub floor: Vec<FloorSection>,
+    /// Faults planted on purpose.
+    #[serde(default)]
+    pub canaries: CanariesSection,
     /// Facts both sides had to agree on.
     pub preflight: Vec<PreflightRow>,
     /// The control, in words.

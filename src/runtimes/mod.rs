@@ -3,7 +3,7 @@
 pub mod native;
 pub mod onnx;
 
-use crate::hidden_states::{HiddenStates, Tap};
+use crate::hidden_states::{HiddenStates, Tap, TapStates};
 use crate::tokens::TokenBatch;
 
 /// Turns batches of token ids into hidden states at named taps.
@@ -16,6 +16,12 @@ pub trait Encoder {
 
     /// Runs one batch. Every tap of [`Encoder::taps`] is in the answer, each with the batch's rows.
     fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError>;
+
+    /// Layer `k` alone, fed with states from elsewhere (`[tokens, hidden]` rows), so that its own error can
+    /// be told from what arrives. None where a runtime runs a model only whole.
+    fn layer(&mut self, _k: usize, _states: &TapStates) -> Result<Option<TapStates>, RunError> {
+        Ok(None)
+    }
 }
 
 /// A forward pass that could not be carried out.

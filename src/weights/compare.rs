@@ -19,8 +19,11 @@ struct Sums {
 /// # Errors
 /// Twins of different shapes, or no twins at all.
 pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsReport, WeightsError> {
-    let pairs: Vec<(&String, &Weight, &Weight)> =
-        candidate.tensors().iter().filter_map(|(name, c)| Some((name, &**original.tensors().get(name)?, &**c))).collect();
+    let pairs: Vec<(&String, &Weight, &Weight)> = candidate
+        .tensors()
+        .iter()
+        .filter_map(|(name, c)| Some((name, &**original.tensors().get(name)?, &**c)))
+        .collect();
     if pairs.is_empty() {
         return Err(WeightsError::Nothing {
             original: original.source_name().to_owned(),

@@ -51,19 +51,6 @@ impl NativeEncoder {
         self.model.limits().hidden
     }
 
-    /// Layer `k` alone on states from elsewhere (the reference's, to see the error this layer adds).
-    /// The answer has the rows of `states`.
-    pub fn layer(&self, k: usize, states: &TapStates) -> Result<TapStates, RunError> {
-        if k >= self.layers() || states.hidden() != self.hidden() {
-            let (layers, hidden, width) = (self.layers(), self.hidden(), states.hidden());
-            let message = format!("layer {k} on states of width {width}: it has {layers} layers of width {hidden}");
-            return Err(self.failed(message));
-        }
-        let (offsets, values) = end_to_end(states);
-        let output = self.model.layer(k, &values, &offsets, &mut |_, _| {}).map_err(|e| self.product(&e))?;
-        self.states(&offsets, output)
-    }
-
     fn all_taps(&self) -> Vec<Tap> {
         let inside = |k| if self.inner_taps { vec![Tap::Attention(k), Tap::Ffn(k)] } else { Vec::new() };
         let layers = (0..self.layers()).flat_map(|k| [inside(k), vec![Tap::Layer(k)]].concat());
@@ -144,6 +131,17 @@ impl Encoder for NativeEncoder {
         }
         reported.insert(Tap::Final, states);
         Ok(reported)
+    }
+
+    fn layer(&mut self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {
+        if k >= self.layers() || states.hidden() != self.hidden() {
+            let (layers, hidden, width) = (self.layers(), self.hidden(), states.hidden());
+            let message = format!("layer {k} on states of width {width}: it has {layers} layers of width {hidden}");
+            return Err(self.failed(message));
+        }
+        let (offsets, values) = end_to_end(states);
+        let output = self.model.layer(k, &values, &offsets, &mut |_, _| {}).map_err(|e| self.product(&e))?;
+        self.states(&offsets, output).map(Some)
     }
 }
 

@@ -1,0 +1,194 @@
+//! The faults that are planted, one row each.
+//!
+//! All but the last are planted in a copy of the control: float32 weights, so that nothing but the fault
+//! parts it from the reference. A fault that does not exist in a model (heads to permute where there is
+//! one) says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Weight};
+
+/// Weights by name, about to be changed.
+pub(super) type Tensors = BTreeMap<String, Arc<Weight>>;
+
+/// What was done and where, or why it cannot be done in this model.
+pub(super) type Planted = Result<String, &'static str>;
+
+/// Where a fault is planted.
+pub(super) enum Plant {
+    /// In the weights.
+    Weights(fn(&ModelConfig, &mut Tensors) -> Planted),
+    /// In the configuration.
+    Config(fn(&mut ModelConfig) -> Planted),
+    /// In the pooling.
+    Pooling(fn(&mut SentenceModules) -> Planted),
+    /// In which states are reported at which tap.
+    Taps,
+    /// In what a row's tokens may see.
+    Padding,
+    /// In the candidate's stored codes: judged by the gates on weights.
+    Codes,
+}
+
+/// One fault.
+pub(super) struct Fault {
+    pub(super) id: &'static str,
+    pub(super) plant: Plant,
+}
+
+/// Every fault. To plant another, add a row.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault { id: "swapped_layers", plant: Plant::Weights(swapped_layers) },
+    Fault { id: "permuted_heads", plant: Plant::Weights(permuted_heads) },
+    Fault { id: "zeroed_bias", plant: Plant::Weights(zeroed_bias) },
+    Fault { id: "position_offset", plant: Plant::Weights(position_offset) },
+    Fault { id: "other_activation", plant: Plant::Config(other_activation) },
+    Fault { id: "other_epsilon", plant: Plant::Config(other_epsilon) },
+    Fault { id: "wrong_pooling", plant: Plant::Pooling(wrong_pooling) },
+    Fault { id: "off_by_one_tap", plant: Plant::Taps },
+    Fault { id: "unmasked_padding", plant: Plant::Padding },
+    Fault { id: "code_in_one_group", plant: Plant::Codes },
+];
+
+/// The layer in the middle: neither end of the model is special to it.
+fn middle(config: &ModelConfig) -> usize {
+    config.num_hidden_layers / 2
+}
+
+/// Is this a tensor of layer `k`? Layers are numbered in names, whatever stands before the number.
+fn of_layer(name: &str, k: usize) -> bool {
+    let number = k.to_string();
+    name.split('.').zip(name.split('.').skip(1)).any(|(word, n)| word.starts_with("layer") && n == number)
+}
+
+/// The name of a tensor of layer `k` with the number of another layer.
+fn renumbered(name: &str, from: usize, to: usize) -> String {
+    let mut parts: Vec<String> = name.split('.').map(str::to_owned).collect();
+    for i in 1..parts.len() {
+        if parts[i - 1].starts_with("layer") && parts[i] == from.to_string() {
+            parts[i] = to.to_string();
+            break;
+        }
+    }
+    parts.join(".")
+}
+
+fn swapped_layers(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
+    let (b, Some(a)) = (middle(config), middle(config).checked_sub(1)) else {
+        return Err("the model has one layer");
+    };
+    let names: Vec<String> = tensors.keys().filter(|n| of_layer(n, a)).cloned().collect();
+    for name in &names {
+        let twin = renumbered(name, a, b);
+        if let (Some(x), Some(y)) = (tensors.get(name).cloned(), tensors.get(&twin).cloned()) {
+            tensors.insert(name.clone(), y);
+            tensors.insert(twin, x);
+        }
+    }
+    if names.is_empty() { Err("no tensor names tell the layers") } else { Ok(format!("layers {a} and {b} swapped")) }
+}
+
+/// Rows `a` and `b` (of `size` values each) of a tensor, changed places.
+fn swap_blocks(weight: &Weight, size: usize, a: usize, b: usize) -> Weight {
+    let mut changed = weight.clone();
+    for i in 0..size {
+        changed.values.swap(a * size + i, b * size + i);
+    }
+    changed
+}
+
+/// The first tensor of layer `k` whose name ends in one of `ends`.
+fn find(tensors: &Tensors, k: usize, ends: &[&str]) -> Option<String> {
+    tensors.keys().find(|n| of_layer(n, k) && ends.iter().any(|e| n.ends_with(e))).cloned()
+}
+
+fn permuted_heads(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
+    if config.num_attention_heads < 2 {
+        return Err("the model has one attention head");
+    }
+    let k = middle(config);
+    let weight = find(tensors, k, &["query.weight", "q_proj.weight", "q_lin.weight", "attn.q.weight"]);
+    let Some(name) = weight else { return Err("no query matrix of its own") };
+    let bias = name.replace(".weight", ".bias");
+    for name in [name, bias] {
+        if let Some(old) = tensors.get(&name).cloned() {
+            let block = old.values.len() / config.num_attention_heads;
+            tensors.insert(name, Arc::new(swap_blocks(&old, block, 0, 1)));
+        }
+    }
+    Ok(format!("query heads 0 and 1 of layer {k} swapped"))
+}
+
+fn zeroed_bias(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
+    let k = middle(config);
+    let is_bias =
+        |n: &&String, w: &Weight| n.ends_with(".bias") && !n.contains("Norm") && w.values.iter().any(|v| *v != 0.0);
+    // A key's bias moves all scores of a query alike and so changes nothing: not that one.
+    let found = tensors.iter().filter(|(n, _)| of_layer(n, k) && !n.contains("key") && !n.contains("k_"));
+    let found = found.filter(|(n, w)| is_bias(n, w)).map(|(n, _)| n.clone()).next();
+    let Some(name) = found else { return Err("no bias but zeros in the middle layer") };
+    if let Some(old) = tensors.get(&name).cloned() {
+        let values = vec![0.0; old.values.len()];
+        tensors.insert(name.clone(), Arc::new(Weight { values, ..(*old).clone() }));
+    }
+    Ok(format!("{name} set to zero"))
+}
+
+fn position_offset(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
+    let name = tensors.keys().find(|n| n.contains("position_embeddings")).cloned();
+    let Some((name, old)) = name.and_then(|n| Some((n.clone(), tensors.get(&n)?.clone()))) else {
+        return Err("the model has no position table");
+    };
+    let mut changed = (*old).clone();
+    changed.values.rotate_left(config.hidden_size.min(old.values.len()));
+    tensors.insert(name, Arc::new(changed));
+    Ok("positions counted from 1".to_owned())
+}
+
+fn other_activation(config: &mut ModelConfig) -> Planted {
+    let (from, to) = if config.hidden_act == "gelu" { ("erf", "gelu_new") } else { ("the model's own", "gelu") };
+    let planted =
+        format!("{} in place of {from} ({})", if to == "gelu" { "erf-GELU" } else { "tanh-GELU" }, config.hidden_act);
+    config.hidden_act = to.to_owned();
+    Ok(planted)
+}
+
+/// The two epsilons models are mistaken with.
+const EPSILONS: (f64, f64) = (1e-12, 1e-5);
+
+fn other_epsilon(config: &mut ModelConfig) -> Planted {
+    let (old, new) = (config.layer_norm_eps, if config.layer_norm_eps < 1e-8 { EPSILONS.1 } else { EPSILONS.0 });
+    config.layer_norm_eps = new;
+    Ok(format!("LayerNorm epsilon {new:e} in place of {old:e}"))
+}
+
+fn wrong_pooling(modules: &mut SentenceModules) -> Planted {
+    let new = if modules.pooling == [PoolingMode::Cls] { PoolingMode::Mean } else { PoolingMode::Cls };
+    let planted = format!("{new} pooling in place of {}", modules.pooling_name());
+    modules.pooling = vec![new];
+    modules.dimension = None;
+    Ok(planted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_told_by_their_number() {
+        assert!(of_layer("encoder.layer.1.output.dense.bias", 1));
+        assert!(!of_layer("encoder.layer.11.output.dense.bias", 1));
+        assert!(!of_layer("embeddings.1.bias", 1));
+        assert_eq!(renumbered("encoder.layer.1.a.1", 1, 0), "encoder.layer.0.a.1");
+        assert_eq!(renumbered("layers.3.attn.Wqkv.weight", 3, 12), "layers.12.attn.Wqkv.weight");
+    }
+
+    #[test]
+    fn every_fault_has_a_name_of_its_own() {
+        let mut ids: Vec<&str> = FAULTS.iter().map(|f| f.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), FAULTS.len());
+    }
+}

@@ -1,0 +1,43 @@
+//! What the gates are worth: limits well above the noise, below what unlike things measure, and exceeded
+//! by faults planted on purpose.
+
+use super::CheckRequest;
+use super::evidence::Measured;
+use super::sides::Sides;
+use super::{baselines, canaries, floor};
+use crate::Error;
+use crate::finding::Finding;
+use crate::policy::{GateResult, Policy};
+use crate::report::CanariesSection;
+use crate::weights::WeightsReport;
+
+/// What was shown, and what was not.
+pub(super) struct Proof {
+    pub(super) canaries: CanariesSection,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Fills the baselines in beside the gates, and plants the faults.
+pub(super) fn of(
+    sides: &Sides,
+    request: &CheckRequest,
+    policy: &Policy,
+    weights: &WeightsReport,
+    measured: &Measured,
+    gates: &mut [GateResult],
+) -> Result<Proof, Error> {
+    let mut findings = floor::findings(&measured.floor, gates);
+    let Some(sample) = &measured.sample else {
+        // The probes have said so already, and refused.
+        return Ok(Proof { canaries: CanariesSection::default(), findings });
+    };
+    baselines::measure(sides, sample, &measured.scales)?.fill(policy, weights, gates);
+    findings.extend(baselines::findings(gates));
+    let canaries = if request.canaries {
+        canaries::run(sides, sample, &measured.scales, policy, weights)?
+    } else {
+        CanariesSection::default()
+    };
+    findings.extend(canaries::findings(&canaries));
+    Ok(Proof { canaries, findings })
+}
