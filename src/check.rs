@@ -7,7 +7,9 @@ mod baselines;
 mod canaries;
 mod coverage;
 mod evidence;
+mod explain;
 mod floor;
+mod growth;
 mod inspect;
 mod measure;
 mod preflight;
@@ -72,7 +74,13 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     observer.event(Event::Phase("seeing what the gates are worth"));
     let proof = proof::of(sides, request, &policy, &weights, &measured, &mut gates)?;
     findings.extend(proof.findings);
+    let mut explanation = growth::explain(&measured.measurements);
+    if request.explain {
+        observer.event(Event::Phase("trying what would help"));
+        explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
+    }
     let judgement = verdict::judge(&policy, &gates, &findings, &measured.amount());
-    let judged = Judged { policy: &policy, judgement, gates, findings, weights, canaries: proof.canaries, started };
+    let judged =
+        Judged { policy: &policy, judgement, gates, findings, weights, canaries: proof.canaries, explanation, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::CheckRequest;
 use super::coverage::Coverage;
+use super::explain;
 use super::measure::{Accumulators, Seen, batches, encode_batch, isolated_layers};
 use super::probe::Probed;
 use super::sides::Sides;
@@ -55,6 +56,8 @@ pub(super) struct Streamed {
     pub(super) unknown_tokens: u64,
     pub(super) lengths: Vec<u64>,
     pub(super) coverage: Coverage,
+    /// The first rows, for trials of other weights.
+    pub(super) kept: Vec<(RowId, TokenRow)>,
 }
 
 /// Rows from files, or the built-in probes when there are none.
@@ -150,6 +153,7 @@ impl Streamed {
             unknown_tokens: 0,
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
             coverage: Coverage::default(),
+            kept: Vec::new(),
         }
     }
 
@@ -165,6 +169,9 @@ impl Streamed {
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
             by_id.insert(id, row);
+            if self.kept.len() < explain::ROWS {
+                self.kept.push((id, tokens.clone()));
+            }
             if request.control.contains(id) { with_control.push((id, tokens)) } else { without.push((id, tokens)) }
         }
         self.control_rows += with_control.len() as u64;

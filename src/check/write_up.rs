@@ -11,9 +11,9 @@ use crate::finding::Finding;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Policy};
 use crate::report::{
-    AlignedTap, AlignmentSection, CanariesSection, CorpusSection, CrossMatchSection, LengthBucket, ObserverSection,
-    PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection, Tool,
-    WorstRowSection, escape,
+    AlignedTap, AlignmentSection, CanariesSection, CorpusSection, CrossMatchSection, Explanation, LengthBucket,
+    ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
+    Tool, WorstRowSection, escape,
 };
 use crate::verdict::Judgement;
 use crate::weights::WeightsReport;
@@ -29,6 +29,7 @@ pub(super) struct Judged<'a> {
     pub(super) findings: Vec<Finding>,
     pub(super) weights: WeightsReport,
     pub(super) canaries: CanariesSection,
+    pub(super) explanation: Explanation,
     pub(super) started: SystemTime,
 }
 
@@ -49,6 +50,7 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
         worst_rows: worst_rows(sides, measured),
+        explanation: judged.explanation,
     }
 }
 

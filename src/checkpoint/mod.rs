@@ -14,6 +14,7 @@ pub use config::{ConfigError, ModelConfig};
 pub use error::CheckpointError;
 pub use folder::{InputFile, ModelFolder, sha256_hex};
 pub use modules::{ModulesError, SentenceModules};
+pub use names::layer_of;
 pub use pooling_config::{PoolingMode, UnknownPooling};
 pub use sequence_length::{max_sequence_length, stated_model_max_length};
 pub use tensors::{RawTensor, RawTensors};

@@ -43,6 +43,13 @@ pub fn is_buffer(name: &str) -> bool {
     name.ends_with("position_ids") || name.ends_with("token_type_ids")
 }
 
+/// The layer a tensor belongs to: the number behind the first `layer`, `layers` or the like in its name,
+/// whatever stands before it.
+pub fn layer_of(name: &str) -> Option<usize> {
+    let pairs = name.split('.').zip(name.split('.').skip(1));
+    pairs.filter(|(word, _)| word.starts_with("layer")).find_map(|(_, number)| number.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +64,13 @@ mod tests {
         assert!(map(&["bert.embeddings.a", "cls.x"]).unwrap().contains(&"embeddings.a".to_owned()));
         assert!(map(&["0.auto_model.encoder.layer.0.a"]).unwrap().contains(&"encoder.layer.0.a".to_owned()));
         assert!(map(&["embeddings.LayerNorm.gamma", "embeddings.LayerNorm.weight"]).is_err());
+    }
+
+    #[test]
+    fn layers_are_told_by_their_number() {
+        assert_eq!(super::layer_of("encoder.layer.11.output.dense.bias"), Some(11));
+        assert_eq!(super::layer_of("layers.3.attn.Wqkv.weight"), Some(3));
+        assert_eq!(super::layer_of("embeddings.1.bias"), None);
+        assert_eq!(super::layer_of("layer"), None);
     }
 }

@@ -5,12 +5,14 @@
 mod affine;
 mod config;
 mod load;
+mod requantize;
 
 use crate::checkpoint::{CheckpointError, WeightError};
 use crate::fault::Fault;
 
 pub use config::{ModuleSetting, QuantizationConfig};
 pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
+pub use requantize::requantized;
 
 /// One matrix as stored. All slices are row-major; `packed` holds each row as one little-endian bit stream.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,9 @@
 
 use super::escape::{markdown, plain};
 use super::words::{HEADLINE, count, first_jump, measurement, outcome, taps, value};
-use super::{Report, ReportError};
+use super::{Report, ReportError, markdown_proof};
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::Outcome;
+use crate::policy::{GateResult, Outcome, Stat};
 use crate::verdict::number;
 use crate::weights::TensorRow;
 
@@ -24,8 +24,10 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
     let mut out = String::new();
     head(report, &mut out);
     tap_table(report, &mut out);
+    markdown_proof::story(report, &mut out);
     weights(report, &mut out);
     rows(report, &mut out);
+    markdown_proof::proof(report, &mut out);
     evidence(report, &mut out);
     provenance(report, &mut out);
     if out.len() > LARGEST {
@@ -37,7 +39,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
 }
 
 /// Text that others wrote, cut and harmless.
-fn text(raw: &str) -> String {
+pub(super) fn text(raw: &str) -> String {
     markdown(&cut(raw))
 }
 
@@ -50,7 +52,7 @@ fn cut(raw: &str) -> String {
     kept
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
 }
@@ -85,13 +87,17 @@ fn tap_table(report: &Report, out: &mut String) {
     }
     line(out, "## Taps\n");
     line(out, "Relative L2 per token (cosine distance per row for sentence vectors), 99th percentile and maximum.\n");
-    line(out, "| tap | engine p99 | quantization p99 | quantization max | total p99 | total max | gates |");
-    line(out, "|---|---:|---:|---:|---:|---:|---|");
+    line(
+        out,
+        "| tap | engine p99 | quantization p99 | quantization max | total p99 | total max | wrong layer p99 | other sentence p99 | gates |",
+    );
+    line(out, "|---|---:|---:|---:|---:|---:|---:|---:|---|");
     for tap in taps {
         line(out, &tap_row(report, tap));
     }
-    if let Some(jump) = first_jump(report) {
-        line(out, &format!("\n**{}**", text(&jump.sentence())));
+    let jump = || first_jump(report).map(|jump| jump.sentence());
+    if let Some(grown) = report.explanation.sentence().or_else(jump) {
+        line(out, &format!("\n**{}**", text(&grown)));
     }
     out.push('\n');
 }
@@ -101,13 +107,18 @@ fn tap_row(report: &Report, tap: Tap) -> String {
     let of = |arm| measurement(report, tap, arm, metric);
     let p99 = |arm| value(of(arm).and_then(|m| m.p99));
     let max = |arm| value(of(arm).and_then(|m| m.max));
+    let name = tap.to_string();
+    let same = |g: &&GateResult| g.on == name && g.metric == metric && g.stat == Stat::P99 && g.baseline.is_some();
+    let null = report.gates.iter().find(same).and_then(|g| g.baseline).unwrap_or_default();
     format!(
-        "| {tap} | {} | {} | {} | {} | {} | {} |",
+        "| {tap} | {} | {} | {} | {} | {} | {} | {} | {} |",
         p99(Arm::Engine),
         p99(Arm::Quantization),
         max(Arm::Quantization),
         p99(Arm::Total),
         max(Arm::Total),
+        value(null.wrong_layer),
+        value(null.mismatched_sentence),
         mark(outcome(report, tap))
     )
 }

@@ -10,8 +10,10 @@
 mod consistent;
 mod error;
 pub mod escape;
+mod explanation;
 mod junit;
 mod markdown;
+mod markdown_proof;
 mod proof;
 #[cfg(test)]
 mod sample;
@@ -23,6 +25,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
+pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
 pub use proof::{CanariesSection, CanarySection, CoverageSection, FloorSection};
 pub use sections::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, InputRecord, LengthBucket, ObserverSection,
@@ -97,6 +100,9 @@ pub struct Report {
     pub sentence: SentenceSection,
     /// The rows with the largest errors.
     pub worst_rows: Vec<WorstRowSection>,
+    /// Where the error starts, what grows it, what would help.
+    #[serde(default)]
+    pub explanation: Explanation,
 }
 
 impl Report {
@@ -150,7 +156,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(&sample::failing().to_json().unwrap()).unwrap();
         let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         let promised = "schema tool verdict exit_code reasons findings gates provenance corpus alignment weights \
-                        measurements sentence worst_rows";
+                        measurements sentence worst_rows explanation";
         assert_eq!(keys, promised.split_whitespace().collect::<Vec<_>>());
         assert_eq!(value["verdict"], "fail");
         assert_eq!(value["alignment"]["cross_match"]["relative_l2"][0][1], "inf");

@@ -134,6 +134,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             token: Some(3),
             token_text: Some(".".into()),
         }],
+        explanation: Default::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The verdict as a person at a terminal reads it: at most fifteen lines, the answer first.
 
 use super::escape::plain;
-use super::words::{HEADLINE, count, first_jump, measurement, outcome, taps, value};
+use super::words::{HEADLINE, canaries, caveats, count, first_jump, measurement, outcome, planted, taps, value};
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
@@ -56,8 +56,10 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
         ),
         evidence(report),
     ];
+    lines.extend(caveats(report).map(|c| format!("      {}", plain(&c, TEXT))));
     lines.extend(table(report, &paint, explain));
-    lines.extend(first_jump(report).map(|jump| format!("      {}", jump.sentence())));
+    let jump = || first_jump(report).map(|jump| jump.sentence());
+    lines.extend(report.explanation.sentence().or_else(jump).map(|s| format!("      {s}")));
     lines.extend(sentence(report));
     lines.extend(weights(report));
     lines.extend(reasons(report, explain));
@@ -76,6 +78,7 @@ fn evidence(report: &Report) -> String {
     if corpus.probes > 0 {
         line.push_str(&format!(", {} probes", count(corpus.probes)));
     }
+    line.push_str(&planted(report).map_or_else(String::new, |p| format!("; {p}")));
     if corpus.built_in {
         line.push_str("; no corpus was given: only the built-in probe sentences were compared");
     }
@@ -109,20 +112,25 @@ fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
         shown.sort_unstable();
     }
     let width = shown.iter().map(|t| t.to_string().len()).max().unwrap_or(0).max(10);
-    let mut lines =
-        vec![format!("      {:width$}  {:>10}  {:>16}  {:>8}", "tap", "engine p99", "quantization p99", "limit")];
+    let mut lines = vec![format!(
+        "      {:width$}  {:>10}  {:>16}  {:>8}  {:>11}  {:>10}",
+        "tap", "engine p99", "quantization p99", "limit", "wrong layer", "other text"
+    )];
     for tap in &shown {
         let p99 = |arm| measurement(report, *tap, arm, HEADLINE).and_then(|m| m.p99);
-        let limit = limit_of(report, *tap).map(|g| g.limit);
+        let gate = limit_of(report, *tap);
+        let (limit, null) = (gate.map(|g| g.limit), gate.and_then(|g| g.baseline).unwrap_or_default());
         // A limit missed by a hair must not read as one that was met.
         let (seen, limit) = match (p99(Arm::Quantization), limit) {
             (Some(seen), Some(limit)) => apart(seen, limit),
             (seen, limit) => (value(seen), value(limit)),
         };
         lines.push(format!(
-            "      {:width$}  {:>10}  {seen:>16}  {limit:>8}  {}",
+            "      {:width$}  {:>10}  {seen:>16}  {limit:>8}  {:>11}  {:>10}  {}",
             tap.to_string(),
             value(p99(Arm::Engine)),
+            value(null.wrong_layer),
+            value(null.mismatched_sentence),
             paint.outcome(outcome(report, *tap))
         ));
     }
@@ -176,6 +184,12 @@ fn worst_row(row: &WorstRowSection) -> String {
 
 fn explanation(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
+    if !report.explanation.layers.is_empty() {
+        lines.push("  where the error comes from".to_owned());
+        let told = report.explanation.story();
+        lines.extend(told.iter().map(|l| format!("    {}", plain(l, TEXT))));
+    }
+    lines.extend(canaries(report));
     for finding in &report.findings {
         let severity = format!("{:?}", finding.severity).to_lowercase();
         lines.push(format!("  {severity} {}: {}", plain(&finding.code, TEXT), plain(&finding.message, TEXT)));

@@ -42,7 +42,7 @@ fn a_limit_missed_by_a_hair_reads_as_missed() {
         m.p99 = Some(0.050_000_001);
     }
     let text = verdict_text(&report, false, false);
-    assert!(text.contains("       0.050000001      0.05  FAIL"), "{text}");
+    assert!(text.contains("       0.050000001      0.05            -           -  FAIL"), "{text}");
 }
 
 #[test]

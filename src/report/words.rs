@@ -1,9 +1,11 @@
 //! Words and numbers that several formats share.
 
 use super::Report;
+use super::escape::plain;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{Direction, GateResult, Outcome};
+use crate::verdict::number;
 
 /// The metric of the per-tap table.
 pub(super) const HEADLINE: &str = "relative_l2";
@@ -59,6 +61,38 @@ impl Jump {
         let (before, after) = crate::verdict::apart(self.before, self.after);
         format!("the error jumps at {}: {before} at {} becomes {after}", self.to, self.from)
     }
+}
+
+/// `9 of 10 planted faults seen, the smallest moves states by 3e-4`; none when none were planted.
+pub(super) fn planted(report: &Report) -> Option<String> {
+    let section = &report.alignment.canaries;
+    let tried: Vec<_> = section.canaries.iter().filter(|c| c.not_planted.is_none()).collect();
+    let seen = tried.iter().filter(|c| c.seen_by.is_some()).count();
+    let smallest = tried.iter().find(|c| Some(&c.id) == section.smallest.as_ref()).and_then(|c| c.effect);
+    let smallest = smallest.map_or_else(String::new, |e| format!(", the smallest moves states by {}", number(e)));
+    (!tried.is_empty()).then(|| format!("{seen} of {} planted faults seen{smallest}", tried.len()))
+}
+
+/// One line per planted fault.
+pub(super) fn canaries(report: &Report) -> Vec<String> {
+    let said = |c: &super::CanarySection| match (&c.seen_by, &c.not_planted) {
+        (_, Some(why)) => format!("not planted, {why}"),
+        (Some(by), _) => format!("moves states by {}, seen by {by}", value(c.effect)),
+        (None, None) => format!("moves states by {}, SEEN BY NOTHING", value(c.effect)),
+    };
+    let line = |c: &super::CanarySection| format!("  planted {}: {}", plain(&c.fault, 200), plain(&said(c), 300));
+    report.alignment.canaries.canaries.iter().map(line).collect()
+}
+
+/// What was waived on the command line: it must stand in the verdict itself.
+const WAIVED: &[&str] = &["reference.inexact", "canary.none"];
+
+/// Each waiver in words.
+pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
+    let waived = |f: &&crate::finding::Finding| {
+        f.severity == crate::finding::Severity::Warning && WAIVED.contains(&f.code.as_str())
+    };
+    report.findings.iter().filter(waived).map(|f| format!("waived: {}", f.message))
 }
 
 /// `12,345`.
