@@ -74,6 +74,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     observer.event(Event::Phase("seeing what the gates are worth"));
     let proof = proof::of(sides, request, &policy, &weights, &measured, &mut gates)?;
     findings.extend(proof.findings);
+    findings.extend(growth::engine_culprits(&measured.measurements, &gates));
     let mut explanation = growth::explain(&measured.measurements);
     if request.explain {
         observer.event(Event::Phase("trying what would help"));

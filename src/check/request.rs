@@ -109,10 +109,11 @@ impl CheckRequest {
 
     /// The policy that judges this run.
     pub(super) fn policy_for(&self, facts: &SidesFacts) -> Result<Policy, Error> {
-        Ok(match &self.policy {
+        let policy = match &self.policy {
             Some(name) => Policy::load(name)?,
             None => Policy::for_precision(&facts.precision)?,
-        })
+        };
+        Ok(policy.with_engine_floor())
     }
 }
 
