@@ -79,6 +79,8 @@ pub struct CheckRequest {
     pub ort_lib: Option<PathBuf>,
     /// Go on with a reference that is not exact float32.
     pub allow_inexact_reference: bool,
+    /// Taps of the reference as a person states them.
+    pub taps: Option<PathBuf>,
     /// Plant faults to see that the gates see them.
     pub canaries: bool,
     /// Find the tensors behind the error, and what more bits for them would bring.
@@ -102,6 +104,7 @@ impl CheckRequest {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             ort_lib: None,
             allow_inexact_reference: false,
+            taps: None,
             canaries: true,
             explain: false,
         }

@@ -1,6 +1,7 @@
 //! Both sides, opened: three encoders, two tokenizers, two sets of weights, and what they say about
 //! themselves.
 
+use std::io::Read;
 use std::rc::Rc;
 
 use super::floor::Variation;
@@ -21,8 +22,8 @@ use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
-    Graph, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, TapHints, TapMap, exactness,
-    facts, find_taps, locate, observer_effect,
+    Graph, LARGEST_STATED as STATED_BYTES, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime,
+    SessionOptions, Stated, TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect, stated_taps,
 };
 use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
 
@@ -123,7 +124,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         layers: reference_config.as_ref().map(|c| c.num_hidden_layers),
         vocab: reference_config.as_ref().map(|c| c.vocab_size),
     };
-    let mut taps = find_taps(&graph, hints)?;
+    let Stated { map: mut taps, disagreements } = reference_taps(request, &graph, hints)?;
     let reference_facts = facts(&graph, &taps);
 
     observer.event(Event::Phase("reading the candidate"));
@@ -156,10 +157,14 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let preflight = preflight::compare(&reference_facts, reference_config.as_ref(), &config, &heads, request);
 
-    let mut findings = exactness(&graph, &taps);
+    let mut findings = audit(&graph, &taps, &original.weights).findings();
+    let disagreement = |text: &String| Finding::new(Severity::Warning, "alignment.stated_taps", text.as_str());
+    let mut inexact = exactness(&graph, &taps);
     if request.allow_inexact_reference {
-        findings.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
+        inexact.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
     }
+    findings.extend(inexact);
+    findings.extend(disagreements.iter().map(disagreement));
     findings.extend(candidate.findings);
     findings.extend(original.findings);
     findings.extend(heads.findings.iter().cloned());
@@ -227,6 +232,19 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         variations,
         facts,
     })
+}
+
+/// The reference's taps: found, or as the request states them.
+fn reference_taps(request: &CheckRequest, graph: &Graph<'_>, hints: TapHints) -> Result<Stated, Error> {
+    let Some(path) = &request.taps else {
+        return Ok(Stated { map: find_taps(graph, hints)?, disagreements: Vec::new() });
+    };
+    let shown = path.display().to_string();
+    let open = std::fs::File::open(path).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
+    let mut json = Vec::new();
+    let most = STATED_BYTES as u64 + 1;
+    open.take(most).read_to_end(&mut json).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
+    Ok(stated_taps(graph, &json, &shown, hints)?)
 }
 
 /// The reference with another number of threads, and without graph optimizations.
@@ -342,6 +360,7 @@ impl CheckRequest {
         set("pooling", self.pooling.map(|p| p.to_string()));
         set("max_length", self.max_length.map(|n| n.to_string()));
         set("limit", self.corpus.limit.map(|n| n.to_string()));
+        set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
         options

@@ -151,6 +151,9 @@ pub(crate) struct CheckArguments {
     /// Judge against a reference that is not exact float32 (printed in the verdict)
     #[arg(long)]
     pub(crate) allow_inexact_reference: bool,
+    /// State the reference's taps instead of finding them: JSON, {"embeddings": "tensor", "layer.0": "tensor", …, "final": "tensor"}
+    #[arg(long, value_name = "FILE")]
+    pub(crate) taps: Option<PathBuf>,
     /// Plant no faults to see that the gates see them (printed in the verdict)
     #[arg(long)]
     pub(crate) no_canaries: bool,

@@ -28,7 +28,10 @@ fn text(i: &Inspection) -> String {
         let width = i.taps.iter().map(|t| t.tensor.len()).max().unwrap_or(0);
         out.push_str("\ntaps\n");
         for t in &i.taps {
-            out.push_str(&format!("  {:<18} {:<width$}  {}\n", t.tap, t.tensor, t.evidence));
+            out.push_str(&format!("  {:<18} {:<width$}  {}; {}\n", t.tap, t.tensor, t.node, t.evidence));
+            if !t.weights.is_empty() {
+                out.push_str(&format!("  {:<18} its matrices: {}\n", "", t.weights.join(", ")));
+            }
         }
     }
     if !i.tensors.is_empty() {

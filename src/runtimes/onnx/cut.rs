@@ -20,7 +20,7 @@ pub(super) struct Source {
 /// Finds the token lookup: a lookup in a constant matrix by values that come from a graph input.
 /// Position and type ids lose by name, directness and number of rows.
 pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
-    let mut best: Option<((bool, bool, bool, usize), Source)> = None;
+    let mut best: Option<((bool, bool, bool, bool, usize), Source)> = None;
     for node in 0..g.len() {
         let fused = g.op(node) == "EmbedLayerNormalization";
         let (table, ids) = match (fused, LOOKUP.contains(&g.op(node))) {
@@ -33,12 +33,20 @@ pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
         let Some((ids, direct)) = ids_from(g, ids) else { continue };
         let name = g.name(ids).to_ascii_lowercase();
         let named = ["input_ids", "inputids", "input_word_ids", "tokens"].iter().any(|n| name.contains(n));
-        let score = (vocab == Some(rows), direct && named, direct, rows);
+        let source = Source { tensor, ids, table: [rows, columns] };
+        // A fused embedding leaves the lookup it replaced behind, to read its shape from.
+        let score = (leads_out(g, source), vocab == Some(rows), direct && named, direct, rows);
         if best.as_ref().is_none_or(|(s, _)| score > *s) {
-            best = Some((score, Source { tensor, ids, table: [rows, columns] }));
+            best = Some((score, source));
         }
     }
     best.map(|(_, s)| s)
+}
+
+/// True when an output of the graph depends on the lookup's values.
+fn leads_out(g: &Graph, source: Source) -> bool {
+    let (reach, _) = forward(g, source);
+    g.outputs().iter().any(|o| g.find(&o.name).is_some_and(|t| reach[t]))
 }
 
 /// The graph input whose values reach `t`, and whether they come unrearranged.

@@ -5,7 +5,9 @@
 use prost::Message;
 
 use super::graph::Graph;
+use super::operators::skip_sum;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
+use super::splice;
 
 /// The file's bytes with the named tensors among its outputs; those that are outputs already, or are
 /// named twice, are left as they are.
@@ -16,14 +18,25 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
             output.push(ValueInfoProto { name: name.to_owned(), r#type: None });
         }
     }
-    let original = g.model().bytes();
+    let mut original = g.model().bytes().clone();
+    // A name the graph does not know is a fused node's sum that the file computes and does not give out.
+    for k in 0..g.len() {
+        let Some((index, first)) = skip_sum(g.op(k)).zip(g.output(k, 0).map(|t| g.name(t))) else { continue };
+        let wanted = splice::name(first, index);
+        if g.find(&wanted).is_none()
+            && output.iter().any(|o| o.name == wanted)
+            && let Some(wired) = splice::wire_output(&original, first, index)
+        {
+            original = wired.into();
+        }
+    }
     if output.is_empty() {
         return original.to_vec();
     }
     let graph = GraphProto { output, ..GraphProto::default() };
     let tail = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
     let mut bytes = Vec::with_capacity(original.len() + tail.len());
-    bytes.extend_from_slice(original);
+    bytes.extend_from_slice(&original);
     bytes.extend_from_slice(&tail);
     bytes
 }

@@ -86,6 +86,14 @@ pub enum TapError {
         /// What did not fit.
         reason: String,
     },
+    /// A map stated by a person that cannot be right.
+    #[error("{file}: taps as stated: {reason}")]
+    Stated {
+        /// The file of the map.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Another number of layers than configured.
     #[error("{file}: the graph has {found} attention blocks, the configuration says {expected} layers")]
     Layers {
@@ -101,7 +109,10 @@ pub enum TapError {
 impl TapError {
     /// The class of the error.
     pub fn fault(&self) -> Fault {
-        Fault::Incomparable
+        match self {
+            Self::Stated { .. } => Fault::BadInput,
+            _ => Fault::Incomparable,
+        }
     }
 }
 
@@ -197,7 +208,7 @@ impl<'a, 'm> Search<'a, 'm> {
             entries.push(TapEntry { tap, tensor: name(fork(r)?), evidence });
         }
         let evidence = last.evidence.to_owned();
-        entries.push(TapEntry { tap: Tap::Layer(layers - 1), tensor: name(last.layer), evidence: evidence.clone() });
+        entries.push(TapEntry { tap: Tap::Layer(layers - 1), tensor: last.layer, evidence: evidence.clone() });
         entries.push(TapEntry { tap: Tap::Final, tensor: name(last.state), evidence });
         let mut middles = Vec::new();
         for (k, f) in ffns.iter().enumerate() {
