@@ -23,7 +23,8 @@ use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, LARGEST_STATED as STATED_BYTES, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime,
-    SessionOptions, Stated, TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect, stated_taps,
+    SessionOptions, Stated, TapError, TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect,
+    stated_taps,
 };
 use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
 
@@ -237,7 +238,13 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 /// The reference's taps: found, or as the request states them.
 fn reference_taps(request: &CheckRequest, graph: &Graph<'_>, hints: TapHints) -> Result<Stated, Error> {
     let Some(path) = &request.taps else {
-        return Ok(Stated { map: find_taps(graph, hints)?, disagreements: Vec::new() });
+        let found = find_taps(graph, hints);
+        // Why the search failed may be that this is no float32 graph at all.
+        let why = |e: TapError| match exactness(graph, &TapMap::default()).into_iter().next() {
+            Some(inexact) => Error::Incomparable(format!("{} ({e})", inexact.message)),
+            None => e.into(),
+        };
+        return Ok(Stated { map: found.map_err(why)?, disagreements: Vec::new() });
     };
     let shown = path.display().to_string();
     let open = std::fs::File::open(path).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;

@@ -44,7 +44,7 @@ pub struct Block {
 }
 
 /// Every layer boundary of one graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TapMap {
     /// `embeddings`, `layer.0` ..., `final`, in the order of the forward pass.
     pub entries: Vec<TapEntry>,
