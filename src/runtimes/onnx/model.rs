@@ -1,8 +1,8 @@
-//! Reading an ONNX file once, whole, and refusing early what cannot be judged.
+//! Reading an ONNX file once, whole, with the data files beside it, and refusing early what cannot be
+//! judged.
 //!
 //! Format: github.com/onnx/onnx, `docs/IR.md` and `onnx/onnx.proto`.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -11,6 +11,8 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::error::OnnxError;
+use super::external::{self, DataFile};
+use super::opened::regular;
 use super::proto::{ModelProto, TensorProto, dtype};
 use super::wire;
 
@@ -30,47 +32,52 @@ pub struct OnnxModel {
     bytes: Bytes,
     sha256: String,
     proto: ModelProto,
+    data: Vec<DataFile>,
 }
 
 impl OnnxModel {
-    /// Reads and checks the file. Weights stay where they are: slices of the one buffer.
+    /// Reads and checks the file and its external data. Weights stay where they are: slices of one buffer
+    /// per file.
     pub fn read(path: &Path) -> Result<Self, OnnxError> {
         let name = path.display().to_string();
         let io = |source| OnnxError::Io { file: name.clone(), source };
-        let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
-        if !meta.is_file() {
-            return Err(OnnxError::Malformed { file: name, reason: "not a regular file".to_owned() });
-        }
-        let too_large =
-            |n: u64| OnnxError::TooLarge { file: name.clone(), what: format!("{n} bytes"), limit: MAX_BYTES };
-        if meta.len() > MAX_BYTES {
-            return Err(too_large(meta.len()));
+        let (file, size) = regular(path, true).map_err(io)?;
+        let too_large = |n: u64| OnnxError::TooLarge {
+            file: name.clone(),
+            what: format!("{n} bytes in one file (save its weights beside it: save_as_external_data=True)"),
+            limit: MAX_BYTES,
+        };
+        if size > MAX_BYTES {
+            return Err(too_large(size));
         }
         let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(usize::try_from(meta.len()).unwrap_or(usize::MAX))
-            .map_err(|_| too_large(meta.len()))?;
+        bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(|_| too_large(size))?;
         // `take`: the file may grow while it is read.
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(too_large(bytes.len() as u64));
         }
-        Self::from_bytes(name, Bytes::from(bytes))
+        let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+        Self::from_parts(name, path, folder, Bytes::from(bytes))
     }
 
-    /// The same from bytes already in memory; `name` is used in messages.
+    /// The same from bytes already in memory, which have no data files; `name` is used in messages.
     pub fn from_bytes(name: impl Into<String>, bytes: Bytes) -> Result<Self, OnnxError> {
         let name = name.into();
+        Self::from_parts(name.clone(), Path::new(&name), None, bytes)
+    }
+
+    fn from_parts(name: String, path: &Path, folder: Option<&Path>, bytes: Bytes) -> Result<Self, OnnxError> {
         let malformed = |reason: String| OnnxError::Malformed { file: name.clone(), reason };
         if bytes.starts_with(b"version https://git-lfs") {
             return Err(malformed("it is a Git LFS pointer: run `git lfs pull`".to_owned()));
         }
         wire::check(&bytes).map_err(malformed)?;
-        let proto = ModelProto::decode(bytes.clone()).map_err(|e| malformed(e.to_string()))?;
+        let mut proto = ModelProto::decode(bytes.clone()).map_err(|e| malformed(e.to_string()))?;
+        let data = external::resolve(path, folder, &mut proto)?;
         refuse(&name, &proto)?;
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name, bytes, sha256, proto })
+        Ok(Self { name, bytes, sha256, proto, data })
     }
 
     /// The path as it was given.
@@ -93,7 +100,12 @@ impl OnnxModel {
         self.bytes.len() as u64
     }
 
-    /// What was decoded.
+    /// The external data files, in the order in which tensors name them.
+    pub fn data_files(&self) -> &[DataFile] {
+        &self.data
+    }
+
+    /// What was decoded, external data being raw data like any other.
     pub fn proto(&self) -> &ModelProto {
         &self.proto
     }
@@ -148,13 +160,13 @@ fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
     graph.initializer.iter().try_for_each(|t| check_tensor(name, &t.name, t))
 }
 
-/// Refuses external data, and dimensions that do not fit the bytes.
+/// Refuses external data (what a graph stores is resolved by now), and dimensions that do not fit the bytes.
 fn check_tensor(file: &str, tensor: &str, t: &TensorProto) -> Result<(), OnnxError> {
     if t.data_location != 0 || !t.external_data.is_empty() {
         return Err(OnnxError::Unsupported {
             file: file.to_owned(),
-            what: format!("external data (tensor `{tensor}`) is"),
-            fix: "save as a single file",
+            what: format!("external data of an attribute (tensor `{tensor}`) is"),
+            fix: "save with convert_attribute=False, or as a single file",
         });
     }
     let bad = |expected: String, found: String| OnnxError::Tensor {

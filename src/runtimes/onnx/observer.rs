@@ -46,7 +46,7 @@ pub fn observer_effect(
     let plans = plan(&g, map)?;
     let seq = batch.longest().max(1);
     let pass = |bytes: &[u8], names: &[String]| -> Result<Vec<Output>, OnnxError> {
-        let mut session = build(runtime, bytes, options).map_err(refused)?;
+        let mut session = build(runtime, model, bytes, options).map_err(refused)?;
         let outputs = selected(names.iter().map(String::as_str)).map_err(refused)?;
         run(&mut session, fill(&plans, batch, seq).map_err(refused)?, &outputs, names).map_err(refused)
     };

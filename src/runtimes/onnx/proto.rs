@@ -231,7 +231,7 @@ pub struct TensorProto {
     /// Values as doubles.
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
-    /// Where external data lies; only its presence matters.
+    /// Where external data lies; empty once it is resolved.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringEntry>,
     /// 0 in the file, 1 external.
