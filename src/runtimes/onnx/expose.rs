@@ -7,7 +7,7 @@ use prost::Message;
 use super::graph::Graph;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
 
-/// The file's bytes with the named tensors among its outputs; those that are outputs already, or are
+/// The model's bytes (functions inlined) with the named tensors among its outputs; those that are outputs already, or are
 /// named twice, are left as they are.
 pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut output: Vec<ValueInfoProto> = Vec::new();
@@ -16,7 +16,7 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
             output.push(ValueInfoProto { name: name.to_owned(), r#type: None });
         }
     }
-    let original = g.model().bytes();
+    let original = g.model().inlined();
     if output.is_empty() {
         return original.to_vec();
     }

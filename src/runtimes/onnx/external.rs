@@ -9,17 +9,24 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::error::OnnxError;
 use super::model::elements;
 use super::opened::regular;
 use super::proto::{ModelProto, TensorProto, dtype};
+use super::rewrite::{Edit, Level, rewrite};
 
 /// Most bytes of external data held at once; the largest text encoders have 30 GB in float32.
 const MAX_BYTES: u64 = 1 << 36;
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
+/// External tensors up to this many bytes are put into the model: ONNX Runtime infers shapes from some
+/// before it looks into the data files it was given.
+const SMALL: usize = 4096;
+/// `GraphProto.initializer`.
+const INITIALIZER: u64 = 5;
 /// Keys the format defines. `checksum` (SHA-1, rarely written) is not held against the file: its SHA-256
 /// is recorded instead.
 const KEYS: [&str; 4] = ["location", "offset", "length", "checksum"];
@@ -77,11 +84,8 @@ pub(super) fn resolve(model: &Path, folder: Option<&Path>, proto: &mut ModelProt
         if t.data_location == 0 && t.external_data.is_empty() {
             continue;
         }
-        let refused = |reason: String| OnnxError::External {
-            file: model.display().to_string(),
-            tensor: t.name.clone(),
-            reason,
-        };
+        let refused =
+            |reason: String| OnnxError::External { file: model.display().to_string(), tensor: t.name.clone(), reason };
         let place = place(t).map_err(refused)?;
         let expected = size(t).map_err(refused)?;
         let Some(folder) = folder else {
@@ -105,7 +109,13 @@ pub(super) fn resolve(model: &Path, folder: Option<&Path>, proto: &mut ModelProt
                         files.len() - 1
                     }
                 };
-                files[k].locations.push(place.location.to_owned());
+                // ONNX Runtime takes `./a` and `a` for one name, which may be given once.
+                let plain: PathBuf =
+                    Path::new(place.location).components().filter(|c| *c != Component::CurDir).collect();
+                let plain = plain.display().to_string();
+                if !files[k].locations.contains(&plain) {
+                    files[k].locations.push(plain);
+                }
                 by_location.insert(place.location.to_owned(), k);
                 k
             }
@@ -128,6 +138,24 @@ pub(super) fn resolve(model: &Path, folder: Option<&Path>, proto: &mut ModelProt
         t.external_data.clear();
     }
     Ok(files)
+}
+
+/// The model with its small external tensors inside; `resolved` is the same model after [`resolve`].
+pub(super) fn embed(bytes: &Bytes, resolved: &ModelProto) -> Bytes {
+    let mut tensors = resolved.graph.iter().flat_map(|g| &g.initializer);
+    let edited = rewrite(bytes, &mut |level, number, payload| {
+        if (level, number) != (Level::Graph, INITIALIZER) {
+            return Ok(Edit::Keep);
+        }
+        // The order is the file's, so the next tensor is this one.
+        let outside = TensorProto::decode(payload).is_ok_and(|t| t.data_location == EXTERNAL);
+        let small = tensors.next().filter(|t| outside && t.raw_data.len() <= SMALL);
+        Ok::<_, std::convert::Infallible>(small.map_or(Edit::Keep, |t| Edit::Replace(vec![t.encode_to_vec()])))
+    });
+    match edited {
+        Ok(bytes) => bytes.into(),
+        Err(never) => match never {},
+    }
 }
 
 /// The entry's keys, each known, once, and well formed.

@@ -12,16 +12,17 @@ use sha2::{Digest, Sha256};
 
 use super::error::OnnxError;
 use super::external::{self, DataFile};
+use super::functions;
 use super::opened::regular;
 use super::proto::{ModelProto, TensorProto, dtype};
 use super::wire;
 
 /// Largest file read: protobuf's own limit.
-const MAX_BYTES: u64 = 1 << 31;
+pub(super) const MAX_BYTES: u64 = 1 << 31;
 /// Most nodes accepted; the largest encoder exports seen have a few thousand.
-const MAX_NODES: usize = 200_000;
+pub(super) const MAX_NODES: usize = 200_000;
 /// Operator domains whose meaning is public.
-const DOMAINS: &[&str] = &["", "ai.onnx", "com.microsoft", "ai.onnx.ml"];
+pub(super) const DOMAINS: &[&str] = &["", "ai.onnx", "com.microsoft", "ai.onnx.ml"];
 /// Operators with sub-graphs, whose values are not visible from outside.
 const CONTROL_FLOW: &[&str] = &["If", "Loop", "Scan", "SequenceMap"];
 
@@ -30,6 +31,8 @@ const CONTROL_FLOW: &[&str] = &["If", "Loop", "Scan", "SequenceMap"];
 pub struct OnnxModel {
     name: String,
     bytes: Bytes,
+    untouched: Bytes,
+    inlined: Bytes,
     sha256: String,
     proto: ModelProto,
     data: Vec<DataFile>,
@@ -73,11 +76,24 @@ impl OnnxModel {
             return Err(malformed("it is a Git LFS pointer: run `git lfs pull`".to_owned()));
         }
         wire::check(&bytes).map_err(malformed)?;
-        let mut proto = ModelProto::decode(bytes.clone()).map_err(|e| malformed(e.to_string()))?;
+        let decode = |b: &Bytes| ModelProto::decode(b.clone()).map_err(|e| malformed(e.to_string()));
+        let mut proto = decode(&bytes)?;
+        let inlined = functions::inline(&name, &bytes, &proto)?;
+        if let Some(inlined) = &inlined {
+            let (what, limit) = (format!("{} bytes after its functions are inlined", inlined.len()), MAX_BYTES);
+            if inlined.len() as u64 > limit {
+                return Err(OnnxError::TooLarge { file: name, what, limit });
+            }
+            wire::check(inlined).map_err(malformed)?;
+            proto = decode(inlined)?;
+        }
         let data = external::resolve(path, folder, &mut proto)?;
         refuse(&name, &proto)?;
+        let with_small = |b: Bytes| if data.is_empty() { b } else { external::embed(&b, &proto) };
+        let untouched = with_small(bytes.clone());
+        let inlined = inlined.map_or_else(|| untouched.clone(), with_small);
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name, bytes, sha256, proto, data })
+        Ok(Self { name, bytes, untouched, inlined, sha256, proto, data })
     }
 
     /// The path as it was given.
@@ -88,6 +104,16 @@ impl OnnxModel {
     /// The file's bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// What ONNX Runtime is given as the untouched model: the file, with its small external tensors in it.
+    pub(super) fn untouched(&self) -> &Bytes {
+        &self.untouched
+    }
+
+    /// The same with its functions inlined: every tensor of [`proto`](Self::proto) has its name there.
+    pub(super) fn inlined(&self) -> &Bytes {
+        &self.inlined
     }
 
     /// SHA-256 of the file, lower-case hex.
@@ -105,7 +131,7 @@ impl OnnxModel {
         &self.data
     }
 
-    /// What was decoded, external data being raw data like any other.
+    /// What was decoded: functions are inlined, external data is raw data like any other.
     pub fn proto(&self) -> &ModelProto {
         &self.proto
     }
@@ -135,10 +161,6 @@ fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
     if graph.node.len() > MAX_NODES {
         let what = format!("{} nodes", graph.node.len());
         return Err(OnnxError::TooLarge { file: file(), what, limit: MAX_NODES as u64 });
-    }
-    if let Some(f) = proto.functions.first() {
-        let what = format!("model-local functions (`{}` and {} more) are", f.name, proto.functions.len() - 1);
-        return Err(unsupported(what, "inline them (onnx.inliner) or export with opset 18 or later"));
     }
     if !graph.sparse_initializer.is_empty() {
         return Err(unsupported("sparse weights are".to_owned(), "export them dense"));

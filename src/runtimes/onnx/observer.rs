@@ -50,7 +50,7 @@ pub fn observer_effect(
         let outputs = selected(names.iter().map(String::as_str)).map_err(refused)?;
         run(&mut session, fill(&plans, batch, seq).map_err(refused)?, &outputs, names).map_err(refused)
     };
-    let untouched = pass(model.bytes(), std::slice::from_ref(&own))?;
+    let untouched = pass(model.untouched(), std::slice::from_ref(&own))?;
     let seen = pass(&expose(&g, tapped.iter().map(String::as_str)), &tapped)?;
     let (Some(a), Some(b)) = (untouched.first(), seen.get(at)) else {
         return Err(refused(format!("output `{own}` was not returned")));
