@@ -22,7 +22,7 @@ use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
-    Graph, LARGEST_STATED as STATED_BYTES, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime,
+    DataFile, Graph, LARGEST_STATED as STATED_BYTES, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime,
     SessionOptions, Stated, TapError, TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect,
     stated_taps,
 };
@@ -333,7 +333,14 @@ fn inputs(
         };
         folder.inputs().into_iter().map(record).collect()
     };
+    let data = |f: &DataFile| InputRecord {
+        role: "reference".to_owned(),
+        file: f.name.clone(),
+        sha256: f.sha256.clone(),
+        bytes: f.bytes,
+    };
     let mut all = vec![onnx];
+    all.extend(model.data_files().iter().map(data));
     all.extend(reference.folder.iter().flat_map(|f| of("reference", f)));
     all.extend(original.iter().flat_map(|f| of("original", f)));
     all.extend(of("candidate", candidate));

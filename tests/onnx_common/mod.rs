@@ -1,10 +1,15 @@
 //! The tiny BERT exported four ways, and what PyTorch said about it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod split;
+
 use std::path::{Path, PathBuf};
 
-use parallax::hidden_states::{RowId, RowSet, TapStates};
-use parallax::runtimes::onnx::{Graph, OnnxModel, Runtime, TapHints, TapMap, find_taps, locate};
+use parallax::hidden_states::{RowId, RowSet, Tap, TapStates};
+use parallax::runtimes::Encoder;
+use parallax::runtimes::onnx::{
+    Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, TapMap, find_taps, locate,
+};
 use parallax::tokens::TokenBatch;
 use safetensors::SafeTensors;
 
@@ -26,6 +31,17 @@ pub(crate) fn taps(model: &OnnxModel) -> TapMap {
 pub(crate) fn runtime() -> Runtime {
     let path = locate(None).unwrap_or_else(|e| panic!("{e}"));
     Runtime::load(&path).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Bits of every tap's values.
+pub(crate) fn bits(runtime: &Runtime, model: &OnnxModel, batch: &TokenBatch) -> Vec<(Tap, Vec<u32>)> {
+    let mut encoder = OnnxEncoder::open(runtime, model, &taps(model), SessionOptions::default()).unwrap();
+    let states = encoder.encode(batch).unwrap();
+    let of = |tap: &Tap| {
+        let states = states.get(*tap).unwrap();
+        (0..states.rows()).flat_map(|r| states.row(r).iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect()
+    };
+    encoder.taps().iter().map(|tap| (*tap, of(tap))).collect()
 }
 
 pub(crate) struct Expected {

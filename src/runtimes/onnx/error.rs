@@ -42,6 +42,26 @@ pub enum OnnxError {
         /// What to do.
         fix: &'static str,
     },
+    /// A tensor outside the file cannot be read, or must not be.
+    #[error("{file}: external tensor `{tensor}`: {reason}")]
+    External {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong, expected, found, and the fix.
+        reason: String,
+    },
+    /// A model-local function that cannot be put in its call's place.
+    #[error("{file}: function `{function}`: {reason}")]
+    Function {
+        /// The file.
+        file: String,
+        /// `domain:name`.
+        function: String,
+        /// What is wrong, and the fix.
+        reason: String,
+    },
     /// A graph input nobody here knows how to fill.
     #[error("{file}: graph input `{input}` is required and unknown; known are {known}: export the encoder alone")]
     UnknownInput {

@@ -9,7 +9,7 @@ use super::operators::skip_sum;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
 use super::splice;
 
-/// The file's bytes with the named tensors among its outputs; those that are outputs already, or are
+/// The model's bytes (functions inlined) with the named tensors among its outputs; those that are outputs already, or are
 /// named twice, are left as they are.
 pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut output: Vec<ValueInfoProto> = Vec::new();
@@ -18,7 +18,7 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
             output.push(ValueInfoProto { name: name.to_owned(), r#type: None });
         }
     }
-    let mut original = g.model().bytes().clone();
+    let mut original = g.model().inlined().clone();
     // A name the graph does not know is a fused node's sum that the file computes and does not give out.
     for k in 0..g.len() {
         let Some((index, first)) = skip_sum(g.op(k)).zip(g.output(k, 0).map(|t| g.name(t))) else { continue };

@@ -1,8 +1,8 @@
-//! Reading an ONNX file once, whole, and refusing early what cannot be judged.
+//! Reading an ONNX file once, whole, with the data files beside it, and refusing early what cannot be
+//! judged.
 //!
 //! Format: github.com/onnx/onnx, `docs/IR.md` and `onnx/onnx.proto`.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -11,15 +11,18 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::error::OnnxError;
+use super::external::{self, DataFile};
+use super::functions;
+use super::opened::regular;
 use super::proto::{ModelProto, TensorProto, dtype};
 use super::wire;
 
 /// Largest file read: protobuf's own limit.
-const MAX_BYTES: u64 = 1 << 31;
+pub(super) const MAX_BYTES: u64 = 1 << 31;
 /// Most nodes accepted; the largest encoder exports seen have a few thousand.
-const MAX_NODES: usize = 200_000;
+pub(super) const MAX_NODES: usize = 200_000;
 /// Operator domains whose meaning is public.
-const DOMAINS: &[&str] = &["", "ai.onnx", "com.microsoft", "ai.onnx.ml"];
+pub(super) const DOMAINS: &[&str] = &["", "ai.onnx", "com.microsoft", "ai.onnx.ml"];
 /// Operators with sub-graphs, whose values are not visible from outside.
 const CONTROL_FLOW: &[&str] = &["If", "Loop", "Scan", "SequenceMap"];
 
@@ -28,49 +31,69 @@ const CONTROL_FLOW: &[&str] = &["If", "Loop", "Scan", "SequenceMap"];
 pub struct OnnxModel {
     name: String,
     bytes: Bytes,
+    untouched: Bytes,
+    inlined: Bytes,
     sha256: String,
     proto: ModelProto,
+    data: Vec<DataFile>,
 }
 
 impl OnnxModel {
-    /// Reads and checks the file. Weights stay where they are: slices of the one buffer.
+    /// Reads and checks the file and its external data. Weights stay where they are: slices of one buffer
+    /// per file.
     pub fn read(path: &Path) -> Result<Self, OnnxError> {
         let name = path.display().to_string();
         let io = |source| OnnxError::Io { file: name.clone(), source };
-        let file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
-        if !meta.is_file() {
-            return Err(OnnxError::Malformed { file: name, reason: "not a regular file".to_owned() });
-        }
-        let too_large =
-            |n: u64| OnnxError::TooLarge { file: name.clone(), what: format!("{n} bytes"), limit: MAX_BYTES };
-        if meta.len() > MAX_BYTES {
-            return Err(too_large(meta.len()));
+        let (file, size) = regular(path, true).map_err(io)?;
+        let too_large = |n: u64| OnnxError::TooLarge {
+            file: name.clone(),
+            what: format!("{n} bytes in one file (save its weights beside it: save_as_external_data=True)"),
+            limit: MAX_BYTES,
+        };
+        if size > MAX_BYTES {
+            return Err(too_large(size));
         }
         let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(usize::try_from(meta.len()).unwrap_or(usize::MAX))
-            .map_err(|_| too_large(meta.len()))?;
+        bytes.try_reserve_exact(usize::try_from(size).unwrap_or(usize::MAX)).map_err(|_| too_large(size))?;
         // `take`: the file may grow while it is read.
         file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
         if bytes.len() as u64 > MAX_BYTES {
             return Err(too_large(bytes.len() as u64));
         }
-        Self::from_bytes(name, Bytes::from(bytes))
+        let folder = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+        Self::from_parts(name, path, folder, Bytes::from(bytes))
     }
 
-    /// The same from bytes already in memory; `name` is used in messages.
+    /// The same from bytes already in memory, which have no data files; `name` is used in messages.
     pub fn from_bytes(name: impl Into<String>, bytes: Bytes) -> Result<Self, OnnxError> {
         let name = name.into();
+        Self::from_parts(name.clone(), Path::new(&name), None, bytes)
+    }
+
+    fn from_parts(name: String, path: &Path, folder: Option<&Path>, bytes: Bytes) -> Result<Self, OnnxError> {
         let malformed = |reason: String| OnnxError::Malformed { file: name.clone(), reason };
         if bytes.starts_with(b"version https://git-lfs") {
             return Err(malformed("it is a Git LFS pointer: run `git lfs pull`".to_owned()));
         }
         wire::check(&bytes).map_err(malformed)?;
-        let proto = ModelProto::decode(bytes.clone()).map_err(|e| malformed(e.to_string()))?;
+        let decode = |b: &Bytes| ModelProto::decode(b.clone()).map_err(|e| malformed(e.to_string()));
+        let mut proto = decode(&bytes)?;
+        let inlined = functions::inline(&name, &bytes, &proto)?;
+        if let Some(inlined) = &inlined {
+            let (what, limit) = (format!("{} bytes after its functions are inlined", inlined.len()), MAX_BYTES);
+            if inlined.len() as u64 > limit {
+                return Err(OnnxError::TooLarge { file: name, what, limit });
+            }
+            wire::check(inlined).map_err(malformed)?;
+            proto = decode(inlined)?;
+        }
+        let data = external::resolve(path, folder, &mut proto)?;
         refuse(&name, &proto)?;
+        let with_small = |b: Bytes| if data.is_empty() { b } else { external::embed(&b, &proto) };
+        let untouched = with_small(bytes.clone());
+        let inlined = inlined.map_or_else(|| untouched.clone(), with_small);
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self { name, bytes, sha256, proto })
+        Ok(Self { name, bytes, untouched, inlined, sha256, proto, data })
     }
 
     /// The path as it was given.
@@ -83,6 +106,16 @@ impl OnnxModel {
         &self.bytes
     }
 
+    /// What ONNX Runtime is given as the untouched model: the file, with its small external tensors in it.
+    pub(super) fn untouched(&self) -> &Bytes {
+        &self.untouched
+    }
+
+    /// The same with its functions inlined: every tensor of [`proto`](Self::proto) has its name there.
+    pub(super) fn inlined(&self) -> &Bytes {
+        &self.inlined
+    }
+
     /// SHA-256 of the file, lower-case hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -93,7 +126,12 @@ impl OnnxModel {
         self.bytes.len() as u64
     }
 
-    /// What was decoded.
+    /// The external data files, in the order in which tensors name them.
+    pub fn data_files(&self) -> &[DataFile] {
+        &self.data
+    }
+
+    /// What was decoded: functions are inlined, external data is raw data like any other.
     pub fn proto(&self) -> &ModelProto {
         &self.proto
     }
@@ -124,10 +162,6 @@ fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
         let what = format!("{} nodes", graph.node.len());
         return Err(OnnxError::TooLarge { file: file(), what, limit: MAX_NODES as u64 });
     }
-    if let Some(f) = proto.functions.first() {
-        let what = format!("model-local functions (`{}` and {} more) are", f.name, proto.functions.len() - 1);
-        return Err(unsupported(what, "inline them (onnx.inliner) or export with opset 18 or later"));
-    }
     if !graph.sparse_initializer.is_empty() {
         return Err(unsupported("sparse weights are".to_owned(), "export them dense"));
     }
@@ -148,13 +182,13 @@ fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
     graph.initializer.iter().try_for_each(|t| check_tensor(name, &t.name, t))
 }
 
-/// Refuses external data, and dimensions that do not fit the bytes.
+/// Refuses external data (what a graph stores is resolved by now), and dimensions that do not fit the bytes.
 fn check_tensor(file: &str, tensor: &str, t: &TensorProto) -> Result<(), OnnxError> {
     if t.data_location != 0 || !t.external_data.is_empty() {
         return Err(OnnxError::Unsupported {
             file: file.to_owned(),
-            what: format!("external data (tensor `{tensor}`) is"),
-            fix: "save as a single file",
+            what: format!("external data of an attribute (tensor `{tensor}`) is"),
+            fix: "save with convert_attribute=False, or as a single file",
         });
     }
     let bad = |expected: String, found: String| OnnxError::Tensor {

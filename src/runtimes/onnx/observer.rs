@@ -46,11 +46,11 @@ pub fn observer_effect(
     let plans = plan(&g, map)?;
     let seq = batch.longest().max(1);
     let pass = |bytes: &[u8], names: &[String]| -> Result<Vec<Output>, OnnxError> {
-        let mut session = build(runtime, bytes, options).map_err(refused)?;
+        let mut session = build(runtime, model, bytes, options).map_err(refused)?;
         let outputs = selected(names.iter().map(String::as_str)).map_err(refused)?;
         run(&mut session, fill(&plans, batch, seq).map_err(refused)?, &outputs, names).map_err(refused)
     };
-    let untouched = pass(model.bytes(), std::slice::from_ref(&own))?;
+    let untouched = pass(model.untouched(), std::slice::from_ref(&own))?;
     let seen = pass(&expose(&g, tapped.iter().map(String::as_str)), &tapped)?;
     let (Some(a), Some(b)) = (untouched.first(), seen.get(at)) else {
         return Err(refused(format!("output `{own}` was not returned")));

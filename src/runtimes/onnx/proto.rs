@@ -1,9 +1,11 @@
 //! The subset of `onnx.proto` (github.com/onnx/onnx, `onnx/onnx.proto`, IR version 3 to 13) that is read
 //! here. Field numbers are the specification's; fields left out are skipped by the decoder and stay in
-//! the file's bytes, which are never re-encoded.
+//! the file's bytes, which are only ever edited field by field.
 
 use bytes::Bytes;
 use prost::Message;
+
+use super::raw::RawFunction;
 
 /// Element types of `TensorProto.DataType` that are named somewhere in this room.
 pub mod dtype {
@@ -87,17 +89,9 @@ pub struct ModelProto {
     /// Free key/value pairs.
     #[prost(message, repeated, tag = "14")]
     pub metadata_props: Vec<StringEntry>,
-    /// Model-local functions; only their presence matters.
+    /// Model-local functions; none once they are inlined.
     #[prost(message, repeated, tag = "25")]
-    pub functions: Vec<FunctionProto>,
-}
-
-/// A model-local function; its body is not read.
-#[derive(Clone, PartialEq, Message)]
-pub struct FunctionProto {
-    /// Its name.
-    #[prost(string, tag = "1")]
-    pub name: String,
+    pub functions: Vec<RawFunction>,
 }
 
 /// Domain and version of an operator set.
@@ -231,7 +225,7 @@ pub struct TensorProto {
     /// Values as doubles.
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
-    /// Where external data lies; only its presence matters.
+    /// Where external data lies; empty once it is resolved.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringEntry>,
     /// 0 in the file, 1 external.

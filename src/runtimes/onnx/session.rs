@@ -53,8 +53,14 @@ pub(super) fn words(e: impl std::fmt::Display) -> String {
     one_line(&e.to_string())
 }
 
-/// Builds a session on the CPU.
-pub(super) fn build(runtime: &Runtime, bytes: &[u8], options: SessionOptions) -> Result<Session, String> {
+/// Builds a session on the CPU from `bytes` and the model's data files, all of them from memory: what was
+/// hashed is what runs.
+pub(super) fn build(
+    runtime: &Runtime,
+    model: &OnnxModel,
+    bytes: &[u8],
+    options: SessionOptions,
+) -> Result<Session, String> {
     let level = match options.optimization {
         Optimization::Disabled => GraphOptimizationLevel::Disable,
         Optimization::Basic => GraphOptimizationLevel::Level1,
@@ -71,6 +77,12 @@ pub(super) fn build(runtime: &Runtime, bytes: &[u8], options: SessionOptions) ->
     let builder = builder.with_inter_threads(1).map_err(words)?;
     let builder = builder.with_intra_op_spinning(false).map_err(words)?;
     let mut builder = builder.with_memory_pattern(false).map_err(words)?;
+    for file in model.data_files() {
+        for location in file.locations() {
+            let bytes = Arc::clone(file.bytes());
+            builder = builder.with_external_initializer_file_in_memory(location, bytes).map_err(words)?;
+        }
+    }
     builder.commit_from_memory(bytes).map_err(words)
 }
 
@@ -116,6 +128,8 @@ pub(super) fn run(
 pub struct OnnxEncoder {
     description: String,
     session: Session,
+    /// ONNX Runtime may point into these, so they outlive the session.
+    _data: Vec<Arc<[u8]>>,
     options: RunOptions<HasSelectedOutputs>,
     inputs: Vec<InputPlan>,
     taps: Vec<Tap>,
@@ -157,7 +171,7 @@ impl OnnxEncoder {
             }));
         }
         let bytes = expose(&g, tensors.iter().map(String::as_str));
-        let session = build(runtime, &bytes, options).map_err(refused)?;
+        let session = build(runtime, model, &bytes, options).map_err(refused)?;
         let mut hidden = None;
         for name in &tensors {
             let outlet = session.outputs().iter().find(|o| o.name() == name);
@@ -185,6 +199,7 @@ impl OnnxEncoder {
             description: format!("ONNX Runtime {}", runtime.version()),
             options: selected(tensors.iter().map(String::as_str)).map_err(refused)?,
             session,
+            _data: model.data_files().iter().map(|f| Arc::clone(f.bytes())).collect(),
             inputs,
             taps: entries.iter().map(|e| e.tap).collect(),
             carrier,

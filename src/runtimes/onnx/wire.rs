@@ -3,20 +3,23 @@
 //!
 //! Format: protobuf.dev/programming-guides/encoding.
 
+use std::ops::Range;
+
 /// Most messages a file may hold over all levels that are decoded.
 const MAX_MESSAGES: usize = 4_000_000;
 
-/// Length-delimited fields to descend into: model -> graph -> node -> attribute.
+/// Length-delimited fields to descend into: model -> graph -> node -> attribute, and functions.
 /// Each level lists `(field, next level)`.
 const LEVELS: &[&[(u64, usize)]] = &[
-    &[(7, 1), (8, LEAF), (14, LEAF), (25, LEAF)],
+    &[(7, 1), (8, LEAF), (14, LEAF), (25, 8)],
     &[(1, 2), (5, 4), (11, 4), (12, 4), (15, LEAF)],
-    &[(1, LEAF), (2, LEAF), (5, 3)],
+    &[(1, LEAF), (2, LEAF), (5, 3), (9, LEAF)],
     &[(5, 4), (11, LEAF)],
     &[(2, 5), (13, LEAF)],
     &[(1, 6)],
     &[(2, 7)],
     &[(1, LEAF)],
+    &[(4, LEAF), (5, LEAF), (6, LEAF), (7, 2), (9, LEAF), (11, 3)],
 ];
 const LEAF: usize = usize::MAX;
 
@@ -56,6 +59,32 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// One field: its number, its end, and where a length-delimited payload lies.
+pub(super) struct Field {
+    pub(super) number: u64,
+    pub(super) payload: Option<Range<usize>>,
+    pub(super) end: usize,
+}
+
+/// The field that begins at `at`; none at the end and where the bytes break.
+pub(super) fn field(bytes: &[u8], mut at: usize) -> Option<Field> {
+    let key = varint(bytes, &mut at, bytes.len())?;
+    let mut payload = None;
+    match key & 7 {
+        0 => _ = varint(bytes, &mut at, bytes.len())?,
+        1 => at = at.checked_add(8)?,
+        5 => at = at.checked_add(4)?,
+        2 => {
+            let length = usize::try_from(varint(bytes, &mut at, bytes.len())?).ok()?;
+            let end = at.checked_add(length)?;
+            payload = Some(at..end);
+            at = end;
+        }
+        _ => return None,
+    }
+    (at <= bytes.len()).then_some(Field { number: key >> 3, payload, end: at })
 }
 
 fn varint(bytes: &[u8], at: &mut usize, end: usize) -> Option<u64> {
