@@ -1,0 +1,3 @@
+use super::Fault;
+
+pub const FAULTS: &[Fault] = &[];
