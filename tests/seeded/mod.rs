@@ -7,6 +7,7 @@ pub(crate) mod models;
 pub(crate) mod reference;
 pub(crate) mod values;
 pub(crate) mod weights;
+pub(crate) mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -21,7 +22,7 @@ use crate::common::plant::Copy;
 use models::Model;
 
 /// How a fault gets in.
-pub enum Plant {
+pub(crate) enum Plant {
     /// Nothing is planted: the twin that must pass, or the table proves nothing.
     Nothing,
     /// Into a copy of the candidate's folder.
@@ -41,35 +42,35 @@ pub enum Plant {
 }
 
 /// One row of the table.
-pub struct Fault {
+pub(crate) struct Fault {
     /// Stable and short.
-    pub id: &'static str,
+    pub(crate) id: &'static str,
     /// The catalogue's number of the hazard.
-    pub hazard: &'static str,
+    pub(crate) hazard: &'static str,
     /// What is broken.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// How.
-    pub plant: Plant,
+    pub(crate) plant: Plant,
     /// On which models.
-    pub on: &'static [Model],
+    pub(crate) on: &'static [Model],
     /// The exit code it must have.
-    pub exit: u8,
+    pub(crate) exit: u8,
     /// What the reasons or the error must name, each of them.
-    pub says: &'static [&'static str],
+    pub(crate) says: &'static [&'static str],
 }
 
 /// Every table, in the order of the printed one.
-pub fn tables() -> impl Iterator<Item = &'static Fault> {
+pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
     [weights::FAULTS, values::FAULTS, config::FAULTS, encoders::FAULTS, reference::FAULTS, corpus::FAULTS]
         .into_iter()
         .flatten()
 }
 
 /// What came of one fault on one model.
-pub struct Outcome {
-    pub exit: u8,
+pub(crate) struct Outcome {
+    pub(crate) exit: u8,
     /// Every reason, or the error: one line each.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Outcome {
@@ -89,7 +90,7 @@ impl Outcome {
 
 impl Fault {
     /// Plants the fault in `model` and runs the check; a panic is an outcome like any other, and a bad one.
-    pub fn run(&self, model: Model) -> Outcome {
+    pub(crate) fn run(&self, model: Model) -> Outcome {
         catch_unwind(AssertUnwindSafe(|| Outcome::of(&self.planted(model)))).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().cloned();
             let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
@@ -137,7 +138,7 @@ impl Fault {
     }
 
     /// What the outcome lacks; empty when it is as it must be.
-    pub fn lacks(&self, outcome: &Outcome) -> Vec<String> {
+    pub(crate) fn lacks(&self, outcome: &Outcome) -> Vec<String> {
         let mut lacks = Vec::new();
         if outcome.exit != self.exit {
             lacks.push(format!("exit {} in place of {}", outcome.exit, self.exit));
@@ -148,7 +149,7 @@ impl Fault {
     }
 
     /// The table's row.
-    pub fn row(&self, model: Model, outcome: &Outcome) -> String {
+    pub(crate) fn row(&self, model: Model, outcome: &Outcome) -> String {
         let named = self.says.join("`, `");
         format!("| {} | {} | {} | {} | {} | `{named}` |", self.id, self.hazard, model.name(), self.what, outcome.exit)
     }

@@ -14,7 +14,7 @@ use crate::common::{fixture, repository};
 
 /// A reference and a candidate of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
+pub(crate) enum Model {
     /// The shipped model at 8 bits.
     Mini8,
     /// The shipped model at 4 bits.
@@ -24,9 +24,9 @@ pub enum Model {
 }
 
 /// Only where the fault is the same for every model.
-pub const ONE: &[Model] = &[Model::Mini8];
+pub(crate) const ONE: &[Model] = &[Model::Mini8];
 /// Every model there is.
-pub const ALL: &[Model] = &[Model::Mini8, Model::Mini4, Model::Seeded8];
+pub(crate) const ALL: &[Model] = &[Model::Mini8, Model::Mini4, Model::Seeded8];
 
 /// Rows of the corpus: enough for the policies' least evidence, few enough for many runs.
 const ROWS: usize = 130;
@@ -42,7 +42,7 @@ const WORDS: &[&str] = &[
 
 impl Model {
     /// Its name in the table.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Mini8 => "parallax-mini 8 bits",
             Self::Mini4 => "parallax-mini 4 bits",
@@ -51,7 +51,7 @@ impl Model {
     }
 
     /// The reference's folder.
-    pub fn reference(self) -> PathBuf {
+    pub(crate) fn reference(self) -> PathBuf {
         match self {
             Self::Mini8 | Self::Mini4 => repository("models/parallax-mini"),
             Self::Seeded8 => seeded().0.path().to_owned(),
@@ -59,7 +59,7 @@ impl Model {
     }
 
     /// The candidate's folder.
-    pub fn candidate(self) -> PathBuf {
+    pub(crate) fn candidate(self) -> PathBuf {
         match self {
             Self::Mini8 => repository("models/parallax-mini-mlx-8bit"),
             Self::Mini4 => repository("models/parallax-mini-mlx-4bit"),
@@ -68,7 +68,7 @@ impl Model {
     }
 
     /// Sentences, one per line.
-    pub fn corpus(self) -> String {
+    pub(crate) fn corpus(self) -> String {
         if self != Self::Seeded8 {
             let all = std::fs::read_to_string(repository("models/corpus.txt")).unwrap();
             return all.lines().take(ROWS).map(|l| format!("{l}\n")).collect();
@@ -105,7 +105,7 @@ fn seeded() -> &'static (Copy, Copy) {
 /// Mean pooling and Normalize, as the shipped model has them.
 fn with_modules(folder: Copy) -> Copy {
     let shipped = repository("models/parallax-mini");
-    let copy = |from: &Path, to: PathBuf| drop(std::fs::copy(from, to).unwrap());
+    let copy = |from: &Path, to: PathBuf| assert!(std::fs::copy(from, to).unwrap() > 0);
     copy(&shipped.join("modules.json"), folder.file("modules.json"));
     std::fs::create_dir(folder.file("1_Pooling")).unwrap();
     copy(&shipped.join("1_Pooling/config.json"), folder.file("1_Pooling/config.json"));
@@ -128,7 +128,7 @@ fn halves(values: &[f32]) -> Vec<u8> {
 }
 
 /// A matrix in MLX's affine format: codes of 4 or 8 bits packed into words, a scale and a bias per group.
-pub fn put_quantized(
+pub(crate) fn put_quantized(
     tensors: &mut BTreeMap<String, Stored>,
     path: &str,
     shape: &[usize],

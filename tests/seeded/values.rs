@@ -27,7 +27,7 @@ fn vocabulary_rows(copy: &Copy, words: [&str; 2]) -> [usize; 2] {
     words.map(|w| tokenizer["model"]["vocab"][w].as_u64().unwrap() as usize)
 }
 
-pub const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "bias-zeroed",
         hazard: "F23",

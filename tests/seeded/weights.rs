@@ -13,7 +13,7 @@ const KEY: &str = "encoder.layer.1.attention.self.key";
 const VALUE: &str = "encoder.layer.1.attention.self.value";
 
 /// Rearranges the rows of every tensor below a module: `from(row, rows)` tells which row comes to `row`.
-pub fn rows(tensors: &mut Tensors, path: &str, parts: &[&str], from: fn(usize, usize) -> usize) {
+pub(crate) fn rows(tensors: &mut Tensors, path: &str, parts: &[&str], from: fn(usize, usize) -> usize) {
     for part in parts {
         let (_, shape, bytes) = tensors.get_mut(&format!("{path}.{part}")).unwrap();
         let (n, width) = (shape[0], bytes.len() / shape[0]);
@@ -22,7 +22,7 @@ pub fn rows(tensors: &mut Tensors, path: &str, parts: &[&str], from: fn(usize, u
 }
 
 /// Everything of a quantized matrix.
-pub const MATRIX: &[&str] = &["weight", "scales", "biases"];
+pub(crate) const MATRIX: &[&str] = &["weight", "scales", "biases"];
 
 /// What is below `from` takes the place of what is below `to`.
 fn copied(tensors: &mut Tensors, from: &str, to: &str) {
@@ -60,7 +60,7 @@ fn first_heads_swapped(row: usize, rows: usize) -> usize {
     }
 }
 
-pub const FAULTS: &[Fault] = &[
+pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "layers-swapped",
         hazard: "F21",
