@@ -63,7 +63,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 3,
-        says: &["layers"],
+        says: &["`layer.3` is missing on the candidate side"],
     },
     Fault {
         id: "layers-misdeclared",
@@ -149,7 +149,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         on: ONE,
-        exit: 4,
+        exit: 3,
         says: &["Dense"],
     },
     Fault {

@@ -79,7 +79,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Policy("schema = 1\n"),
         on: ONE,
         exit: 2,
-        says: &["no gate"],
+        says: &["without gates"],
     },
     Fault {
         id: "policy-empty-file",

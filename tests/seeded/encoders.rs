@@ -42,7 +42,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Sides(|s| change(&mut s.candidate, |_, _, open| rewire(open, |_| Tap::Embeddings))),
         on: ALL,
         exit: 3,
-        says: &["candidate `layer.0` looks like reference `embeddings`", "candidate `final` looks like reference `embeddings`"],
+        says: &[
+            "candidate `layer.0` looks like reference `embeddings`",
+            "candidate `final` looks like reference `embeddings`",
+        ],
     },
     Fault {
         id: "embeddings-pooled",
@@ -70,7 +73,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 3,
-        says: &["candidate `layer.1` looks like reference `layer.0`", "candidate `layer.3` looks like reference `layer.2`"],
+        says: &[
+            "candidate `layer.1` looks like reference `layer.0`",
+            "candidate `layer.3` looks like reference `layer.2`",
+        ],
     },
     Fault {
         id: "reference-taps-off-by-one",

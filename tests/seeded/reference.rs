@@ -45,9 +45,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "onnx-bias-changed",
         hazard: "F29",
         what: "a bias of layer 2 in the ONNX file is not the checkpoint's",
-        plant: Plant::Reference(|c| {
-            patched(c, "encoder.layer.2.output.dense.bias", |t| each(t, |_, v| v + 0.05))
-        }),
+        plant: Plant::Reference(|c| patched(c, "encoder.layer.2.output.dense.bias", |t| each(t, |_, v| v + 0.05))),
         on: ALL,
         exit: 3,
         says: &["layer.2", "(engine)"],
@@ -68,9 +66,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "onnx-norm-changed",
         hazard: "F29",
         what: "a LayerNorm of layer 0 in the ONNX file is 1 % larger",
-        plant: Plant::Reference(|c| {
-            patched(c, "encoder.layer.0.output.LayerNorm.bias", |t| each(t, |_, v| v * 1.01))
-        }),
+        plant: Plant::Reference(|c| patched(c, "encoder.layer.0.output.LayerNorm.bias", |t| each(t, |_, v| v * 1.01))),
         on: ONE,
         exit: 3,
         says: &["layer.0", "(engine)"],

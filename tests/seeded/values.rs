@@ -63,8 +63,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the scale of the embeddings' LayerNorm is zero",
         plant: Plant::Candidate(|c| each(c, "embeddings.LayerNorm.weight", |_, _| 0.0)),
         on: ONE,
-        exit: 1,
-        says: &["embeddings.LayerNorm.weight", "embeddings"],
+        exit: 3,
+        says: &["embeddings.LayerNorm.weight", "candidate `embeddings` resembles no tap"],
     },
     Fault {
         id: "norm-shift-zeroed",
@@ -102,7 +102,24 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 1,
-        says: &["embeddings (quantization)", "embeddings.word_embeddings.weight"],
+        says: &["embeddings (quantization)"],
+    },
+    Fault {
+        id: "rare-vocabulary-rows-swapped",
+        hazard: "F14",
+        what: "two rows of the word table that the corpus never meets change places",
+        plant: Plant::Candidate(|c| {
+            c.tensors(|t| {
+                for part in MATRIX {
+                    let (_, shape, bytes) = t.get_mut(&format!("embeddings.word_embeddings.{part}")).unwrap();
+                    let (a, b, width) = (shape[0] - 3, shape[0] - 8, bytes.len() / shape[0]);
+                    (0..width).for_each(|i| bytes.swap(a * width + i, b * width + i));
+                }
+            })
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["embeddings.word_embeddings.weight"],
     },
     Fault {
         id: "one-rare-vocabulary-row",
@@ -199,7 +216,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ONE,
         exit: 4,
-        says: &["encoder.layer.0.intermediate.dense.scales", "infinit"],
+        says: &["encoder.layer.0.intermediate.dense.scales", "holds inf"],
     },
     Fault {
         id: "nan-in-a-norm",
@@ -271,7 +288,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "stale-shard",
         hazard: "F22",
-        what: "a shard of another conversion lies in the folder",
+        what: "a shard of another conversion lies in the folder, not in the index",
         plant: Plant::Candidate(|c| {
             let mut shard = stored(&c.file("model.safetensors"));
             shard.retain(|name, _| name.starts_with("encoder.layer.0."));
@@ -279,7 +296,34 @@ pub(crate) const FAULTS: &[Fault] = &[
             c
         }),
         on: ONE,
+        exit: 3,
+        says: &["model-00002-of-00002.safetensors", "checkpoint.stale_shard"],
+    },
+    Fault {
+        id: "stale-model-in-a-subfolder",
+        hazard: "F22",
+        what: "another conversion lies in a subfolder, where MLX's loader would find it",
+        plant: Plant::Candidate(|c| {
+            std::fs::create_dir(c.file("old")).unwrap();
+            assert!(std::fs::copy(c.file("model.safetensors"), c.file("old/model.safetensors")).unwrap() > 0);
+            c
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["old/model.safetensors", "checkpoint.stale_shard"],
+    },
+    Fault {
+        id: "shard-twice",
+        hazard: "F22",
+        what: "two shards hold the same tensors and no index tells which counts",
+        plant: Plant::Candidate(|c| {
+            assert!(
+                std::fs::copy(c.file("model.safetensors"), c.file("model-00002-of-00002.safetensors")).unwrap() > 0
+            );
+            c.tensors(|_| ())
+        }),
+        on: ONE,
         exit: 4,
-        says: &["model-00002-of-00002.safetensors"],
+        says: &["is also in model"],
     },
 ];
