@@ -43,7 +43,8 @@ fn assert_all(faults: &[&Fault]) {
     let mut wrong = Vec::new();
     for (i, model, outcome) in run(faults) {
         let fault = faults[i];
-        println!("{}", fault.row(model, &outcome));
+        // A new line first: the harness has left the test's name on this one.
+        println!("\n{}", fault.row(model, &outcome));
         let lacks = fault.lacks(&outcome);
         if !lacks.is_empty() || std::env::var_os("PARALLAX_FAULT_LINES").is_some() {
             let lines = outcome.lines.join("\n      ");
@@ -76,4 +77,18 @@ fn every_fault_is_refused_by_name() {
     assert_eq!(ids.len(), faults.len(), "two faults share an id");
     assert!(faults.iter().all(|f| f.exit != 0 && !f.on.is_empty() && !f.says.is_empty()));
     assert_all(&faults);
+}
+
+/// Rows of [`seeded::gaps::GAPS`] are not asserted; `PARALLAX_FAULT_GAPS` runs and prints them.
+#[test]
+fn the_gaps_are_told_apart() {
+    let gaps: Vec<&Fault> = seeded::gaps::GAPS.iter().collect();
+    let known: Vec<&str> = seeded::tables().map(|f| f.id).collect();
+    assert!(gaps.iter().all(|g| !known.contains(&g.id)), "a gap that is in the table is none");
+    if std::env::var_os("PARALLAX_FAULT_GAPS").is_some() {
+        for (i, model, outcome) in run(&gaps) {
+            println!("\n{}", gaps[i].row(model, &outcome));
+            println!("{} on {}: {}", gaps[i].id, model.name(), gaps[i].lacks(&outcome).join("; "));
+        }
+    }
 }

@@ -41,18 +41,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: &["tokens compared"],
     },
     Fault {
-        id: "corpus-duplicates",
-        hazard: "F30",
-        what: "the corpus is one sentence 130 times",
-        plant: Plant::Corpus(|text| {
-            let first = text.lines().find(|l| l.len() > 40).unwrap();
-            text.lines().map(|_| format!("{first}\n")).collect()
-        }),
-        on: ONE,
-        exit: 3,
-        says: &["corpus.duplicates"],
-    },
-    Fault {
         id: "corpus-unknown-words",
         hazard: "F5",
         what: "the corpus is words of which the tokenizer knows none",
@@ -155,5 +143,23 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: ONE,
         exit: 3,
         says: &["130 rows compared", "100000"],
+    },
+    Fault {
+        id: "length-beyond-positions",
+        hazard: "F8",
+        what: "more tokens per row are asked for than the models have positions",
+        plant: Plant::Request(|r| r.max_length = Some(100_000)),
+        on: ALL,
+        exit: 2,
+        says: &["--max-length 100000"],
+    },
+    Fault {
+        id: "policy-of-no-name",
+        hazard: "F32",
+        what: "a policy that is neither built in nor a file",
+        plant: Plant::Request(|r| r.policy = Some("int8x".to_owned())),
+        on: ONE,
+        exit: 2,
+        says: &["int8x"],
     },
 ];

@@ -5,16 +5,11 @@ use parallax::hidden_states::Tap;
 use parallax::runtimes::native::{NativeEncoder, SentenceHead};
 
 use super::models::{ALL, ONE};
-use super::wrap::{change, of_row, rewire, step, step_control, unmask};
+use super::wrap::{change, of_row, rewire, step, step_control, tf32, unmask};
 use super::{Fault, Plant};
 
 /// The row of the corpus that faults of one sentence are planted in.
 const ROW: u64 = 77;
-
-/// Float32 cut to the ten bits of mantissa that TF32 keeps.
-fn tf32(values: &mut [f32]) {
-    values.iter_mut().for_each(|v| *v = f32::from_bits((v.to_bits() + 0x1000) & 0xffff_e000));
-}
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -325,31 +320,5 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: ALL,
         exit: 3,
         says: &["layer.0", "engine"],
-    },
-];
-
-/// What 8-bit weights hide: rounding and tanh move the states by a hundredth of what quantization does.
-pub(crate) const BELOW_QUANTIZATION: &[Fault] = &[
-    Fault {
-        id: "candidate-in-tf32",
-        hazard: "I1",
-        what: "the candidate's layers take their input at TF32's ten bits",
-        plant: Plant::Sides(|s| step(s, |_, values| tf32(values), Some)),
-        on: ALL,
-        exit: 1,
-        says: &["quantization"],
-    },
-    Fault {
-        id: "candidate-with-tanh-gelu",
-        hazard: "I3",
-        what: "the candidate computes tanh GELU, its files say the exact one",
-        plant: Plant::Sides(|s| {
-            let mut config = s.facts.candidate_config.clone();
-            config.hidden_act = "gelu_new".to_owned();
-            s.candidate = Box::new(NativeEncoder::build(&config, &s.candidate_weights, "tanh").unwrap());
-        }),
-        on: ALL,
-        exit: 1,
-        says: &["quantization"],
     },
 ];

@@ -181,9 +181,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F19",
         what: "every zero point of a matrix of layer 2 is zero",
         plant: Plant::Candidate(|c| each(c, "encoder.layer.2.intermediate.dense.biases", |_, _| 0.0)),
-        on: ALL,
-        exit: 1,
-        says: &["encoder.layer.2.intermediate.dense.weight", "layer.2"],
+        on: ONE,
+        exit: 3,
+        says: &["encoder.layer.2.intermediate.dense.weight", "reference `layer.2`"],
     },
     Fault {
         id: "scales-of-the-next-row",

@@ -148,7 +148,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             requantized(c, reference, "encoder.layer.0.attention.self.value", |_, w| w.iter().map(|v| -v).collect())
         }),
         on: ONE,
-        exit: 1,
+        exit: 3,
         says: &["`encoder.layer.0.attention.self.value.weight` does not resemble", "layer.0"],
     },
     Fault {

@@ -168,3 +168,8 @@ pub(crate) fn of_row(batch: &TokenBatch, row: u64) -> Option<std::ops::Range<usi
     let r = (0..batch.rows()).find(|r| batch.row_id(*r).row == row && batch.row_id(*r).set == RowSet::Corpus)?;
     Some(batch.offsets()[r]..batch.offsets()[r + 1])
 }
+
+/// Float32 cut to the ten bits of mantissa that TF32 keeps.
+pub(crate) fn tf32(values: &mut [f32]) {
+    values.iter_mut().for_each(|v| *v = f32::from_bits((v.to_bits() + 0x1000) & 0xffff_e000));
+}
