@@ -210,3 +210,17 @@ fn another_width_is_another_point() {
     assert_eq!(report.relative_l2[0][5], f64::INFINITY);
     refuses(&report, CROSS_MATCH, "candidate `final` and reference `final` have states of different widths");
 }
+
+#[test]
+fn a_tap_that_resembles_nothing_is_not_said_to_look_like_the_nearest() {
+    let reference = stream();
+    let mut candidate = reference.clone();
+    // The sign turned round: 2 from its own, and nearer to every other without resembling one.
+    candidate[2].iter_mut().for_each(|v| *v = -*v);
+    let report = matched(&reference, &candidate);
+    let column: Vec<f64> = report.relative_l2.iter().map(|row| row[2]).collect();
+    assert!(column.iter().all(|d| *d > 1.0 && *d <= column[2]), "{column:?}");
+    refuses(&report, CROSS_MATCH, "candidate `layer.1` resembles no tap of the reference (relative L2 2.00");
+    let all = messages(&report);
+    assert!(!all.iter().any(|m| m.contains("candidate `layer.1` looks like")), "{all:#?}");
+}

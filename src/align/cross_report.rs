@@ -13,6 +13,10 @@ const NO_EVIDENCE: &str = "alignment.no_evidence";
 /// NaN or infinite states: the `non_finite` metric fails the run; this says why the matrix is silent.
 const NOT_COMPUTABLE: &str = "alignment.not_computable";
 
+/// From here on the nearest tap is near by accident: two states of one length are 1 apart when the angle
+/// between them is 60 degrees, and unrelated ones √2.
+const RESEMBLANCE: f64 = 1.0;
+
 /// Distances between every reference tap and every candidate tap.
 ///
 /// Each is √(Σ‖c−r‖² / ½(Σ‖r‖² + Σ‖c‖²)), the relative L2 against the mean energy of the two. Divided
@@ -132,6 +136,14 @@ impl CrossMatchReport {
             return Judged::Good;
         };
         let (other, own_shown) = (taps[place], shown(own));
+        if distance >= RESEMBLANCE {
+            let message = format!(
+                "{side} `{tap}` resembles no tap of the {other_side} (relative L2 {own_shown} to its own `{partner}`, {} to \
+                 the nearest other, where unrelated states are 1.41 apart): nothing shows that it is the same point",
+                shown(distance)
+            );
+            return Judged::Bad(refusal(CROSS_MATCH, message));
+        }
         let message = if distance < own {
             let distance = shown(distance);
             format!(

@@ -166,6 +166,39 @@ impl ModelFolder {
         names.sort();
         Ok(names)
     }
+
+    /// Files in the folder and `depth` levels of folders below it whose own name is `wanted`, as paths within
+    /// the folder, sorted. Links to folders are not followed, since they may lead in circles, and hidden
+    /// folders are left alone, as globs do.
+    pub(super) fn names_below(&self, depth: usize, wanted: fn(&str) -> bool) -> Result<Vec<String>, CheckpointError> {
+        let mut found = Vec::new();
+        let mut level = vec![String::new()];
+        for _ in 0..=depth {
+            let mut below = Vec::new();
+            for folder in level {
+                let path = self.root.join(&folder);
+                let io = |e: std::io::Error| CheckpointError::Io { path: self.shown.clone(), reason: e.to_string() };
+                let entries = match fs::read_dir(&path) {
+                    // What we may not look into, no loader of the same user reads.
+                    Err(_) if !folder.is_empty() => continue,
+                    entries => entries.map_err(io)?,
+                };
+                for entry in entries {
+                    let entry = entry.map_err(io)?;
+                    let Ok(name) = entry.file_name().into_string() else { continue };
+                    let inside = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+                    if entry.file_type().map_err(io)?.is_dir() {
+                        below.extend((!name.starts_with('.')).then_some(inside));
+                    } else if wanted(&name) {
+                        found.push(inside);
+                    }
+                }
+            }
+            level = below;
+        }
+        found.sort();
+        Ok(found)
+    }
 }
 
 /// sha256 in lower-case hexadecimal.
@@ -227,5 +260,21 @@ mod tests {
         let folder = ModelFolder::open(&snapshot).unwrap();
         assert!(folder.exists("config.json").unwrap());
         assert!(folder.exists("other.json").is_err());
+    }
+
+    #[test]
+    fn names_are_found_below_but_not_in_hidden_folders_nor_through_links() {
+        let dir = tempfile::tempdir().unwrap();
+        for folder in ["a/b/c/d", ".hidden"] {
+            fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        for file in ["model.x", "other.x", "a/model.x", "a/b/c/model.x", "a/b/c/d/model.x", ".hidden/model.x"] {
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        symlink(dir.path(), dir.path().join("a/round")).unwrap();
+        let folder = ModelFolder::open(dir.path()).unwrap();
+        let found = |depth| folder.names_below(depth, |n| n.starts_with("model")).unwrap();
+        assert_eq!(found(0), ["model.x"]);
+        assert_eq!(found(3), ["a/b/c/model.x", "a/model.x", "model.x"]);
     }
 }

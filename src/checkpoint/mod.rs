@@ -17,5 +17,5 @@ pub use modules::{ModulesError, SentenceModules};
 pub use names::layer_of;
 pub use pooling_config::{PoolingMode, UnknownPooling};
 pub use sequence_length::{max_sequence_length, stated_model_max_length};
-pub use tensors::{RawTensor, RawTensors};
+pub use tensors::{RawTensor, RawTensors, STALE_SHARD};
 pub use weight_set::{Scope, Storage, Weight, WeightError, WeightSet};

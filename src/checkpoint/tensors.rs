@@ -11,6 +11,10 @@ use crate::finding::{Finding, Severity};
 const MAX_TENSOR_FILE: u64 = 64 << 30;
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// The code of a tensor file that is not read here and would be read elsewhere.
+pub const STALE_SHARD: &str = "checkpoint.stale_shard";
+/// Levels of folders searched for such files.
+const DEPTH: usize = 3;
 
 /// One stored tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +38,11 @@ pub struct RawTensors {
     findings: Vec<Finding>,
 }
 
+/// The names that hold weights, by the convention every loader follows.
+fn is_tensor_file(name: &str) -> bool {
+    name.starts_with("model") && name.ends_with(".safetensors")
+}
+
 impl RawTensors {
     /// Reads all tensor files of a folder.
     pub fn open(folder: &ModelFolder) -> Result<Self, CheckpointError> {
@@ -43,19 +52,26 @@ impl RawTensors {
             tensors: BTreeMap::new(),
             findings: Vec::new(),
         };
-        let present: Vec<String> =
-            folder.names()?.into_iter().filter(|n| n.starts_with("model") && n.ends_with(".safetensors")).collect();
+        let present: Vec<String> = folder.names()?.into_iter().filter(|n| is_tensor_file(n)).collect();
         match folder.read(INDEX)? {
-            Some(bytes) => out.read_indexed(folder, &bytes, &present)?,
+            Some(bytes) => out.read_indexed(folder, &bytes)?,
             None if present.is_empty() => {
                 return Err(CheckpointError::Absent { folder: folder.shown().to_owned(), name: SINGLE.to_owned() });
             }
             None => present.iter().try_for_each(|name| out.read_file(folder, name).map(drop))?,
         }
+        // mlx-embeddings globs for `**/model*.safetensors`.
+        for stale in folder.names_below(DEPTH, is_tensor_file)?.iter().filter(|n| !out.files.contains_key(*n)) {
+            let message = format!(
+                "{}/{stale} was not read, and loaders that go by file name would read it; take it out of the folder",
+                out.shown
+            );
+            out.findings.push(Finding::new(Severity::Warning, STALE_SHARD, message));
+        }
         Ok(out)
     }
 
-    fn read_indexed(&mut self, folder: &ModelFolder, bytes: &[u8], present: &[String]) -> Result<(), CheckpointError> {
+    fn read_indexed(&mut self, folder: &ModelFolder, bytes: &[u8]) -> Result<(), CheckpointError> {
         let file = format!("{}/{INDEX}", folder.shown());
         let malformed = |reason: String| CheckpointError::Malformed { file: file.clone(), reason };
         let index: serde_json::Value =
@@ -75,11 +91,6 @@ impl RawTensors {
             if let Some(extra) = found.iter().find(|t| !listed.contains(t.as_str())) {
                 return Err(malformed(format!("does not list tensor `{extra}`, which {shard} holds")));
             }
-        }
-        for stale in present.iter().filter(|n| !self.files.contains_key(*n)) {
-            let message =
-                format!("{}/{stale} is not in the index; loaders that go by file name would read it", self.shown);
-            self.findings.push(Finding::new(Severity::Warning, "checkpoint.stale_shard", message));
         }
         Ok(())
     }

@@ -33,8 +33,13 @@ fn copy_dir(from: &Path, to: &Path) {
 impl Copy {
     /// Of a folder below `models/`.
     pub fn of(model: &str) -> Self {
+        Self::of_path(&repository("models").join(model))
+    }
+
+    /// Of any folder.
+    pub fn of_path(folder: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        copy_dir(&repository("models").join(model), dir.path());
+        copy_dir(folder, dir.path());
         Self { dir }
     }
 
@@ -49,14 +54,9 @@ impl Copy {
     /// Rewrites the tensors; the index goes, since it may no longer be true.
     pub fn tensors(self, change: impl FnOnce(&mut BTreeMap<String, Stored>)) -> Self {
         let file = self.file("model.safetensors");
-        let bytes = fs::read(&file).unwrap();
-        let read = SafeTensors::deserialize(&bytes).unwrap();
-        let mut tensors: BTreeMap<String, Stored> =
-            read.tensors().into_iter().map(|(n, v)| (n, (v.dtype(), v.shape().to_vec(), v.data().to_vec()))).collect();
+        let mut tensors = stored(&file);
         change(&mut tensors);
-        let views: BTreeMap<&str, TensorView<'_>> =
-            tensors.iter().map(|(n, (d, s, b))| (n.as_str(), TensorView::new(*d, s.clone(), b).unwrap())).collect();
-        fs::write(&file, safetensors::serialize(views, None).unwrap()).unwrap();
+        write_stored(&file, &tensors);
         let _ = fs::remove_file(self.file("model.safetensors.index.json"));
         self
     }
@@ -90,4 +90,23 @@ pub fn swap(tensors: &mut BTreeMap<String, Stored>, a: &str, b: &str) {
         tensors.insert(name, y);
         tensors.insert(twin, x);
     }
+}
+
+/// Every tensor of a safetensors file.
+pub fn stored(file: &Path) -> BTreeMap<String, Stored> {
+    let bytes = fs::read(file).unwrap();
+    let read = SafeTensors::deserialize(&bytes).unwrap();
+    read.tensors().into_iter().map(|(n, v)| (n, (v.dtype(), v.shape().to_vec(), v.data().to_vec()))).collect()
+}
+
+/// Writes a safetensors file.
+pub fn write_stored(file: &Path, tensors: &BTreeMap<String, Stored>) {
+    let views: BTreeMap<&str, TensorView<'_>> =
+        tensors.iter().map(|(n, (d, s, b))| (n.as_str(), TensorView::new(*d, s.clone(), b).unwrap())).collect();
+    fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// Stored float32 values.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|c| f32::from_le_bytes(*c)).collect()
 }

@@ -1,0 +1,66 @@
+//! Faults that come out as a PASS today, with what should come of them. Not asserted: a row moves to its
+//! table when the check sees it. `scripts/fault-table --gaps` prints them.
+
+use parallax::runtimes::native::NativeEncoder;
+use serde_json::json;
+
+use super::models::{ALL, ONE};
+use super::wrap::{step, tf32};
+use super::{Fault, Plant};
+
+pub(crate) const GAPS: &[Fault] = &[
+    // GAP: unique rows are counted and reported (`corpus.duplicates`, a note), but the policy's least number
+    // of rows is held against all rows.
+    Fault {
+        id: "corpus-duplicates",
+        hazard: "F30",
+        what: "the corpus is one sentence 130 times",
+        plant: Plant::Corpus(|text| {
+            let first = text.lines().find(|l| l.len() > 40).unwrap();
+            text.lines().map(|_| format!("{first}\n")).collect()
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["corpus.duplicates"],
+    },
+    // GAP: both sides are cut at the length that is compared, so a tokenizer.json with a limit of its own
+    // says nothing here and cuts rows wherever that file is used as it stands.
+    Fault {
+        id: "tokenizer-truncation",
+        hazard: "F8",
+        what: "the candidate's tokenizer.json itself cuts rows at 16 tokens",
+        plant: Plant::Candidate(|c| {
+            c.json("tokenizer.json", |t| {
+                t["truncation"] =
+                    json!({"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0});
+            })
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["truncation", "16"],
+    },
+    // GAP, of the instrument: what 8-bit weights hide. Rounding inputs to ten bits and tanh GELU move the
+    // states by less than a tenth of what quantization does; in the control both are refused.
+    Fault {
+        id: "candidate-in-tf32",
+        hazard: "I1",
+        what: "the candidate's layers take their input at TF32's ten bits",
+        plant: Plant::Sides(|s| step(s, |_, values| tf32(values), Some)),
+        on: ALL,
+        exit: 1,
+        says: &["quantization"],
+    },
+    Fault {
+        id: "candidate-with-tanh-gelu",
+        hazard: "I3",
+        what: "the candidate computes tanh GELU, its files say the exact one",
+        plant: Plant::Sides(|s| {
+            let mut config = s.facts.candidate_config.clone();
+            config.hidden_act = "gelu_new".to_owned();
+            s.candidate = Box::new(NativeEncoder::build(&config, &s.candidate_weights, "tanh").unwrap());
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["quantization"],
+    },
+];

@@ -1,0 +1,166 @@
+//! Planted faults as a table: what is broken, on which models, and what the check must say about it.
+
+pub(crate) mod config;
+pub(crate) mod corpus;
+pub(crate) mod encoders;
+pub(crate) mod gaps;
+pub(crate) mod models;
+pub(crate) mod reference;
+pub(crate) mod values;
+pub(crate) mod weights;
+pub(crate) mod wrap;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use parallax::Error;
+use parallax::check::{CheckRequest, Sides, compare, open_sides};
+use parallax::corpus::CorpusOptions;
+use parallax::observe::Silent;
+use parallax::report::Report;
+
+use crate::common::plant::Copy;
+use models::Model;
+
+/// How a fault gets in.
+pub(crate) enum Plant {
+    /// Nothing is planted: the twin that must pass, or the table proves nothing.
+    Nothing,
+    /// Into a copy of the candidate's folder.
+    Candidate(fn(Copy) -> Copy),
+    /// Into a copy of the candidate's folder, with the reference's folder at hand.
+    Mixed(fn(Copy, &Path) -> Copy),
+    /// Into a copy of the reference's folder.
+    Reference(fn(Copy) -> Copy),
+    /// Into the opened sides: an encoder or a head.
+    Sides(fn(&mut Sides)),
+    /// The corpus.
+    Corpus(fn(&str) -> String),
+    /// The policy file's text.
+    Policy(&'static str),
+    /// What is asked for.
+    Request(fn(&mut CheckRequest)),
+}
+
+/// One row of the table.
+pub(crate) struct Fault {
+    /// Stable and short.
+    pub(crate) id: &'static str,
+    /// The catalogue's number of the hazard.
+    pub(crate) hazard: &'static str,
+    /// What is broken.
+    pub(crate) what: &'static str,
+    /// How.
+    pub(crate) plant: Plant,
+    /// On which models.
+    pub(crate) on: &'static [Model],
+    /// The exit code it must have.
+    pub(crate) exit: u8,
+    /// What the reasons or the error must name, each of them.
+    pub(crate) says: &'static [&'static str],
+}
+
+/// Every table, in the order of the printed one.
+pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
+    [weights::FAULTS, values::FAULTS, config::FAULTS, encoders::FAULTS, reference::FAULTS, corpus::FAULTS]
+        .into_iter()
+        .flatten()
+}
+
+/// What came of one fault on one model.
+pub(crate) struct Outcome {
+    pub(crate) exit: u8,
+    /// Every reason, or the error: one line each.
+    pub(crate) lines: Vec<String>,
+}
+
+impl Outcome {
+    fn of(result: &Result<Report, Error>) -> Self {
+        match result {
+            Ok(report) => {
+                let reasons = report.reasons.iter().map(|r| format!("{}: {}", r.code, r.message));
+                let worst = report.worst_rows.iter().take(1);
+                let worst = worst.map(|w| format!("worst row {} at {} ({})", w.place, w.tap, w.value));
+                let cause = report.explanation.cause.iter().map(|tap| format!("cause {tap}"));
+                Self { exit: report.exit_code, lines: reasons.chain(worst).chain(cause).collect() }
+            }
+            Err(e) => Self { exit: e.fault().exit_code(), lines: vec![format!("error: {e}")] },
+        }
+    }
+}
+
+/// A copy that cuts rows at 128 tokens: as far as coverage asks for, and half the work of 256.
+fn shorter(folder: &Path) -> Copy {
+    let copy = Copy::of_path(folder);
+    match copy.file("sentence_bert_config.json").exists() {
+        true => copy.json("sentence_bert_config.json", |s| s["max_seq_length"] = 128.into()),
+        false => copy,
+    }
+}
+
+impl Fault {
+    /// Plants the fault in `model` and runs the check; a panic is an outcome like any other, and a bad one.
+    pub(crate) fn run(&self, model: Model) -> Outcome {
+        catch_unwind(AssertUnwindSafe(|| Outcome::of(&self.planted(model)))).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().cloned();
+            let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Outcome { exit: 101, lines: vec![format!("panic: {}", said.unwrap_or_default())] }
+        })
+    }
+
+    fn planted(&self, model: Model) -> Result<Report, Error> {
+        let home = tempfile::tempdir().unwrap();
+        let (reference, candidate) = (shorter(&model.reference()), shorter(&model.candidate()));
+        let mut text = model.corpus();
+        let (reference, candidate) = match self.plant {
+            Plant::Candidate(plant) => (reference, plant(candidate)),
+            Plant::Mixed(plant) => {
+                let candidate = plant(candidate, reference.path());
+                (reference, candidate)
+            }
+            Plant::Reference(plant) => (plant(reference), candidate),
+            _ => (reference, candidate),
+        };
+        if let Plant::Corpus(plant) = self.plant {
+            text = plant(&text);
+        }
+        let corpus = home.path().join("corpus.txt");
+        std::fs::write(&corpus, text).unwrap();
+        let mut request = CheckRequest {
+            corpus: CorpusOptions { files: vec![corpus], ..CorpusOptions::default() },
+            threads: 1,
+            canaries: false,
+            ..CheckRequest::new(reference.path(), candidate.path())
+        };
+        if let Plant::Policy(policy) = self.plant {
+            let file = home.path().join("policy.toml");
+            std::fs::write(&file, policy).unwrap();
+            request.policy = Some(file.display().to_string());
+        }
+        if let Plant::Request(plant) = self.plant {
+            plant(&mut request);
+        }
+        let mut sides = open_sides(&request, &mut Silent)?;
+        if let Plant::Sides(plant) = self.plant {
+            plant(&mut sides);
+        }
+        compare(&mut sides, &request, &mut Silent)
+    }
+
+    /// What the outcome lacks; empty when it is as it must be.
+    pub(crate) fn lacks(&self, outcome: &Outcome) -> Vec<String> {
+        let mut lacks = Vec::new();
+        if outcome.exit != self.exit {
+            lacks.push(format!("exit {} in place of {}", outcome.exit, self.exit));
+        }
+        let unsaid = self.says.iter().filter(|word| !outcome.lines.iter().any(|line| line.contains(**word)));
+        lacks.extend(unsaid.map(|word| format!("`{word}` is not named")));
+        lacks
+    }
+
+    /// The table's row.
+    pub(crate) fn row(&self, model: Model, outcome: &Outcome) -> String {
+        let named = self.says.join("`, `");
+        format!("| {} | {} | {} | {} | {} | `{named}` |", self.id, self.hazard, model.name(), self.what, outcome.exit)
+    }
+}

@@ -1,0 +1,94 @@
+//! Planted faults: each must come out as anything but a PASS, with the right exit code, and with the right
+//! layer, tensor or fact named. `scripts/fault-table` prints the table.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+mod seeded;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use seeded::models::{ALL, Model};
+use seeded::{Fault, Outcome, Plant};
+
+/// Runs side by side; each has one thread of its own.
+const AT_ONCE: usize = 2;
+
+/// Runs every fault on each of its models and prints the table.
+fn run(faults: &[&Fault]) -> Vec<(usize, Model, Outcome)> {
+    let only = std::env::var("PARALLAX_FAULT").ok();
+    let chosen = |f: &Fault| only.as_ref().is_none_or(|id| f.id.contains(id.as_str()));
+    let jobs: Vec<(usize, Model)> = (0..faults.len())
+        .filter(|&i| chosen(faults[i]))
+        .flat_map(|i| faults[i].on.iter().map(move |m| (i, *m)))
+        .collect();
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(&(i, model)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = faults[i].run(model);
+                    done.lock().unwrap().push((i, model, outcome));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(i, model, _)| (*i, ALL.iter().position(|m| m == model)));
+    done
+}
+
+/// Prints each row and what a row lacks; none may lack anything.
+fn assert_all(faults: &[&Fault]) {
+    let mut wrong = Vec::new();
+    for (i, model, outcome) in run(faults) {
+        let fault = faults[i];
+        // A new line first: the harness has left the test's name on this one.
+        println!("\n{}", fault.row(model, &outcome));
+        let lacks = fault.lacks(&outcome);
+        if !lacks.is_empty() || std::env::var_os("PARALLAX_FAULT_LINES").is_some() {
+            let lines = outcome.lines.join("\n      ");
+            let text = format!("{} on {}: {}\n      {lines}", fault.id, model.name(), lacks.join("; "));
+            println!("{text}");
+            if !lacks.is_empty() {
+                wrong.push(text);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of the faults came out wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Without these the rows below would prove nothing.
+const CLEAN: Fault =
+    Fault { id: "none", hazard: "-", what: "nothing", plant: Plant::Nothing, on: ALL, exit: 0, says: &[] };
+
+#[test]
+fn without_a_fault_every_model_passes() {
+    assert_all(&[&CLEAN]);
+}
+
+#[test]
+fn every_fault_is_refused_by_name() {
+    let faults: Vec<&Fault> = seeded::tables().collect();
+    assert!(faults.len() >= 40, "{} faults", faults.len());
+    let mut ids: Vec<&str> = faults.iter().map(|f| f.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), faults.len(), "two faults share an id");
+    assert!(faults.iter().all(|f| f.exit != 0 && !f.on.is_empty() && !f.says.is_empty()));
+    assert_all(&faults);
+}
+
+/// Rows of [`seeded::gaps::GAPS`] are not asserted; `PARALLAX_FAULT_GAPS` runs and prints them.
+#[test]
+fn the_gaps_are_told_apart() {
+    let gaps: Vec<&Fault> = seeded::gaps::GAPS.iter().collect();
+    let known: Vec<&str> = seeded::tables().map(|f| f.id).collect();
+    assert!(gaps.iter().all(|g| !known.contains(&g.id)), "a gap that is in the table is none");
+    if std::env::var_os("PARALLAX_FAULT_GAPS").is_some() {
+        for (i, model, outcome) in run(&gaps) {
+            println!("\n{}", gaps[i].row(model, &outcome));
+            println!("{} on {}: {}", gaps[i].id, model.name(), gaps[i].lacks(&outcome).join("; "));
+        }
+    }
+}
