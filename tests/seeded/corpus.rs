@@ -47,7 +47,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Corpus(|text| {
             (0..text.lines().count()).map(|i| format!("{}\n", "\u{10330}\u{10331}\u{10332} ".repeat(8 + i))).collect()
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["unknown tokens"],
     },

@@ -3,9 +3,11 @@
 pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod encoders;
+pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod models;
 pub(crate) mod reference;
+pub(crate) mod states;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod wrap;
@@ -62,9 +64,18 @@ pub(crate) struct Fault {
 
 /// Every table, in the order of the printed one.
 pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
-    [weights::FAULTS, values::FAULTS, config::FAULTS, encoders::FAULTS, reference::FAULTS, corpus::FAULTS]
-        .into_iter()
-        .flatten()
+    [
+        weights::FAULTS,
+        values::FAULTS,
+        files::FAULTS,
+        config::FAULTS,
+        encoders::FAULTS,
+        states::FAULTS,
+        reference::FAULTS,
+        corpus::FAULTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// What came of one fault on one model.

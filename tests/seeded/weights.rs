@@ -78,7 +78,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F21",
         what: "layer 2 is a copy of layer 1",
         plant: Plant::Candidate(|c| c.tensors(|t| copied(t, "encoder.layer.1", "encoder.layer.2"))),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &[
             "`encoder.layer.2.output.dense.weight` is the original's `encoder.layer.1.output.dense.weight`",
@@ -106,7 +106,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 swap(t, KEY, VALUE);
             })
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &[
             "`encoder.layer.1.attention.self.query.weight` is the original's `encoder.layer.1.attention.self.key.weight`",
