@@ -9,7 +9,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F4",
         what: "the corpus is an empty file",
         plant: Plant::Corpus(|_| String::new()),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["0 rows compared"],
     },
@@ -129,7 +129,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Policy(
             "schema = 1\n[[gate]]\non = \"layer.9\"\narm = \"quantization\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.1\n",
         ),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["layer.9", "was not measured"],
     },

@@ -23,7 +23,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F21",
         what: "the candidate runs layer 1 again where layer 2 belongs",
         plant: Plant::Sides(|s| step(s, |_, _| (), |k| Some(if k == 2 { 1 } else { k }))),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["candidate `layer.2` looks like reference `layer.1`"],
     },
@@ -32,7 +32,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "I6",
         what: "the candidate shows its embeddings as every layer",
         plant: Plant::Sides(|s| change(&mut s.candidate, |_, _, open| rewire(open, |_| Tap::Embeddings))),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &[
             "candidate `layer.0` looks like reference `embeddings`",
@@ -125,7 +125,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             config.hidden_act = "gelu_new".to_owned();
             s.control = Box::new(NativeEncoder::build(&config, &s.original, "tanh").unwrap());
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["first at layer.0 (engine)"],
     },

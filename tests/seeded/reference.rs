@@ -51,7 +51,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 each(t, |i, v| if i % 2 == 0 { v + 0.05 } else { v - 0.05 })
             })
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["first at layer.2 (engine)"],
     },
@@ -175,7 +175,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F3",
         what: "the candidate is a copy of the reference's folder",
         plant: Plant::Mixed(|_, reference| Copy::of_path(reference)),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["byte for byte a file of the reference"],
     },

@@ -17,7 +17,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Sides(|s| {
             change(&mut s.candidate, |_, _, open| open.get_mut(&Tap::Final).unwrap().fill(0.0));
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["final", "zero"],
     },

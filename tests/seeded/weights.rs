@@ -122,7 +122,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 (0..w.len()).map(|i| w[i % shape[0] * shape[1] + i / shape[0]]).collect()
             })
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["is the original's the transpose of `encoder.layer.2.attention.output.dense.weight`"],
     },
@@ -158,7 +158,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Candidate(|c| {
             c.tensors(|t| rows(t, "embeddings.position_embeddings", MATRIX, |r, n| (r + 1) % n))
         }),
-        on: ALL,
+        on: ONE,
         exit: 1,
         says: &["`embeddings.position_embeddings.weight` does not resemble", "embeddings"],
     },
