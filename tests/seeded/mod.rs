@@ -86,7 +86,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn of(result: &Result<Report, Error>) -> Self {
+    fn of(result: &Result<Report, Box<Error>>) -> Self {
         match result {
             Ok(report) => {
                 let reasons = report.reasons.iter().map(|r| format!("{}: {}", r.code, r.message));
@@ -119,7 +119,7 @@ impl Fault {
         })
     }
 
-    fn planted(&self, model: Model) -> Result<Report, Error> {
+    fn planted(&self, model: Model) -> Result<Report, Box<Error>> {
         let home = tempfile::tempdir().unwrap();
         let (reference, candidate) = (shorter(&model.reference()), shorter(&model.candidate()));
         let mut text = model.corpus();
@@ -155,7 +155,7 @@ impl Fault {
         if let Plant::Sides(plant) = self.plant {
             plant(&mut sides);
         }
-        compare(&mut sides, &request, &mut Silent)
+        Ok(compare(&mut sides, &request, &mut Silent)?)
     }
 
     /// What the outcome lacks; empty when it is as it must be.
