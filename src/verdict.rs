@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Severity};
-use crate::hidden_states::Arm;
+use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Direction, GateResult, Outcome, Policy};
 
 /// The answer.
@@ -140,7 +140,7 @@ fn grouped(code: &str, results: &[&GateResult]) -> Vec<Reason> {
             None => groups.push(vec![result]),
         }
     }
-    groups.iter().map(|g| Reason { code: code.to_owned(), message: message(g[0], g.len() - 1) }).collect()
+    groups.iter().map(|g| Reason { code: code.to_owned(), message: message(g[0], g) }).collect()
 }
 
 fn same_gate(a: &GateResult, b: &GateResult) -> bool {
@@ -148,12 +148,20 @@ fn same_gate(a: &GateResult, b: &GateResult) -> bool {
     key(a) == key(b) && a.metric == b.metric && a.why == b.why
 }
 
-fn message(worst: &GateResult, more: usize) -> String {
+/// The tap of a group that a forward pass meets first: what is wrong there is wrong in all that follow.
+fn first_tap(group: &[&GateResult]) -> Option<Tap> {
+    group.iter().filter_map(|g| g.on.parse().ok()).min()
+}
+
+fn message(worst: &GateResult, group: &[&GateResult]) -> String {
     let mut text = worst.on.clone();
-    match more {
+    match group.len().saturating_sub(1) {
         0 => {}
         1 => text.push_str(" … and 1 more tap"),
         n => text.push_str(&format!(" … and {n} more taps")),
+    }
+    if let Some(first) = first_tap(group).map(|t| t.to_string()).filter(|first| *first != worst.on) {
+        text.push_str(&format!(", first at {first}"));
     }
     if let Some(arm) = worst.arm {
         text.push_str(&format!(" ({arm})"));

@@ -66,7 +66,7 @@ fn each_verdict_for_its_own_cause() {
     assert_eq!((fail.verdict, fail.exit_code, codes(&fail)), (Verdict::Fail, 1, vec!["gate.exceeded"]));
     assert_eq!(
         fail.reasons[0].message,
-        "layer.1 … and 1 more tap (quantization): relative_l2 p99 0.07 > 0.05 (1.4 times the limit), would pass at 0.07"
+        "layer.1 … and 1 more tap, first at layer.0 (quantization): relative_l2 p99 0.07 > 0.05 (1.4 times the limit), would pass at 0.07"
     );
 
     let engine = judged(&run(1e-3, [0.06, 0.07], 0.0), &[], ENOUGH);
@@ -120,7 +120,7 @@ fn reasons_are_worst_first_and_numbers_differ_visibly() {
     let nan = judged(&run(1e-6, [0.09, f64::NAN], 0.0), &[], ENOUGH);
     assert_eq!(
         nan.reasons[0].message,
-        "layer.1 … and 1 more tap (quantization): relative_l2 p99 NaN is not within 0.05"
+        "layer.1 … and 1 more tap, first at layer.0 (quantization): relative_l2 p99 NaN is not within 0.05"
     );
 }
 

@@ -9,7 +9,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F4",
         what: "the corpus is an empty file",
         plant: Plant::Corpus(|_| String::new()),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["0 rows compared"],
     },
@@ -47,7 +47,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Corpus(|text| {
             (0..text.lines().count()).map(|i| format!("{}\n", "\u{10330}\u{10331}\u{10332} ".repeat(8 + i))).collect()
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["unknown tokens"],
     },
@@ -129,7 +129,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Policy(
             "schema = 1\n[[gate]]\non = \"layer.9\"\narm = \"quantization\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.1\n",
         ),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["layer.9", "was not measured"],
     },

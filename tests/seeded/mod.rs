@@ -3,9 +3,11 @@
 pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod encoders;
+pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod models;
 pub(crate) mod reference;
+pub(crate) mod states;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod wrap;
@@ -62,9 +64,18 @@ pub(crate) struct Fault {
 
 /// Every table, in the order of the printed one.
 pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
-    [weights::FAULTS, values::FAULTS, config::FAULTS, encoders::FAULTS, reference::FAULTS, corpus::FAULTS]
-        .into_iter()
-        .flatten()
+    [
+        weights::FAULTS,
+        values::FAULTS,
+        files::FAULTS,
+        config::FAULTS,
+        encoders::FAULTS,
+        states::FAULTS,
+        reference::FAULTS,
+        corpus::FAULTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// What came of one fault on one model.
@@ -75,7 +86,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn of(result: &Result<Report, Error>) -> Self {
+    fn of(result: &Result<Report, Box<Error>>) -> Self {
         match result {
             Ok(report) => {
                 let reasons = report.reasons.iter().map(|r| format!("{}: {}", r.code, r.message));
@@ -108,7 +119,7 @@ impl Fault {
         })
     }
 
-    fn planted(&self, model: Model) -> Result<Report, Error> {
+    fn planted(&self, model: Model) -> Result<Report, Box<Error>> {
         let home = tempfile::tempdir().unwrap();
         let (reference, candidate) = (shorter(&model.reference()), shorter(&model.candidate()));
         let mut text = model.corpus();
@@ -144,7 +155,7 @@ impl Fault {
         if let Plant::Sides(plant) = self.plant {
             plant(&mut sides);
         }
-        compare(&mut sides, &request, &mut Silent)
+        Ok(compare(&mut sides, &request, &mut Silent)?)
     }
 
     /// What the outcome lacks; empty when it is as it must be.

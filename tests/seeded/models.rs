@@ -25,6 +25,8 @@ pub(crate) enum Model {
 
 /// Only where the fault is the same for every model.
 pub(crate) const ONE: &[Model] = &[Model::Mini8];
+/// The models at 8 bits: 4 bits hide what is smaller than their own error.
+pub(crate) const EIGHT: &[Model] = &[Model::Mini8, Model::Seeded8];
 /// Every model there is.
 pub(crate) const ALL: &[Model] = &[Model::Mini8, Model::Mini4, Model::Seeded8];
 

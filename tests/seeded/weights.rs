@@ -78,7 +78,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F21",
         what: "layer 2 is a copy of layer 1",
         plant: Plant::Candidate(|c| c.tensors(|t| copied(t, "encoder.layer.1", "encoder.layer.2"))),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &[
             "`encoder.layer.2.output.dense.weight` is the original's `encoder.layer.1.output.dense.weight`",
@@ -106,7 +106,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 swap(t, KEY, VALUE);
             })
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &[
             "`encoder.layer.1.attention.self.query.weight` is the original's `encoder.layer.1.attention.self.key.weight`",
@@ -122,7 +122,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 (0..w.len()).map(|i| w[i % shape[0] * shape[1] + i / shape[0]]).collect()
             })
         }),
-        on: ALL,
+        on: ONE,
         exit: 3,
         says: &["is the original's the transpose of `encoder.layer.2.attention.output.dense.weight`"],
     },
@@ -158,7 +158,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Candidate(|c| {
             c.tensors(|t| rows(t, "embeddings.position_embeddings", MATRIX, |r, n| (r + 1) % n))
         }),
-        on: ALL,
+        on: ONE,
         exit: 1,
         says: &["`embeddings.position_embeddings.weight` does not resemble", "embeddings"],
     },

@@ -1,0 +1,193 @@
+//! States that are wrong on their way out of an encoder.
+
+use parallax::hidden_states::Tap;
+
+use super::models::{ALL, EIGHT, ONE};
+use super::wrap::{change, of_row};
+use super::{Fault, Plant};
+
+/// The row of the corpus that faults of one sentence are planted in.
+const ROW: u64 = 77;
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault {
+        id: "zeros",
+        hazard: "F12",
+        what: "the candidate's last hidden state is zero",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |_, _, open| open.get_mut(&Tap::Final).unwrap().fill(0.0));
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["final", "zero"],
+    },
+    Fault {
+        id: "constant",
+        hazard: "F12",
+        what: "the candidate gives the same vector for every token",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |_, hidden, open| {
+                open.get_mut(&Tap::Final).unwrap().chunks_mut(hidden).for_each(|t| {
+                    t.iter_mut().enumerate().for_each(|(i, v)| *v = if i % 2 == 0 { 1.0 } else { -0.5 });
+                });
+            });
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["final"],
+    },
+    Fault {
+        id: "rows-exchanged",
+        hazard: "F1",
+        what: "two rows of equal length come back in each other's place",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |batch, hidden, open| {
+                let Some(r) = (1..batch.rows()).find(|&r| batch.len(r) == batch.len(r - 1)) else { return };
+                let (a, b) = (batch.offsets()[r - 1] * hidden, batch.offsets()[r] * hidden);
+                for values in open.values_mut() {
+                    let (first, second) = values[a..].split_at_mut(b - a);
+                    first.swap_with_slice(&mut second[..b - a]);
+                }
+            });
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["embeddings", "final"],
+    },
+    Fault {
+        id: "nan-in-a-state",
+        hazard: "F11",
+        what: "one value of one sentence is NaN in layer 1 of the candidate",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |batch, hidden, open| {
+                let Some(tokens) = of_row(batch, ROW) else { return };
+                open.get_mut(&Tap::Layer(1)).unwrap()[tokens.start * hidden] = f32::NAN;
+            });
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["layer.1", "non_finite"],
+    },
+    Fault {
+        id: "nan-in-the-reference",
+        hazard: "F11",
+        what: "one value of one sentence is NaN in layer 1 of the reference",
+        plant: Plant::Sides(|s| {
+            change(&mut s.reference, |batch, hidden, open| {
+                let Some(tokens) = of_row(batch, ROW) else { return };
+                open.get_mut(&Tap::Layer(1)).unwrap()[tokens.start * hidden] = f32::NAN;
+            });
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["layer.1", "non_finite"],
+    },
+    Fault {
+        id: "nan-on-both-sides",
+        hazard: "F11",
+        what: "the same value is NaN in the reference, the control and the candidate",
+        plant: Plant::Sides(|s| {
+            for side in [&mut s.reference, &mut s.control, &mut s.candidate] {
+                change(side, |batch, hidden, open| {
+                    let Some(tokens) = of_row(batch, ROW) else { return };
+                    open.get_mut(&Tap::Layer(1)).unwrap()[tokens.start * hidden] = f32::NAN;
+                });
+            }
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["layer.1", "non_finite"],
+    },
+    Fault {
+        id: "nan-in-padded-rows",
+        hazard: "I2",
+        what: "padded rows are NaN when the longest row is a multiple of 32 and at least 128",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |batch, hidden, open| {
+                let longest = batch.longest();
+                if longest < 128 || longest % 32 != 0 {
+                    return;
+                }
+                for r in (0..batch.rows()).filter(|&r| batch.len(r) < longest) {
+                    let tokens = batch.offsets()[r] * hidden..batch.offsets()[r + 1] * hidden;
+                    open.values_mut().for_each(|v| v[tokens.clone()].fill(f32::NAN));
+                }
+            });
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["non_finite"],
+    },
+    Fault {
+        id: "one-sentence-wrong",
+        hazard: "F14",
+        what: "the last hidden state of one sentence in 130 is turned round",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |batch, hidden, open| {
+                let Some(tokens) = of_row(batch, ROW) else { return };
+                let values = &mut open.get_mut(&Tap::Final).unwrap()[tokens.start * hidden..tokens.end * hidden];
+                values.iter_mut().for_each(|v| *v = -*v);
+            });
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["final", "row 77", "corpus.txt:78"],
+    },
+    Fault {
+        id: "errors-that-cancel",
+        hazard: "F25",
+        what: "layer 1 is wrong, layer 2 takes the error back",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |_, _, open| {
+                let values = open.get_mut(&Tap::Layer(1)).unwrap();
+                values.iter_mut().enumerate().for_each(|(i, v)| *v += if i % 3 == 0 { 0.16 } else { -0.08 });
+            });
+        }),
+        on: EIGHT,
+        exit: 1,
+        says: &["layer.1 (quantization)"],
+    },
+    Fault {
+        id: "states-too-long",
+        hazard: "F10",
+        what: "the last hidden state is 4 % too long, its direction right",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |_, _, open| {
+                open.get_mut(&Tap::Final).unwrap().iter_mut().for_each(|v| *v *= 1.04);
+            });
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["final", "norm_ratio"],
+    },
+    Fault {
+        id: "one-dimension-dead",
+        hazard: "F16",
+        what: "one dimension of the last hidden state is zero",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |_, hidden, open| {
+                open.get_mut(&Tap::Final).unwrap().chunks_mut(hidden).for_each(|t| t[9] = 0.0);
+            });
+        }),
+        on: EIGHT,
+        exit: 1,
+        says: &["final"],
+    },
+    Fault {
+        id: "first-token-wrong",
+        hazard: "F15",
+        what: "the first token of every sentence is wrong in layer 2",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |batch, hidden, open| {
+                let values = open.get_mut(&Tap::Layer(2)).unwrap();
+                for r in 0..batch.rows() {
+                    let at = batch.offsets()[r] * hidden;
+                    values[at..at + hidden].reverse();
+                }
+            });
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["layer.2", "token 0"],
+    },
+];
