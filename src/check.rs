@@ -6,6 +6,7 @@
 mod baselines;
 mod canaries;
 mod coverage;
+mod device;
 mod evidence;
 mod explain;
 mod floor;
@@ -15,6 +16,7 @@ mod measure;
 mod preflight;
 mod probe;
 mod proof;
+mod record;
 mod reference;
 mod request;
 mod sample;
@@ -24,6 +26,7 @@ mod write_up;
 
 pub use floor::Variation;
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
+pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
 pub use sides::{ObserverCheck, ReferenceTap, Sides, SidesFacts, open_sides};
@@ -65,7 +68,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &probed, observer)?;
-    findings.extend(streamed.findings());
+    findings.extend(streamed.findings(&policy));
 
     let measured = evidence::gather(probed, streamed)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));

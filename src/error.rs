@@ -31,6 +31,8 @@ pub enum Error {
     #[error(transparent)]
     Run(#[from] crate::runtimes::RunError),
     #[error(transparent)]
+    Recording(#[from] crate::runtimes::recorded::RecordingError),
+    #[error(transparent)]
     Align(#[from] crate::align::AlignError),
     #[error(transparent)]
     Metrics(#[from] crate::metrics::MetricsError),
@@ -67,6 +69,7 @@ impl Error {
             Self::Taps(e) => e.fault(),
             Self::Runtime(e) => e.fault(),
             Self::Run(_) | Self::BadInput(_) => Fault::BadInput,
+            Self::Recording(e) => e.fault(),
             Self::Align(e) => e.fault(),
             Self::Metrics(e) => e.fault(),
             Self::Layout(_) => Fault::Internal,

@@ -54,7 +54,7 @@ impl Zoo {
     fn worst(&self, runtime: &Runtime, file: &str) -> (f64, usize) {
         let model = self.model(file);
         let graph = Graph::new(&model).unwrap();
-        let hints = TapHints { layers: Some(self.layers()), vocab: Some(120) };
+        let hints = TapHints { layers: Some(self.layers()), vocab: Some(109) };
         let map = find_taps(&graph, hints).unwrap_or_else(|e| panic!("{file}: {e}"));
         let mut encoder = OnnxEncoder::open(runtime, &model, &map, SessionOptions::default())
             .unwrap_or_else(|e| panic!("{file}: {e}"));

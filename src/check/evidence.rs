@@ -32,7 +32,7 @@ pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured,
     streamed.arms.absorb(probed.engine)?;
     let neighbours = streamed.sample.finish();
     Ok(Measured {
-        measurements: [streamed.arms.finish(), streamed.isolated.finish()].concat(),
+        measurements: [streamed.arms.finish(), streamed.isolated.finish(), streamed.recorded()].concat(),
         cross_match: probed.cross_match,
         observer: probed.observer,
         neighbours,
@@ -46,9 +46,9 @@ pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured,
 }
 
 impl Measured {
-    /// How much was compared.
+    /// How much was compared; a row told twice is no more evidence than once.
     pub(super) fn amount(&self) -> Amount {
-        Amount { rows: self.corpus.rows, tokens: self.corpus.tokens }
+        Amount { rows: self.corpus.rows.min(self.corpus.unique_rows), tokens: self.corpus.tokens }
     }
 
     /// The kinds of rows and batches that were run.

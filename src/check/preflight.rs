@@ -7,6 +7,7 @@ use crate::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules};
 use crate::finding::{Finding, Severity};
 use crate::runtimes::native::ops::ACTIVATIONS;
 use crate::runtimes::onnx::ReferenceFacts;
+use crate::tokens::{TokenizerPair, WordTokenizer};
 
 /// What follows each encoder, and what had to be assumed.
 pub(super) struct Heads {
@@ -73,6 +74,7 @@ pub(super) fn compare(
     reference: Option<&ModelConfig>,
     candidate: &ModelConfig,
     heads: &Heads,
+    tokenizers: &TokenizerPair,
     request: &CheckRequest,
 ) -> Preflight {
     let mut p = Preflight::new();
@@ -93,6 +95,11 @@ pub(super) fn compare(
         p.fact("activation_in_config", function(&config.hidden_act), function(&candidate.hidden_act));
         p.close("layer_norm_eps_in_config", Some(config.layer_norm_eps), Some(candidate.layer_norm_eps));
     }
+    // Both sides are cut at the same length here, but a limit of the file's own cuts rows wherever it is used.
+    let cut = |t: &WordTokenizer| {
+        Some(t.facts().baked_truncation.map_or_else(|| "none".to_owned(), |n| format!("{n} tokens")))
+    };
+    p.fact("tokenizer_truncation", cut(&tokenizers.reference), cut(&tokenizers.candidate));
     let (ours, theirs) = (&heads.stated.0, &heads.stated.1);
     if request.pooling.is_none() {
         p.fact(

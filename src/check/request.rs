@@ -79,6 +79,8 @@ pub struct CheckRequest {
     pub ort_lib: Option<PathBuf>,
     /// Go on with a reference that is not exact float32.
     pub allow_inexact_reference: bool,
+    /// States recorded by another runtime on the candidate's weights.
+    pub recording: Option<PathBuf>,
     /// Taps of the reference as a person states them.
     pub taps: Option<PathBuf>,
     /// Plant faults to see that the gates see them.
@@ -104,6 +106,7 @@ impl CheckRequest {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             ort_lib: None,
             allow_inexact_reference: false,
+            recording: None,
             taps: None,
             canaries: true,
             explain: false,
@@ -116,7 +119,7 @@ impl CheckRequest {
             Some(name) => Policy::load(name)?,
             None => Policy::for_precision(&facts.precision)?,
         };
-        Ok(policy.with_engine_floor())
+        Ok(policy.with_engine_floor().with_device_limits(facts.recording.as_deref()))
     }
 }
 

@@ -26,6 +26,7 @@ use crate::runtimes::onnx::{
     SessionOptions, Stated, TapError, TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect,
     stated_taps,
 };
+use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
 
 /// Compares the untouched reference with the tapped one on one batch.
@@ -53,6 +54,8 @@ pub struct Sides {
     pub observer: Option<ObserverCheck>,
     /// The same reference run other ways, to see how far it is from itself.
     pub variations: Vec<Variation>,
+    /// What another runtime recorded on the candidate's weights.
+    pub recording: Option<Recording>,
     /// What they say about themselves.
     pub facts: SidesFacts,
 }
@@ -93,6 +96,8 @@ pub struct SidesFacts {
     pub modules: SentenceModules,
     /// Width of a hidden state.
     pub hidden: usize,
+    /// What the recording was computed in, if there is one.
+    pub recording: Option<String>,
     /// What the control is built from.
     pub control_config: ModelConfig,
     /// What the candidate is built from.
@@ -139,6 +144,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         NativeEncoder::build(control_config, &original.weights, &format!("float32 weights of {}", original.source))?;
     let encoder = NativeEncoder::build(&config, &candidate.weights, folder.shown())?;
 
+    let recording = request.recording.as_deref().map(Recording::open).transpose()?;
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
     let positions = control_config.max_position_embeddings.min(config.max_position_embeddings);
     if let Some(told) = request.max_length.filter(|told| *told > positions) {
@@ -156,7 +162,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         &config,
     )?);
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
-    let preflight = preflight::compare(&reference_facts, reference_config.as_ref(), &config, &heads, request);
+    let preflight =
+        preflight::compare(&reference_facts, reference_config.as_ref(), &config, &heads, &tokenizers, request);
 
     let mut findings = audit(&graph, &taps, &original.weights).findings();
     let disagreement = |text: &String| Finding::new(Severity::Warning, "alignment.stated_taps", text.as_str());
@@ -210,6 +217,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         max_length,
         modules: heads.reference.clone(),
         hidden: config.hidden_size,
+        recording: recording.as_ref().map(|r| r.compute().name().to_owned()),
         control_config: control_config.clone(),
         candidate_config: config.clone(),
         reference: model.name().to_owned(),
@@ -231,6 +239,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         candidate_weights: candidate.weights,
         observer: Some(observer_check),
         variations,
+        recording,
         facts,
     })
 }
@@ -271,7 +280,7 @@ fn variations(opened: &Rc<(Runtime, OnnxModel, TapMap)>, options: SessionOptions
 }
 
 /// The length limit tokenizer_config.json states.
-fn tokenizer_limit(folder: &ModelFolder) -> Result<Option<usize>, CheckpointError> {
+pub(super) fn tokenizer_limit(folder: &ModelFolder) -> Result<Option<usize>, CheckpointError> {
     let Some(bytes) = folder.read("tokenizer_config.json")? else { return Ok(None) };
     let config = serde_json::from_slice(&bytes).map_err(|e| CheckpointError::Malformed {
         file: format!("{}/tokenizer_config.json", folder.shown()),
@@ -335,9 +344,9 @@ fn inputs(
     };
     let data = |f: &DataFile| InputRecord {
         role: "reference".to_owned(),
-        file: f.name.clone(),
-        sha256: f.sha256.clone(),
-        bytes: f.bytes,
+        file: f.name().to_owned(),
+        sha256: f.sha256().to_owned(),
+        bytes: f.bytes().len() as u64,
     };
     let mut all = vec![onnx];
     all.extend(model.data_files().iter().map(data));
@@ -374,6 +383,7 @@ impl CheckRequest {
         set("pooling", self.pooling.map(|p| p.to_string()));
         set("max_length", self.max_length.map(|n| n.to_string()));
         set("limit", self.corpus.limit.map(|n| n.to_string()));
+        set("recording", self.recording.as_ref().map(|p| p.display().to_string()));
         set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));

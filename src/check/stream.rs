@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::CheckRequest;
 use super::coverage::Coverage;
+use super::device::Device;
 use super::explain;
 use super::measure::{Accumulators, Seen, batches, encode_batch, isolated_layers};
 use super::probe::Probed;
@@ -13,8 +14,9 @@ use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
-use crate::metrics::{RowSeen, WorstRow, WorstRows};
+use crate::metrics::{Measurement, RowSeen, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
+use crate::policy::Policy;
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow};
 
 /// Upper ends of the length buckets in the report, in tokens.
@@ -56,6 +58,8 @@ pub(super) struct Streamed {
     pub(super) unknown_tokens: u64,
     pub(super) lengths: Vec<u64>,
     pub(super) coverage: Coverage,
+    /// The other runtime's states, where they were recorded.
+    pub(super) device: Option<Device>,
     /// The first rows, for trials of other weights.
     pub(super) kept: Vec<(RowId, TokenRow)>,
 }
@@ -107,6 +111,7 @@ pub(super) fn run(
     let mut rows = Rows::open(&request.corpus)?;
     let total = request.corpus.expected_rows();
     let mut out = Streamed::new(probed);
+    out.device = sides.recording.take().map(|r| Device::new(r, probed.scales.clone()));
     if let Rows::BuiltIn(..) = rows {
         out.built_in = true;
         observer.event(Event::Note("no --corpus given: the built-in probe sentences are the corpus"));
@@ -153,6 +158,7 @@ impl Streamed {
             unknown_tokens: 0,
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
             coverage: Coverage::default(),
+            device: None,
             kept: Vec::new(),
         }
     }
@@ -180,6 +186,9 @@ impl Streamed {
                 self.coverage.batch(&batch);
                 let seen = encode_batch(sides, &batch, control)?;
                 self.measure(&batch, &seen)?;
+                if let Some(device) = &mut self.device {
+                    device.batch(&batch, &seen.candidate, &sides.candidate_head)?;
+                }
                 // Batches come sorted by length: one in a few has them all.
                 let alone = self.rows <= BLOCK_ROWS as u64 && i.is_multiple_of(ISOLATED_EVERY);
                 if let (Some(control), true) = (&seen.control, alone) {
@@ -269,9 +278,14 @@ impl Streamed {
         }
     }
 
+    /// The device arm's numbers.
+    pub(super) fn recorded(&self) -> Vec<Measurement> {
+        self.device.as_ref().map_or_else(Vec::new, |d| d.arms.finish())
+    }
+
     /// What a person should know of the corpus.
-    pub(super) fn findings(&self) -> Vec<Finding> {
-        let mut out = Vec::new();
+    pub(super) fn findings(&self, policy: &Policy) -> Vec<Finding> {
+        let mut out = self.device.as_ref().map_or_else(Vec::new, |d| d.findings(policy));
         let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
         if self.built_in {
             say(

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Weights(WeightsArguments),
     /// Show what is in an ONNX file or model folder: taps and their evidence, quantization per tensor
     Inspect(InspectArguments),
+    /// Save one side's hidden states over a corpus, to be compared elsewhere or later (check --recording)
+    Record(RecordArguments),
     /// Write another format from a saved report.json, without running anything
     Render(RenderArguments),
     /// List, show or validate policies (the limits a verdict rests on)
@@ -151,6 +153,9 @@ pub(crate) struct CheckArguments {
     /// Judge against a reference that is not exact float32 (printed in the verdict)
     #[arg(long)]
     pub(crate) allow_inexact_reference: bool,
+    /// Hidden states another runtime recorded on the candidate's weights (scripts/record_mlx.py, parallax record): one more arm
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recording: Option<PathBuf>,
     /// State the reference's taps instead of finding them: JSON, {"embeddings": "tensor", "layer.0": "tensor", …, "final": "tensor"}
     #[arg(long, value_name = "FILE")]
     pub(crate) taps: Option<PathBuf>,
@@ -188,6 +193,44 @@ pub(crate) struct InspectArguments {
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("side").required(true).args(["reference", "candidate"])))]
+pub(crate) struct RecordArguments {
+    /// Record ONNX Runtime on this reference: an .onnx file or a model folder
+    #[arg(long, value_name = "REF")]
+    pub(crate) reference: Option<PathBuf>,
+    /// Record our encoder on this MLX checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub(crate) candidate: Option<PathBuf>,
+    /// Sentences, as for `parallax check`
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) corpus: Vec<PathBuf>,
+    /// Where to write the states (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: PathBuf,
+    /// Stop after this many rows
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Text put before every sentence
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    /// Tokens per row at most, special tokens included [default: as the model's files say]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_length: Option<usize>,
+    /// Padded tokens per batch
+    #[arg(long, value_name = "N", default_value_t = parallax::check::BATCH_TOKENS, value_parser = positive, hide_short_help = true)]
+    pub(crate) batch_tokens: usize,
+    /// Threads [default: as many as the machine has cores]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
+    /// The ONNX Runtime library [default: as for `parallax check`]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ort_lib: Option<PathBuf>,
+    /// Say less on stderr
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

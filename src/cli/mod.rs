@@ -6,6 +6,7 @@ mod failure;
 mod inspect;
 mod policy;
 mod progress;
+mod record;
 mod render;
 mod weights;
 
@@ -43,6 +44,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Check(a) => check::run(a),
         Command::Weights(a) => weights::run(a),
         Command::Inspect(a) => inspect::run(a),
+        Command::Record(a) => record::run(a),
         Command::Render(a) => render::run(a),
         Command::Policy(a) => policy::run(a),
     }

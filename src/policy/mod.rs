@@ -11,6 +11,7 @@
 //! To add a built-in policy: one TOML file here, one row in [`EMBEDDED`]. To make a metric known to
 //! gates: one row in [`metrics::TAP_METRICS`] or its neighbours.
 
+mod device;
 mod engine;
 mod error;
 mod evaluate;

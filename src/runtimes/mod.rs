@@ -2,6 +2,7 @@
 
 pub mod native;
 pub mod onnx;
+pub mod recorded;
 
 use crate::hidden_states::{HiddenStates, Tap, TapStates};
 use crate::tokens::TokenBatch;

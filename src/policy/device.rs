@@ -1,0 +1,62 @@
+//! Limits on the device arm: another runtime on the same weights. They hold only where there is a recording.
+
+use super::{Gate, Place, Policy, Stat};
+use crate::hidden_states::{Arm, Tap};
+
+/// Relative L2 per token (99th percentile, largest) and cosine distance of sentence vectors (largest) by what
+/// the other runtime computes in.
+///
+/// Measured with MLX on Linux on the shipped 8-bit model and on MiniLM's: float32 at most 3e-6 (tanh-GELU makes
+/// 3e-4 and more, TF32 products 8e-4), float16 at most 3e-3, bfloat16 at most 2.5e-2.
+const LIMITS: &[(&str, [f64; 3])] =
+    &[("float32", [3e-5, 2e-4, 1e-8]), ("float16", [8e-3, 3e-2, 1e-4]), ("bfloat16", [6e-2, 2e-1, 5e-3])];
+
+impl Policy {
+    /// With limits on the device arm when there is a recording, computed in `compute`, and the policy states
+    /// none; without any when there is none.
+    pub fn with_device_limits(mut self, compute: Option<&str>) -> Self {
+        let Some(compute) = compute else {
+            self.gates.retain(|g| g.arm != Some(Arm::Device));
+            return self;
+        };
+        if self.gates.iter().any(|g| g.arm == Some(Arm::Device)) {
+            return self;
+        }
+        let limits = LIMITS.iter().find(|(name, _)| *name == compute).map_or(LIMITS[0].1, |l| l.1);
+        let gate = |on: Place, metric: &str, stat, max| Gate {
+            on,
+            arm: Some(Arm::Device),
+            metric: metric.to_owned(),
+            stat,
+            max: Some(max),
+            min: None,
+            why: Some(format!("built in: the same weights in another runtime's {compute}, measured with MLX")),
+        };
+        let tokens = || Place::Glob("*".to_owned());
+        self.gates.push(gate(tokens(), "relative_l2", Stat::P99, limits[0]));
+        self.gates.push(gate(tokens(), "relative_l2", Stat::Max, limits[1]));
+        self.gates.push(gate(Place::Tap(Tap::Sentence), "cosine_distance", Stat::Max, limits[2]));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_gates_are_there_exactly_when_there_is_a_recording() {
+        let policy = |arm: &str| {
+            let text = format!(
+                "schema = 1\n[[gate]]\non = \"final\"\narm = \"total\"\nmetric = \"mse\"\nstat = \"max\"\nmax = 1.0\n\
+                 [[gate]]\non = \"final\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.5\n"
+            );
+            Policy::parse(&text, "p").unwrap()
+        };
+        let device = |p: Policy| p.gates.iter().filter(|g| g.arm == Some(Arm::Device)).count();
+        assert_eq!(device(policy("device").with_device_limits(None)), 0);
+        assert_eq!(device(policy("device").with_device_limits(Some("float32"))), 1);
+        assert_eq!(device(policy("total").with_device_limits(None)), 0);
+        assert_eq!(device(policy("total").with_device_limits(Some("float16"))), 3);
+    }
+}
