@@ -1,4 +1,4 @@
-//! Makes inner tensors visible without touching the file: concatenated protobuf messages merge, so
+//! Makes inner tensors visible without re-encoding the file: concatenated protobuf messages merge, so
 //! `bytes ++ ModelProto { graph { output { name } } }` is the same model with more outputs
 //! (protobuf.dev/programming-guides/encoding, "Last One Wins"). ONNX Runtime infers their types.
 
@@ -6,9 +6,11 @@ use prost::Message;
 
 use super::graph::Graph;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
+use super::splice;
 
 /// The file's bytes with the named tensors among its outputs; those that are outputs already, or are
-/// named twice, are left as they are.
+/// named twice, are left as they are. A residual sum that its fused node does not give out yet is wired
+/// first. A name of nothing stays in the list, for ONNX Runtime to refuse.
 pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut output: Vec<ValueInfoProto> = Vec::new();
     for name in tensors {
@@ -17,6 +19,14 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
         }
     }
     let original = g.model().bytes();
+    let mut wired: Option<Vec<u8>> = None;
+    for output in &output {
+        if let Some((k, i)) = splice::sum_of(g, &output.name) {
+            let bytes = wired.as_deref().unwrap_or(original);
+            wired = splice::with_output(bytes, &g.node(k).output, i, &output.name).or(wired);
+        }
+    }
+    let original = wired.as_deref().unwrap_or(original);
     if output.is_empty() {
         return original.to_vec();
     }

@@ -7,6 +7,7 @@ use super::cut::Vertex;
 use super::graph::{NodeId, TensorId};
 use super::operators::{LAYOUT, NORM, PROJECTION, REDUCE, skip_sum};
 use super::regions::has_norm;
+use super::splice::sum_name;
 use super::taps::{Search, TapError};
 
 /// How layers end.
@@ -21,8 +22,8 @@ pub(super) struct Style {
 
 /// What the last layer leaves.
 pub(super) struct Last {
-    /// Output of the last layer.
-    pub(super) layer: TensorId,
+    /// Output of the last layer, by name: it may be a sum that no node gives out yet.
+    pub(super) layer: String,
     /// `last_hidden_state`: the same for post-norm models, behind the final norm for pre-norm ones.
     pub(super) state: TensorId,
     /// Why.
@@ -76,20 +77,24 @@ pub(super) fn last_state(s: &Search, style: &Style, join: usize) -> Result<Last,
     let sum = skip_sum(s.g.op(node));
     if style.pre {
         if let Some(i) = sum {
-            let layer = s.g.output(node, i).ok_or_else(|| {
-                s.refuse(format!("node `{}` does not expose the residual sum (output {i})", s.g.node(node).name))
-            })?;
-            return Ok(Last {
-                layer,
-                state: first(node)?,
-                evidence: "join of the last layer and the norm fused with it",
-            });
+            let (layer, evidence) = match s.g.output(node, i) {
+                Some(t) => (s.g.name(t).to_owned(), "join of the last layer and the norm fused with it"),
+                None => (
+                    sum_name(s.g, node).ok_or_else(|| {
+                        let node = &s.g.node(node).name;
+                        s.refuse(format!("the residual sum of node `{node}` (output {i}) cannot be given a name"))
+                    })?,
+                    "residual sum inside the join of the last layer, wired as an output, and the norm fused with it",
+                ),
+            };
+            return Ok(Last { layer, state: first(node)?, evidence });
         }
         let layer = s.tensor_at(join)?;
         let state = norm_behind(s, join).unwrap_or(layer);
+        let layer = s.g.name(layer).to_owned();
         return Ok(Last { layer, state, evidence: "join of the last layer and the norm behind it" });
     }
-    let same = |t, evidence| Ok(Last { layer: t, state: t, evidence });
+    let same = |t, evidence| Ok(Last { layer: s.g.name(t).to_owned(), state: t, evidence });
     if sum.is_some() && style.tails.iter().all(Vec::is_empty) {
         return same(first(node)?, "residual sum and norm in one node");
     }

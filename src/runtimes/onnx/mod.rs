@@ -1,6 +1,7 @@
 //! The reference: an ONNX export of a text encoder, run by ONNX Runtime with every layer boundary
 //! exposed, and its weights recovered from the graph.
 
+pub mod audit;
 mod constants;
 mod cut;
 pub mod error;
@@ -17,11 +18,15 @@ pub mod observer;
 mod operators;
 pub mod proto;
 mod regions;
+mod resemblance;
 pub mod session;
+mod splice;
+pub mod stated;
 pub mod taps;
 pub mod weights;
 mod wire;
 
+pub use audit::{Audit, LayerAudit, Matched, audit};
 pub use constants::Array;
 pub use error::OnnxError;
 pub use exactness::exactness;
@@ -32,5 +37,6 @@ pub use library::{Runtime, RuntimeError, locate};
 pub use model::OnnxModel;
 pub use observer::{ObserverEffect, observer_effect};
 pub use session::{OnnxEncoder, Optimization, SessionOptions};
+pub use stated::{Stated, StatedError, stated_taps};
 pub use taps::{Block, TapEntry, TapError, TapHints, TapMap, find_taps};
 pub use weights::recover;
