@@ -153,6 +153,9 @@ pub(super) struct Tables {
 /// Finds the tables among what flows into the `embeddings` tap.
 pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
     let mut tables = Tables::default();
+    if let Some(k) = g.find(&map.words).and_then(|t| g.producer(t)).filter(|&k| g.op(k) == "EmbedLayerNormalization") {
+        return Tables { words: g.input(k, 2), positions: g.input(k, 3), types: g.input(k, 4) };
+    }
     let Some(end) = map.entries.first().and_then(|e| g.find(&e.tensor)) else { return tables };
     let above = ancestors(g, end);
     let mut others: Vec<(NodeId, TensorId)> = Vec::new();

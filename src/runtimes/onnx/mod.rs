@@ -8,6 +8,7 @@ pub mod error;
 pub mod exactness;
 pub mod expose;
 pub mod facts;
+mod fused;
 pub mod graph;
 mod inputs;
 mod last;

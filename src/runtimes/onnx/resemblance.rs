@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::{WeightSet, Weight};
+use crate::checkpoint::{Weight, WeightSet};
 
 /// Outputs sampled per matrix: 8 told every MiniLM matrix from every other with 4-bit weights.
 const OUTPUTS: usize = 8;
@@ -74,9 +74,9 @@ pub(super) fn best(matrix: &Matrix, own: usize, known: &Layered) -> Vec<Likeness
     let nothing = Likeness { name: None, layer: None, correlation: 0.0, own: 0.0, runner_up: 0.0 };
     let mut found = (f64::NEG_INFINITY, vec![nothing.clone()]);
     for transposed in [true, false] {
-        let (outputs, inputs) =
-            if transposed { (matrix.columns, matrix.rows) } else { (matrix.rows, matrix.columns) };
-        let mut widths: Vec<usize> = known.matrices.iter().filter(|m| m.2.shape[1] == inputs).map(|m| m.2.shape[0]).collect();
+        let (outputs, inputs) = if transposed { (matrix.columns, matrix.rows) } else { (matrix.rows, matrix.columns) };
+        let mut widths: Vec<usize> =
+            known.matrices.iter().filter(|m| m.2.shape[1] == inputs).map(|m| m.2.shape[0]).collect();
         // A block is as high as a checkpoint's matrix, or the whole, if that is a block of the checkpoint's.
         widths.retain_mut(|w| {
             *w = if *w > 0 && outputs.is_multiple_of(*w) { *w } else { outputs };

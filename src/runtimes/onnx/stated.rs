@@ -33,7 +33,9 @@ pub struct Stated {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StatedError {
     /// Not such a file.
-    #[error("{file}: not a taps file: {reason}; write {{\"embeddings\": \"tensor\", \"layer.0\": \"tensor\", ..., \"final\": \"tensor\"}}")]
+    #[error(
+        "{file}: not a taps file: {reason}; write {{\"embeddings\": \"tensor\", \"layer.0\": \"tensor\", ..., \"final\": \"tensor\"}}"
+    )]
     Malformed {
         /// The file.
         file: String,
@@ -130,9 +132,8 @@ fn parse(file: &str, bytes: &[u8]) -> Result<Vec<(Tap, String)>, StatedError> {
     let mut stated: Vec<(Tap, String)> = Vec::with_capacity(pairs.len());
     for (name, tensor) in pairs {
         let tap = name.parse::<Tap>().ok();
-        let tap = tap.filter(|t| {
-            matches!(t, Tap::Embeddings | Tap::Final) || matches!(t, Tap::Layer(_) | Tap::Attention(_))
-        });
+        let tap =
+            tap.filter(|t| matches!(t, Tap::Embeddings | Tap::Final) || matches!(t, Tap::Layer(_) | Tap::Attention(_)));
         let tap = tap.ok_or_else(|| malformed(format!("{name:?} is no tap that can be stated")))?;
         if stated.iter().any(|(t, _)| *t == tap) {
             return Err(malformed(format!("`{tap}` is stated twice")));
@@ -193,12 +194,8 @@ fn complete(stated: &[(Tap, String)], hints: TapHints) -> Result<usize, String> 
 fn check_tensors(g: &Graph, file: &str, stated: &[(Tap, String)], carries: &[bool]) -> Result<(), StatedError> {
     let mut before: Option<(Tap, TensorId)> = None;
     for (tap, tensor) in stated {
-        let wrong = |reason: String| StatedError::Tensor {
-            file: file.to_owned(),
-            tap: *tap,
-            tensor: tensor.clone(),
-            reason,
-        };
+        let wrong =
+            |reason: String| StatedError::Tensor { file: file.to_owned(), tap: *tap, tensor: tensor.clone(), reason };
         let t = g.find(tensor).ok_or_else(|| wrong(format!("{} has no such tensor", g.model().name())))?;
         if let Some(k) = g.producer(t).filter(|&k| NO_FLOATS.contains(&g.op(k)) || to_no_float(g, k)) {
             return Err(wrong(format!("operator {} makes no float32 values", g.op(k))));
