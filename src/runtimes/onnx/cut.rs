@@ -18,10 +18,12 @@ pub(super) struct Source {
 }
 
 /// Finds the token lookup: a lookup in a constant matrix by values that come from a graph input.
-/// Position and type ids lose by name, directness and number of rows.
+/// Position and type ids lose by name, directness and number of rows; optimizers leave lookups behind
+/// that nothing reads any more, which do not count.
 pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
-    let mut best: Option<((bool, bool, bool, bool, usize), Source)> = None;
-    for node in 0..g.len() {
+    let mut best: Option<((bool, bool, bool, usize), Source)> = None;
+    let live = live(g);
+    for node in (0..g.len()).filter(|&k| live[k]) {
         let fused = g.op(node) == "EmbedLayerNormalization";
         let (table, ids) = match (fused, LOOKUP.contains(&g.op(node))) {
             (true, _) => (g.input(node, 2), g.input(node, 0)),
@@ -43,10 +45,16 @@ pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
     best.map(|(_, s)| s)
 }
 
-/// True when an output of the graph depends on the lookup's values.
-fn leads_out(g: &Graph, source: Source) -> bool {
-    let (reach, _) = forward(g, source);
-    g.outputs().iter().any(|o| g.find(&o.name).is_some_and(|t| reach[t]))
+/// Nodes some graph output depends on.
+fn live(g: &Graph) -> Vec<bool> {
+    let mut live = vec![false; g.len()];
+    let mut open: Vec<TensorId> = g.outputs().iter().filter_map(|o| g.find(&o.name)).collect();
+    while let Some(t) = open.pop() {
+        if let Some(k) = g.producer(t).filter(|&k| !std::mem::replace(&mut live[k], true)) {
+            open.extend(g.reads(k));
+        }
+    }
+    live
 }
 
 /// The graph input whose values reach `t`, and whether they come unrearranged.

@@ -1,9 +1,11 @@
 //! Is the reference exact? A float16, quantized or approximated graph proves nothing about a float32 one.
 
+use super::facts::ancestors;
 use super::graph::{Graph, NodeId};
 use super::proto::{TensorProto, dtype};
 use super::taps::TapMap;
 use crate::finding::{Finding, Severity};
+use crate::hidden_states::Tap;
 
 /// The finding's code.
 const CODE: &str = "reference.inexact";
@@ -45,7 +47,9 @@ pub fn exactness(g: &Graph, map: &TapMap) -> Vec<Finding> {
             note(kind, subject());
         }
     }
-    for &k in map.blocks.iter().flat_map(|b| &b.ffn).filter(|&&k| g.op(k) == "Tanh") {
+    // Above the final state a hyperbolic tangent can only be a GELU's; the pooler's comes behind.
+    let above = map.tensor(Tap::Final).and_then(|t| g.find(t)).map(|t| ancestors(g, t)).unwrap_or_default();
+    for k in (0..above.len()).filter(|&k| above[k] && g.op(k) == "Tanh") {
         note("the tanh approximation of GELU".to_owned(), format!("node `{}`", label(g, k)));
     }
     let message = |(kind, subject, n): &(String, String, usize)| {

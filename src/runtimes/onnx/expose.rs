@@ -1,4 +1,4 @@
-//! Makes inner tensors visible without touching the file: concatenated protobuf messages merge, so
+//! Makes inner tensors visible without re-encoding the file: concatenated protobuf messages merge, so
 //! `bytes ++ ModelProto { graph { output { name } } }` is the same model with more outputs
 //! (protobuf.dev/programming-guides/encoding, "Last One Wins"). ONNX Runtime infers their types.
 
@@ -9,8 +9,9 @@ use super::operators::skip_sum;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
 use super::splice;
 
-/// The model's bytes (functions inlined) with the named tensors among its outputs; those that are outputs already, or are
-/// named twice, are left as they are.
+/// The file's bytes with the named tensors among its outputs; those that are outputs already, or are
+/// named twice, are left as they are. A residual sum that its fused node does not give out yet is wired
+/// first. A name of nothing stays in the list, for ONNX Runtime to refuse.
 pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
     let mut output: Vec<ValueInfoProto> = Vec::new();
     for name in tensors {
@@ -18,18 +19,15 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
             output.push(ValueInfoProto { name: name.to_owned(), r#type: None });
         }
     }
-    let mut original = g.model().inlined().clone();
-    // A name the graph does not know is a fused node's sum that the file computes and does not give out.
-    for k in 0..g.len() {
-        let Some((index, first)) = skip_sum(g.op(k)).zip(g.output(k, 0).map(|t| g.name(t))) else { continue };
-        let wanted = splice::name(first, index);
-        if g.find(&wanted).is_none()
-            && output.iter().any(|o| o.name == wanted)
-            && let Some(wired) = splice::wire_output(&original, first, index)
-        {
-            original = wired.into();
+    let original = g.model().bytes();
+    let mut wired: Option<Vec<u8>> = None;
+    for output in &output {
+        if let Some((k, i)) = splice::sum_of(g, &output.name) {
+            let bytes = wired.as_deref().unwrap_or(original);
+            wired = splice::with_output(bytes, &g.node(k).output, i, &output.name).or(wired);
         }
     }
+    let original = wired.as_deref().unwrap_or(original);
     if output.is_empty() {
         return original.to_vec();
     }

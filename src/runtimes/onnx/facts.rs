@@ -1,7 +1,7 @@
 //! What the graph itself says about the model, to be held against the configuration.
 
 use super::graph::{Graph, NodeId, TensorId};
-use super::operators::{LOOKUP, REDUCE};
+use super::operators::{LOOKUP, REDUCE, skip_sum};
 use super::taps::TapMap;
 
 /// Facts read off the graph. An option is none where the graph does not say, or says two things.
@@ -74,7 +74,7 @@ fn heads(g: &Graph, nodes: &[NodeId], hidden: usize) -> Option<usize> {
     agreed(found.map(Some))
 }
 
-/// The last two dimensions of a rank-4 shape, constant or concatenated from parts.
+/// The last two dimensions of a shape that splits the heads, constant or concatenated from parts.
 fn last_dimensions(g: &Graph, shape: TensorId) -> Option<(i64, i64)> {
     let all: Vec<Option<i64>> = if let Some(known) = g.ints(shape) {
         known.into_iter().map(Some).collect()
@@ -84,7 +84,8 @@ fn last_dimensions(g: &Graph, shape: TensorId) -> Option<(i64, i64)> {
         g.reads(k).flat_map(part).collect()
     };
     match all.as_slice() {
-        &[_, _, Some(heads), Some(size)] => Some((heads, size)),
+        // Queries, keys and values may come from one product: [rows, tokens, 3, heads, head size].
+        &[_, _, Some(heads), Some(size)] | &[_, _, Some(3), Some(heads), Some(size)] => Some((heads, size)),
         _ => None,
     }
 }
@@ -102,21 +103,24 @@ pub(super) fn activation(g: &Graph, nodes: &[NodeId]) -> Option<&'static str> {
     agreed(found.map(Some))
 }
 
-/// Columns out of the feed-forward block's first product.
+/// Width into the feed-forward block's last product: the first one's is doubled in gated blocks.
 fn intermediate(g: &Graph, nodes: &[NodeId]) -> Option<usize> {
-    let k = *nodes.iter().find(|&&k| super::regions::is_projection(g, k))?;
+    let k = *nodes.iter().rfind(|&&k| super::regions::is_projection(g, k))?;
     let shape = g.constant_shape(g.input(k, 1).filter(|&t| g.is_constant(t))?)?;
-    let transposed = g.op(k) == "Gemm" && g.attribute(k, "transB").is_some_and(|a| a.i != 0);
+    let transposed = g.attribute(k, "transB").is_some_and(|a| a.i != 0);
     match *shape.as_slice() {
-        [input, output] => Some(if transposed { input } else { output }),
+        [rows, columns] => Some(if transposed { columns } else { rows }),
         _ => None,
     }
 }
 
 /// The epsilon of a norm: an attribute of the fused node, or the small constant added to the variance.
 fn epsilon(g: &Graph, k: NodeId) -> Option<f64> {
-    if g.op(k).ends_with("LayerNormalization") {
-        return Some(g.attribute(k, "epsilon").map_or(1e-5, |a| widened(a.f)));
+    if g.op(k).ends_with("LayerNormalization") || g.op(k) == "RMSNormalization" {
+        // ONNX and Microsoft's contrib operators differ in what they assume (onnx/docs/Operators.md,
+        // onnxruntime/docs/ContribOperators.md).
+        let assumed = if skip_sum(g.op(k)).is_some() { 1e-12 } else { 1e-5 };
+        return Some(g.attribute(k, "epsilon").map_or(assumed, |a| widened(a.f)));
     }
     if g.op(k) != "Add" {
         return None;
@@ -149,6 +153,9 @@ pub(super) struct Tables {
 /// Finds the tables among what flows into the `embeddings` tap.
 pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
     let mut tables = Tables::default();
+    if let Some(k) = g.find(&map.words).and_then(|t| g.producer(t)).filter(|&k| g.op(k) == "EmbedLayerNormalization") {
+        return Tables { words: g.input(k, 2), positions: g.input(k, 3), types: g.input(k, 4) };
+    }
     let Some(end) = map.entries.first().and_then(|e| g.find(&e.tensor)) else { return tables };
     let above = ancestors(g, end);
     let mut others: Vec<(NodeId, TensorId)> = Vec::new();

@@ -7,7 +7,7 @@ use super::cut::Vertex;
 use super::graph::{NodeId, TensorId};
 use super::operators::{LAYOUT, NORM, PROJECTION, REDUCE, skip_sum};
 use super::regions::has_norm;
-use super::splice;
+use super::splice::sum_name;
 use super::taps::{Search, TapError};
 
 /// How layers end.
@@ -22,7 +22,7 @@ pub(super) struct Style {
 
 /// What the last layer leaves.
 pub(super) struct Last {
-    /// Output of the last layer; it may be one that the file computes and does not give out ([`splice`]).
+    /// Output of the last layer, by name: it may be a sum that no node gives out yet.
     pub(super) layer: String,
     /// `last_hidden_state`: the same for post-norm models, behind the final norm for pre-norm ones.
     pub(super) state: TensorId,
@@ -77,13 +77,17 @@ pub(super) fn last_state(s: &Search, style: &Style, join: usize) -> Result<Last,
     let sum = skip_sum(s.g.op(node));
     if style.pre {
         if let Some(i) = sum {
-            let state = first(node)?;
-            let wired = s.g.output(node, i).map(|t| s.g.name(t).to_owned());
-            return Ok(Last {
-                layer: wired.unwrap_or_else(|| splice::name(s.g.name(state), i)),
-                state,
-                evidence: "join of the last layer and the norm fused with it",
-            });
+            let (layer, evidence) = match s.g.output(node, i) {
+                Some(t) => (s.g.name(t).to_owned(), "join of the last layer and the norm fused with it"),
+                None => (
+                    sum_name(s.g, node).ok_or_else(|| {
+                        let node = &s.g.node(node).name;
+                        s.refuse(format!("the residual sum of node `{node}` (output {i}) cannot be given a name"))
+                    })?,
+                    "residual sum inside the join of the last layer, wired as an output, and the norm fused with it",
+                ),
+            };
+            return Ok(Last { layer, state: first(node)?, evidence });
         }
         let layer = s.tensor_at(join)?;
         let state = norm_behind(s, join).unwrap_or(layer);

@@ -2,7 +2,7 @@
 
 use super::constants::Array;
 use super::graph::{Graph, NodeId, TensorId};
-use super::operators::LAYOUT;
+use super::operators::{BIASED, LAYOUT};
 
 /// Longest walk between two products of one attention block.
 const MAX_WALK: usize = 64;
@@ -25,10 +25,13 @@ pub(super) fn linear(g: &Graph, k: NodeId) -> Result<Linear, String> {
     let node = || format!("{} node `{}`", g.op(k), g.node(k).name);
     let constant = g.input(k, 1).filter(|&t| g.is_constant(t));
     let weight_from = constant.ok_or_else(|| format!("the right operand of {} is no constant", node()))?;
-    let flag = |name| g.attribute(k, name).is_some_and(|a| a.i != 0);
-    let factor = |name| g.attribute(k, name).is_none_or(|a| a.f == 1.0);
+    let flag = |name: &str| g.attribute(k, name).is_some_and(|a| a.i != 0);
+    let factor = |name: &str| g.attribute(k, name).is_none_or(|a| a.f == 1.0);
     let stored = match g.op(k) {
         "MatMul" => false,
+        "FusedMatMul" if factor("alpha") && !["transA", "transBatchA", "transBatchB"].iter().any(|n| flag(n)) => {
+            flag("transB")
+        }
         "Gemm" if factor("alpha") && factor("beta") && !flag("transA") => flag("transB"),
         _ => return Err(format!("{} is no plain product", node())),
     };
@@ -36,8 +39,15 @@ pub(super) fn linear(g: &Graph, k: NodeId) -> Result<Linear, String> {
     let weight = if stored && array.shape.len() == 2 { Some(array) } else { array.transposed() };
     let weight = weight.ok_or_else(|| format!("the weight of {} is no matrix", node()))?;
     let behind = || {
-        let &[next] = g.consumers(g.output(k, 0)?) else { return None };
-        (g.op(next) == "Add").then(|| g.reads(next).find(|&t| g.is_constant(t))).flatten()
+        let t = g.output(k, 0)?;
+        let &[next] = g.consumers(t) else { return None };
+        if g.op(next) == "Add" {
+            return g.reads(next).find(|&t| g.is_constant(t));
+        }
+        // Activations and residual sums may have swallowed the addition.
+        let i = BIASED.iter().find(|(op, _)| *op == g.op(next))?.1;
+        let value = (0..i.min(2)).any(|operand| g.input(next, operand) == Some(t));
+        g.input(next, i).filter(|&bias| value && g.is_constant(bias))
     };
     let out = weight.shape[0];
     let bias_from = g.input(k, 2).or_else(behind);
@@ -86,6 +96,7 @@ pub(super) fn norm(g: &Graph, t: TensorId) -> Option<[(Array, TensorId); 2]> {
     let constant = |k: NodeId| g.reads(k).find(|&t| g.is_constant(t));
     match g.op(k) {
         "LayerNormalization" => Some([read(g.input(k, 1)?)?, read(g.input(k, 2)?)?]),
+        "EmbedLayerNormalization" => Some([read(g.input(k, 5)?)?, read(g.input(k, 6)?)?]),
         "SkipLayerNormalization" => Some([read(g.input(k, 2)?)?, read(g.input(k, 3)?)?]),
         "Add" => {
             let shift = constant(k)?;

@@ -62,6 +62,31 @@ pub(super) const PASS_IDS: &[&str] =
 pub(super) const REORDER_IDS: &[&str] =
     &["Transpose", "Slice", "Where", "Gather", "Split", "Expand", "Concat", "Mul", "Max", "Min"];
 
+/// Makes truth values or whole numbers.
+pub(super) const NO_FLOATS: &[&str] = &[
+    "Shape",
+    "Size",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "And",
+    "Or",
+    "Not",
+    "Xor",
+    "IsNaN",
+    "IsInf",
+    "ArgMax",
+    "ArgMin",
+    "NonZero",
+    "QuantizeLinear",
+    "DynamicQuantizeLinear",
+];
+/// Reads what a bias is added to, the bias at the given input.
+pub(super) const BIASED: &[(&str, usize)] =
+    &[("BiasGelu", 1), ("FastGelu", 1), ("SkipLayerNormalization", 4), ("SkipSimplifiedLayerNormalization", 3)];
+
 /// The output of a residual-sum-and-norm operator that holds the sum.
 pub(super) fn skip_sum(op: &str) -> Option<usize> {
     SKIP_NORM.iter().find(|(o, _)| *o == op).map(|(_, i)| *i)

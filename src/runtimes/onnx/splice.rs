@@ -1,156 +1,142 @@
-//! The one edit of a node: a fused residual sum that a graph computes and does not give out.
+//! The one edit of a node: giving a fused residual-sum-and-norm its optional sum as an output.
 //!
-//! `SkipLayerNormalization` has an optional fourth output, the bare sum. Where a pre-norm model's last layer
-//! ends in such a node, that output is the layer's state and is not wired. Output names are a repeated
-//! field, and a repeated field grows when more of it is appended to the message; so the file stays as it
-//! is but for a few bytes behind that node, and the lengths of the messages around it.
+//! Protobuf concatenation can add graph outputs but cannot reach into a node that is already there, so
+//! that node's record is replaced where it lies. Everything else, known or not, is copied as raw bytes.
 
-/// Name given to output `index` of the node whose first output is `first`.
-pub(super) fn name(first: &str, index: usize) -> String {
-    format!("{first}:output_{index}")
+use prost::Message;
+use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
+
+use super::graph::{Graph, NodeId};
+use super::operators::skip_sum;
+use super::proto::NodeProto;
+
+/// What the fresh output is called, behind the name of the node's first output.
+const SUFFIX: &str = "::residual_sum";
+/// Field of `ModelProto` that holds the graph.
+const GRAPH: u32 = 7;
+/// Field of `GraphProto` that holds the nodes.
+const NODE: u32 = 1;
+/// Field of `NodeProto` that holds the outputs.
+const OUTPUT: u32 = 2;
+
+/// The name under which an unwired residual sum of node `k` can be exposed; none when the operator has no
+/// such output, when it is wired already, or when the name is taken.
+pub(super) fn sum_name(g: &Graph, k: NodeId) -> Option<String> {
+    let i = skip_sum(g.op(k))?;
+    let name = format!("{}{SUFFIX}", g.name(g.output(k, 0)?));
+    (g.output(k, i).is_none() && g.find(&name).is_none()).then_some(name)
 }
 
-/// Field numbers of `onnx.proto`: ModelProto.graph, GraphProto.node, NodeProto.output.
-const GRAPH: u64 = 7;
-const NODE: u64 = 1;
-const OUTPUT: u64 = 2;
-/// Bytes follow.
-const LENGTH_DELIMITED: u64 = 2;
+/// The node and the output index behind a name given by [`sum_name`].
+pub(super) fn sum_of(g: &Graph, name: &str) -> Option<(NodeId, usize)> {
+    let k = g.producer(g.find(name.strip_suffix(SUFFIX)?)?)?;
+    (sum_name(g, k)? == name).then_some((k, skip_sum(g.op(k))?))
+}
 
-/// Wires output `index` of the node whose first output is `first`; none when there is no such node, or it
-/// has that many outputs already.
-pub(super) fn wire_output(model: &[u8], first: &str, index: usize) -> Option<Vec<u8>> {
-    rewritten(model, GRAPH, &|graph| {
-        rewritten(graph, NODE, &|node| {
-            let outputs: Vec<&[u8]> =
-                fields(node)?.into_iter().filter(|f| f.number == OUTPUT).map(|f| f.body).collect();
-            if outputs.first().is_none_or(|o| *o != first.as_bytes()) || outputs.len() > index {
-                return None;
+/// The model's bytes with output `index` of the node that makes exactly `outputs` called `name`; none
+/// when no single node does.
+pub(super) fn with_output(model: &[u8], outputs: &[String], index: usize, name: &str) -> Option<Vec<u8>> {
+    let mut edited = 0usize;
+    let bytes = replace(model, GRAPH, &mut |graph| {
+        replace(graph, NODE, &mut |node| {
+            let decoded = NodeProto::decode(node).ok()?;
+            if decoded.output != outputs {
+                return Some(node.to_vec());
             }
-            let mut edited = node.to_vec();
-            for missing in outputs.len()..=index {
-                let name = if missing == index { name(first, index) } else { String::new() };
-                put(&mut edited, OUTPUT, name.as_bytes());
+            edited += 1;
+            let mut all = decoded.output;
+            all.resize(all.len().max(index + 1), String::new());
+            all[index] = name.to_owned();
+            // All outputs anew: an empty name in their midst can be replaced, not overwritten.
+            let mut bytes = without(node, OUTPUT)?;
+            for output in &all {
+                record(&mut bytes, OUTPUT, output.as_bytes());
             }
-            Some(edited)
+            Some(bytes)
         })
-    })
+    })?;
+    (edited == 1).then_some(bytes)
 }
 
-/// A field of a message: where it lies, and its body where it has a length.
-struct Field<'a> {
-    number: u64,
-    whole: &'a [u8],
-    body: &'a [u8],
+fn record(out: &mut Vec<u8>, field: u32, content: &[u8]) {
+    encode_key(field, WireType::LengthDelimited, out);
+    encode_varint(content.len() as u64, out);
+    out.extend_from_slice(content);
 }
 
-/// The message with the first field of this number changed that `edit` wants to change.
-fn rewritten(message: &[u8], number: u64, edit: &dyn Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-    let mut out: Option<Vec<u8>> = None;
-    let mut at = 0;
-    for field in fields(message)? {
-        let edited = if out.is_none() && field.number == number { edit(field.body) } else { None };
-        if let Some(edited) = edited {
-            let mut bytes = Vec::with_capacity(message.len() + 64);
-            bytes.extend_from_slice(&message[..at]);
-            put(&mut bytes, number, &edited);
-            out = Some(bytes);
-        } else if let Some(out) = &mut out {
-            out.extend_from_slice(field.whole);
+/// One record of a message: its field, its content when it has a length, and all of its bytes.
+fn next<'a>(rest: &mut &'a [u8]) -> Option<(u32, Option<&'a [u8]>, &'a [u8])> {
+    let whole = *rest;
+    let (field, wire) = decode_key(rest).ok()?;
+    let mut content = None;
+    match wire {
+        WireType::Varint => _ = decode_varint(rest).ok()?,
+        WireType::SixtyFourBit => *rest = rest.get(8..)?,
+        WireType::ThirtyTwoBit => *rest = rest.get(4..)?,
+        WireType::LengthDelimited => {
+            let len = usize::try_from(decode_varint(rest).ok()?).ok()?;
+            content = Some(rest.get(..len)?);
+            *rest = rest.get(len..)?;
         }
-        at += field.whole.len();
+        WireType::StartGroup | WireType::EndGroup => return None,
     }
-    out
+    Some((field, content, whole.get(..whole.len() - rest.len())?))
 }
 
-/// Every field of a message; none when it is cut short or holds groups.
-fn fields(message: &[u8]) -> Option<Vec<Field<'_>>> {
-    let mut all = Vec::new();
-    let mut at = 0;
-    while at < message.len() {
-        let start = at;
-        let key = varint(message, &mut at)?;
-        let mut body: &[u8] = &[];
-        match key & 7 {
-            0 => _ = varint(message, &mut at)?,
-            1 => at = at.checked_add(8)?,
-            5 => at = at.checked_add(4)?,
-            LENGTH_DELIMITED => {
-                let len = usize::try_from(varint(message, &mut at)?).ok()?;
-                let end = at.checked_add(len)?;
-                body = message.get(at..end)?;
-                at = end;
-            }
-            _ => return None,
-        }
-        all.push(Field { number: key >> 3, whole: message.get(start..at)?, body });
-    }
-    Some(all)
-}
-
-fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
+/// A message with the content of every record of `field` put through `f`; the others as they are.
+fn replace(message: &[u8], field: u32, f: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let (mut rest, mut out) = (message, Vec::with_capacity(message.len() + 64));
+    while !rest.is_empty() {
+        match next(&mut rest)? {
+            (found, Some(content), _) if found == field => record(&mut out, field, &f(content)?),
+            (_, _, raw) => out.extend_from_slice(raw),
         }
     }
-    None
+    Some(out)
 }
 
-fn put(out: &mut Vec<u8>, number: u64, body: &[u8]) {
-    let mut push = |mut v: u64| {
-        while v >= 0x80 {
-            out.push((v as u8 & 0x7f) | 0x80);
-            v >>= 7;
+fn without(message: &[u8], field: u32) -> Option<Vec<u8>> {
+    let (mut rest, mut out) = (message, Vec::with_capacity(message.len()));
+    while !rest.is_empty() {
+        let (found, _, raw) = next(&mut rest)?;
+        if found != field {
+            out.extend_from_slice(raw);
         }
-        out.push(v as u8);
-    };
-    push(number << 3 | LENGTH_DELIMITED);
-    push(body.len() as u64);
-    out.extend_from_slice(body);
+    }
+    Some(out)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::proto::{GraphProto, ModelProto};
     use super::*;
-    use crate::runtimes::onnx::proto::{GraphProto, ModelProto, NodeProto};
-    use prost::Message;
 
-    fn model() -> ModelProto {
-        let node = |op: &str, output: &[&str]| NodeProto {
-            op_type: op.to_owned(),
-            output: output.iter().map(|s| (*s).to_owned()).collect(),
-            ..NodeProto::default()
-        };
-        let graph = GraphProto {
-            name: "g".repeat(200),
-            node: vec![node("Add", &["a"]), node("SkipLayerNormalization", &["n"]), node("Add", &["z"])],
-            ..GraphProto::default()
-        };
-        ModelProto { graph: Some(graph), producer_name: "p".to_owned(), ..ModelProto::default() }
+    fn node(op: &str, output: &[&str]) -> NodeProto {
+        NodeProto { op_type: op.into(), output: output.iter().map(|&o| o.into()).collect(), ..NodeProto::default() }
     }
 
     #[test]
-    fn one_node_gets_one_output_and_nothing_else_changes() {
-        let before = model();
-        let bytes = before.encode_to_vec();
-        let after = ModelProto::decode(&*wire_output(&bytes, "n", 3).unwrap()).unwrap();
-        let mut wanted = before;
-        wanted.graph.as_mut().unwrap().node[1].output = ["n", "", "", "n:output_3"].map(str::to_owned).to_vec();
-        assert_eq!(after, wanted);
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_edited() {
-        let bytes = model().encode_to_vec();
-        assert_eq!(wire_output(&bytes, "other", 3), None);
-        assert_eq!(wire_output(&bytes, "n", 0), None, "it has that output");
-        for cut in 1..bytes.len() {
-            let _ = wire_output(&bytes[..cut], "n", 3);
+    fn one_node_is_edited_and_everything_else_keeps_its_bytes() {
+        for outputs in [&["y"][..], &["y", "", "", ""]] {
+            let graph = GraphProto { node: vec![node("Skip", outputs), node("Add", &["z"])], ..GraphProto::default() };
+            let model = ModelProto { graph: Some(graph), producer_name: "p".into(), ..ModelProto::default() };
+            let mut bytes = model.encode_to_vec();
+            // An unknown field, which decoding and encoding would lose.
+            record(&mut bytes, 900, b"kept");
+            let names: Vec<String> = outputs.iter().map(|&o| o.into()).collect();
+            let edited = with_output(&bytes, &names, 3, "sum").unwrap();
+            assert!(edited.ends_with(b"kept"));
+            let mut expected = model.clone();
+            expected.graph.as_mut().unwrap().node[0].output = ["y", "", "", "sum"].map(String::from).to_vec();
+            assert_eq!(ModelProto::decode(edited.as_slice()).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_node_that_is_not_there_or_a_broken_file_is_no_edit() {
+        let graph = GraphProto { node: vec![node("Skip", &["y"])], ..GraphProto::default() };
+        let bytes = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
+        assert!(with_output(&bytes, &["other".to_owned()], 3, "sum").is_none());
+        assert!(with_output(&bytes[..bytes.len() - 1], &["y".to_owned()], 3, "sum").is_none());
     }
 }

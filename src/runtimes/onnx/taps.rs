@@ -8,6 +8,7 @@ use super::graph::{Graph, NodeId, TensorId};
 use super::last::{last_state, style};
 use super::operators::{ATTENTION, SHAPE, skip_sum};
 use super::regions::{Kind, Region, regions};
+use super::splice::sum_of;
 use crate::fault::Fault;
 use crate::hidden_states::Tap;
 
@@ -32,6 +33,17 @@ pub struct TapEntry {
     pub tensor: String,
     /// Why it is this tensor.
     pub evidence: String,
+    /// The node that makes it, as a person would look for it: operator and name.
+    pub node: String,
+}
+
+impl TapEntry {
+    /// An entry for a tensor of the graph, or for a fused sum that has yet to be wired.
+    pub(super) fn new(g: &Graph, tap: Tap, tensor: String, evidence: impl Into<String>) -> Self {
+        let made = g.find(&tensor).and_then(|t| g.producer(t)).or_else(|| sum_of(g, &tensor).map(|(k, _)| k));
+        let node = made.map_or_else(|| "graph input".to_owned(), |k| format!("{} `{}`", g.op(k), g.node(k).name));
+        Self { tap, tensor, evidence: evidence.into(), node }
+    }
 }
 
 /// The nodes of one layer.
@@ -205,16 +217,15 @@ impl<'a, 'm> Search<'a, 'm> {
         for (k, r) in attention.iter().enumerate() {
             let tap = if k == 0 { Tap::Embeddings } else { Tap::Layer(k - 1) };
             let evidence = format!("fork of attention block {k} of {layers}{}", self.softmax(r));
-            entries.push(TapEntry { tap, tensor: name(fork(r)?), evidence });
+            entries.push(TapEntry::new(self.g, tap, name(fork(r)?), evidence));
         }
-        let evidence = last.evidence.to_owned();
-        entries.push(TapEntry { tap: Tap::Layer(layers - 1), tensor: last.layer, evidence: evidence.clone() });
-        entries.push(TapEntry { tap: Tap::Final, tensor: name(last.state), evidence });
+        entries.push(TapEntry::new(self.g, Tap::Layer(layers - 1), last.layer, last.evidence));
+        entries.push(TapEntry::new(self.g, Tap::Final, name(last.state), last.evidence));
         let mut middles = Vec::new();
         for (k, f) in ffns.iter().enumerate() {
             if let Some(r) = f.first() {
                 let evidence = format!("fork of the feed-forward block of layer {k}");
-                middles.push(TapEntry { tap: Tap::Attention(k), tensor: name(fork(r)?), evidence });
+                middles.push(TapEntry::new(self.g, Tap::Attention(k), name(fork(r)?), evidence));
             }
         }
         let nodes = |f: &[&Region]| f.iter().flat_map(|r| r.nodes.iter().copied()).collect();

@@ -1,4 +1,4 @@
-//! The weights of a BERT encoder, recovered from its export under their Hugging Face names.
+//! The weights of a BERT or DistilBERT encoder, recovered from its export under their Hugging Face names.
 //!
 //! Structure decides (what feeds the softmax from the left is the query); where initializers have kept
 //! their names, a name that contradicts the structure is an error. Nothing is guessed: a scale folded
@@ -11,6 +11,7 @@ use super::constants::Array;
 use super::cut::{find_source, forward};
 use super::error::OnnxError;
 use super::facts::{ancestors, embedding_tables};
+use super::fused::fused;
 use super::graph::{Graph, NodeId, TensorId};
 use super::linear::{Linear, above, linear, norm, origin};
 use super::operators::ATTENTION;
@@ -19,13 +20,48 @@ use super::taps::{Block, TapMap};
 use crate::checkpoint::{Storage, Weight, WeightSet};
 use crate::hidden_states::Tap;
 
+/// What a family of encoders calls the parts of a layer.
+struct Names {
+    layer: &'static str,
+    /// Query, key, value, output.
+    attention: [&'static str; 4],
+    attention_norm: &'static str,
+    ffn: [&'static str; 2],
+    output_norm: &'static str,
+}
+
+const BERT: Names = Names {
+    layer: "encoder.layer",
+    attention: ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"],
+    attention_norm: "attention.output.LayerNorm",
+    ffn: ["intermediate.dense", "output.dense"],
+    output_norm: "output.LayerNorm",
+};
+const DISTILBERT: Names = Names {
+    layer: "transformer.layer",
+    attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"],
+    attention_norm: "sa_layer_norm",
+    ffn: ["ffn.lin1", "ffn.lin2"],
+    output_norm: "output_layer_norm",
+};
+
 /// Recovers every weight, complete or not at all.
 pub fn recover(g: &Graph, map: &TapMap) -> Result<WeightSet, OnnxError> {
     let path = Path::new(g.model().name());
     let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let mut found = Found { g, file, tensors: BTreeMap::new() };
+    if !map.post_norm {
+        return Err(found.missing("*", "its norms precede the blocks, and only post-norm encoders are read back"));
+    }
+    if map.blocks.len() != map.layers {
+        return Err(found.missing("*", "the nodes of its layers are unknown"));
+    }
     let tables = embedding_tables(g, map);
-    for (name, table) in [("word", tables.words), ("position", tables.positions), ("token_type", tables.types)] {
+    // DistilBERT is BERT without token types. Where types are merely not found, names may know better.
+    let typed = tables.types.is_some() || (0..g.tensors()).any(|t| g.stored(t).is_some() && known_as_bert(g.name(t)));
+    let names = if typed { &BERT } else { &DISTILBERT };
+    let all = [("word", tables.words), ("position", tables.positions), ("token_type", tables.types)];
+    for (name, table) in all.into_iter().take(if typed { 3 } else { 2 }) {
         let name = format!("embeddings.{name}_embeddings.weight");
         let values = table.and_then(|t| Some((g.floats(t)?, t)));
         let (values, from) = values.ok_or_else(|| found.missing(&name, "no such float32 table is looked up"))?;
@@ -36,22 +72,26 @@ pub fn recover(g: &Graph, map: &TapMap) -> Result<WeightSet, OnnxError> {
     let (carries, _) = forward(g, source);
     found.norm("embeddings.LayerNorm", map.tensor(Tap::Embeddings))?;
     for (layer, block) in map.blocks.iter().enumerate() {
-        let prefix = format!("encoder.layer.{layer}");
-        found.attention(&prefix, block, &carries)?;
-        found.norm(&format!("{prefix}.attention.output.LayerNorm"), map.tensor(Tap::Attention(layer)))?;
+        let prefix = format!("{}.{layer}", names.layer);
+        found.attention(&prefix, names, block, &carries)?;
+        found.norm(&format!("{prefix}.{}", names.attention_norm), map.tensor(Tap::Attention(layer)))?;
         let products: Vec<NodeId> = block.ffn.iter().copied().filter(|&k| is_projection(g, k)).collect();
         let &[first, second] = products.as_slice() else {
             let reason = format!("the feed-forward block has {} products, not 2", products.len());
-            return Err(found.missing(&format!("{prefix}.intermediate.dense.weight"), reason));
+            return Err(found.missing(&format!("{prefix}.{}.weight", names.ffn[0]), reason));
         };
-        found.linear(&format!("{prefix}.intermediate.dense"), first)?;
-        found.linear(&format!("{prefix}.output.dense"), second)?;
-        found.norm(&format!("{prefix}.output.LayerNorm"), map.tensor(Tap::Layer(layer)))?;
+        found.linear(&format!("{prefix}.{}", names.ffn[0]), first)?;
+        found.linear(&format!("{prefix}.{}", names.ffn[1]), second)?;
+        found.norm(&format!("{prefix}.{}", names.output_norm), map.tensor(Tap::Layer(layer)))?;
     }
-    if let Some(k) = pooler(g, map) {
+    if let Some(k) = pooler(g, map).filter(|_| typed) {
         found.linear("pooler.dense", k)?;
     }
     Ok(WeightSet::new(g.model().name(), found.tensors)?)
+}
+
+fn known_as_bert(name: &str) -> bool {
+    plain(name).is_some_and(|n| n.starts_with("encoder.layer.") || n.starts_with("embeddings.token_type"))
 }
 
 struct Found<'a, 'm> {
@@ -93,34 +133,48 @@ impl Found<'_, '_> {
     }
 
     fn linear(&mut self, name: &str, k: NodeId) -> Result<(), OnnxError> {
-        let weight = format!("{name}.weight");
-        let linear = linear(self.g, k).map_err(|e| self.missing(&weight, e))?;
-        let Linear { weight: array, weight_from, bias, bias_from } = linear;
-        self.insert(weight, array, Some(weight_from))?;
+        let linear = linear(self.g, k).map_err(|e| self.missing(&format!("{name}.weight"), e))?;
+        self.keep(name, linear)
+    }
+
+    fn keep(&mut self, name: &str, linear: Linear) -> Result<(), OnnxError> {
+        let Linear { weight, weight_from, bias, bias_from } = linear;
+        self.insert(format!("{name}.weight"), weight, Some(weight_from))?;
         self.insert(format!("{name}.bias"), bias, bias_from)
     }
 
-    fn attention(&mut self, prefix: &str, block: &Block, carries: &[bool]) -> Result<(), OnnxError> {
-        let query = format!("{prefix}.attention.self.query.weight");
-        let roles = roles(self.g, block, carries).map_err(|e| self.missing(&query, e))?;
-        for (role, k) in ["self.query", "self.key", "self.value", "output.dense"].into_iter().zip(roles) {
-            self.linear(&format!("{prefix}.attention.{role}"), k)?;
+    fn attention(&mut self, prefix: &str, names: &Names, block: &Block, carries: &[bool]) -> Result<(), OnnxError> {
+        let query = format!("{prefix}.{}.weight", names.attention[0]);
+        let kernel = kernel(self.g, block).map_err(|e| self.missing(&query, e))?;
+        if self.g.op(kernel) != "Softmax" {
+            let all = fused(self.g, kernel, &block.attention, carries).map_err(|e| self.missing(&query, e))?;
+            for (role, linear) in names.attention.into_iter().zip(all) {
+                self.keep(&format!("{prefix}.{role}"), linear)?;
+            }
+            return Ok(());
+        }
+        let roles = roles(self.g, block, kernel, carries).map_err(|e| self.missing(&query, e))?;
+        for (role, k) in names.attention.into_iter().zip(roles) {
+            self.linear(&format!("{prefix}.{role}"), k)?;
         }
         Ok(())
     }
 }
 
-/// The products of one attention block: query, key, value, output.
-fn roles(g: &Graph, block: &Block, carries: &[bool]) -> Result<[NodeId; 4], String> {
-    let nodes = &block.attention;
-    let softmax: Vec<NodeId> = nodes.iter().copied().filter(|&k| ATTENTION.contains(&g.op(k))).collect();
-    let &[softmax] = softmax.as_slice() else {
-        return Err(format!("the attention block has {} softmax operators", softmax.len()));
-    };
-    if g.op(softmax) != "Softmax" {
-        return Err(format!("attention is fused into {} node `{}`", g.op(softmax), g.node(softmax).name));
+/// The softmax or fused attention of a block.
+fn kernel(g: &Graph, block: &Block) -> Result<NodeId, String> {
+    let found: Vec<NodeId> = block.attention.iter().copied().filter(|&k| ATTENTION.contains(&g.op(k))).collect();
+    match found.as_slice() {
+        &[one] => Ok(one),
+        all => Err(format!("the attention block has {} softmax operators", all.len())),
     }
-    let bilinear = |k: NodeId| g.op(k) == "MatMul" && g.reads(k).filter(|&t| carries[t]).count() == 2;
+}
+
+/// The products of one attention block: query, key, value, output.
+fn roles(g: &Graph, block: &Block, softmax: NodeId, carries: &[bool]) -> Result<[NodeId; 4], String> {
+    let nodes = &block.attention;
+    let bilinear =
+        |k: NodeId| ["MatMul", "FusedMatMul"].contains(&g.op(k)) && g.reads(k).filter(|&t| carries[t]).count() == 2;
     let input = g.input(softmax, 0).ok_or("the softmax has no input")?;
     let scores = above(g, input, carries, bilinear).ok_or("no product of queries and keys feeds the softmax")?;
     let both: Vec<NodeId> = nodes.iter().copied().filter(|&k| bilinear(k)).collect();
@@ -166,7 +220,7 @@ fn pooler(g: &Graph, map: &TapMap) -> Option<NodeId> {
 
 /// A name that says which weight it is, without the prefixes models and wrappers put before it.
 fn plain(name: &str) -> Option<&str> {
-    let known = ["embeddings.", "encoder.layer.", "pooler."];
+    let known = ["embeddings.", "encoder.layer.", "transformer.layer.", "pooler."];
     let at = known.iter().filter_map(|k| name.find(k)).min()?;
     let inside = at == 0 || name.as_bytes()[at - 1] == b'.';
     (inside && (name.ends_with(".weight") || name.ends_with(".bias"))).then(|| &name[at..])
