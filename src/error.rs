@@ -27,6 +27,8 @@ pub enum Error {
     #[error(transparent)]
     Taps(#[from] crate::runtimes::onnx::TapError),
     #[error(transparent)]
+    Stated(#[from] crate::runtimes::onnx::StatedError),
+    #[error(transparent)]
     Runtime(#[from] crate::runtimes::onnx::RuntimeError),
     #[error(transparent)]
     Run(#[from] crate::runtimes::RunError),
@@ -67,6 +69,7 @@ impl Error {
             Self::Native(e) => e.fault(),
             Self::Onnx(e) => e.fault(),
             Self::Taps(e) => e.fault(),
+            Self::Stated(e) => e.fault(),
             Self::Runtime(e) => e.fault(),
             Self::Run(_) | Self::BadInput(_) => Fault::BadInput,
             Self::Recording(e) => e.fault(),

@@ -10,7 +10,7 @@ use crate::checkpoint::{ModelConfig, ModelFolder, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::quantization::{load_candidate, load_float};
-use crate::runtimes::onnx::{Audit, Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
+use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
 use crate::verdict::Verdict;
 use crate::weights::{self, WeightsReport};
 
@@ -95,27 +95,28 @@ impl Inspection {
         self.fact("activation", known.activation.unwrap_or("unknown"));
         self.fact("layer norm eps", known.layer_norm_eps.map_or("unknown".to_owned(), |e| format!("{e:e}")));
         let audited = match &reference.folder {
-            Some(folder) if folder.exists("model.safetensors")? => audit(&graph, &taps, &load_float(folder)?.weights),
-            _ => Audit::default(),
+            Some(folder) if folder.exists("model.safetensors")? => {
+                Some(audit(&graph, &taps, &load_float(folder)?.weights))
+            }
+            _ => None,
         };
         let tap = |e: &crate::runtimes::onnx::TapEntry| {
-            let node = graph.find(&e.tensor).and_then(|t| graph.producer(t)).map(|k| graph.node(k));
-            let layer = if let Tap::Layer(k) = e.tap { Some(k) } else { None };
-            let matched = layer.into_iter().flat_map(|k| audited.recognised(k));
+            let layers = audited.iter().flat_map(|a| &a.layers).filter(|l| e.tap == Tap::Layer(l.layer));
+            let matched = layers.flat_map(|l| &l.matrices);
             InspectedTap {
                 tap: e.tap,
                 tensor: e.tensor.clone(),
                 evidence: e.evidence.clone(),
-                node: node.map_or_else(String::new, |n| format!("{} `{}`", n.op_type, n.name)),
+                node: e.node.clone(),
                 weights: matched
-                    .filter_map(|m| Some(format!("{} ({:.3})", m.tensor.as_ref()?, m.correlation)))
+                    .filter_map(|m| Some(format!("{} ({:.3})", m.weight.as_ref()?, m.correlation)))
                     .collect(),
             }
         };
         self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
         self.taps.sort_by_key(|t| t.tap);
         self.findings.extend(exactness(&graph, &taps));
-        self.findings.extend(audited.findings());
+        self.findings.extend(audited.iter().flat_map(|a| a.findings()));
         Ok(())
     }
 

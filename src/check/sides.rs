@@ -22,9 +22,8 @@ use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
-    DataFile, Graph, LARGEST_STATED as STATED_BYTES, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime,
-    SessionOptions, Stated, TapError, TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect,
-    stated_taps,
+    DataFile, Graph, ObserverEffect, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapError,
+    TapHints, TapMap, audit, exactness, facts, find_taps, locate, observer_effect, stated_taps,
 };
 use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair, WordTokenizer};
@@ -130,7 +129,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         layers: reference_config.as_ref().map(|c| c.num_hidden_layers),
         vocab: reference_config.as_ref().map(|c| c.vocab_size),
     };
-    let Stated { map: mut taps, disagreements } = reference_taps(request, &graph, hints)?;
+    let Stated { map: mut taps, findings: mut findings } = reference_taps(request, &graph, hints)?;
     let reference_facts = facts(&graph, &taps);
 
     observer.event(Event::Phase("reading the candidate"));
@@ -165,14 +164,12 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let preflight =
         preflight::compare(&reference_facts, reference_config.as_ref(), &config, &heads, &tokenizers, request);
 
-    let mut findings = audit(&graph, &taps, &original.weights).findings();
-    let disagreement = |text: &String| Finding::new(Severity::Warning, "alignment.stated_taps", text.as_str());
+    findings.extend(audit(&graph, &taps, &original.weights).findings());
     let mut inexact = exactness(&graph, &taps);
     if request.allow_inexact_reference {
         inexact.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
     }
     findings.extend(inexact);
-    findings.extend(disagreements.iter().map(disagreement));
     findings.extend(candidate.findings);
     findings.extend(original.findings);
     findings.extend(heads.findings.iter().cloned());
@@ -253,14 +250,14 @@ fn reference_taps(request: &CheckRequest, graph: &Graph<'_>, hints: TapHints) ->
             Some(inexact) => Error::Incomparable(format!("{} ({e})", inexact.message)),
             None => e.into(),
         };
-        return Ok(Stated { map: found.map_err(why)?, disagreements: Vec::new() });
+        return Ok(Stated { map: found.map_err(why)?, findings: Vec::new() });
     };
     let shown = path.display().to_string();
     let open = std::fs::File::open(path).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
     let mut json = Vec::new();
-    let most = STATED_BYTES as u64 + 1;
+    let most = crate::runtimes::onnx::stated::MAX_BYTES as u64 + 1;
     open.take(most).read_to_end(&mut json).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
-    Ok(stated_taps(graph, &json, &shown, hints)?)
+    Ok(stated_taps(graph, &shown, &json, hints)?)
 }
 
 /// The reference with another number of threads, and without graph optimizations.

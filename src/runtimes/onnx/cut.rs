@@ -35,11 +35,9 @@ pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
         let Some((ids, direct)) = ids_from(g, ids) else { continue };
         let name = g.name(ids).to_ascii_lowercase();
         let named = ["input_ids", "inputids", "input_word_ids", "tokens"].iter().any(|n| name.contains(n));
-        let source = Source { tensor, ids, table: [rows, columns] };
-        // A fused embedding leaves the lookup it replaced behind, to read its shape from.
-        let score = (leads_out(g, source), vocab == Some(rows), direct && named, direct, rows);
+        let score = (vocab == Some(rows), direct && named, direct, rows);
         if best.as_ref().is_none_or(|(s, _)| score > *s) {
-            best = Some((score, source));
+            best = Some((score, Source { tensor, ids, table: [rows, columns] }));
         }
     }
     best.map(|(_, s)| s)

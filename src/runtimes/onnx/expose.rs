@@ -5,11 +5,10 @@
 use prost::Message;
 
 use super::graph::Graph;
-use super::operators::skip_sum;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
 use super::splice;
 
-/// The file's bytes with the named tensors among its outputs; those that are outputs already, or are
+/// The model's bytes (functions inlined) with the named tensors among its outputs; those that are outputs already, or are
 /// named twice, are left as they are. A residual sum that its fused node does not give out yet is wired
 /// first. A name of nothing stays in the list, for ONNX Runtime to refuse.
 pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
@@ -19,7 +18,7 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
             output.push(ValueInfoProto { name: name.to_owned(), r#type: None });
         }
     }
-    let original = g.model().bytes();
+    let original = g.model().inlined();
     let mut wired: Option<Vec<u8>> = None;
     for output in &output {
         if let Some((k, i)) = splice::sum_of(g, &output.name) {
@@ -34,7 +33,7 @@ pub fn expose<'a>(g: &Graph, tensors: impl IntoIterator<Item = &'a str>) -> Vec<
     let graph = GraphProto { output, ..GraphProto::default() };
     let tail = ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec();
     let mut bytes = Vec::with_capacity(original.len() + tail.len());
-    bytes.extend_from_slice(&original);
+    bytes.extend_from_slice(original);
     bytes.extend_from_slice(&tail);
     bytes
 }

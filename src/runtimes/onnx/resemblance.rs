@@ -40,8 +40,8 @@ pub(super) struct Likeness {
 
 impl<'w> Layered<'w> {
     pub(super) fn new(weights: &'w WeightSet) -> Self {
-        let matrix = |(name, w): (&'w String, &'w Weight)| {
-            (w.shape.len() == 2).then(|| Some((name.as_str(), layer_of(name)?, w))).flatten()
+        let matrix = |(name, w): (&'w String, &'w std::sync::Arc<Weight>)| {
+            (w.shape.len() == 2).then(|| Some((name.as_str(), layer_of(name)?, &**w))).flatten()
         };
         Self { matrices: weights.tensors().iter().filter_map(matrix).collect(), samples: Default::default() }
     }

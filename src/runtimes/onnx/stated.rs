@@ -17,7 +17,7 @@ use crate::hidden_states::Tap;
 /// The code of a statement that the graph's structure contradicts.
 const CODE: &str = "alignment.stated_taps";
 /// A taps file larger than this is something else.
-const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// Stated taps, checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -98,14 +98,6 @@ pub enum TapError {
         /// What did not fit.
         reason: String,
     },
-    /// A map stated by a person that cannot be right.
-    #[error("{file}: taps as stated: {reason}")]
-    Stated {
-        /// The file of the map.
-        file: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// Another number of layers than configured.
     #[error("{file}: the graph has {found} attention blocks, the configuration says {expected} layers")]
     Layers {
@@ -121,10 +113,7 @@ pub enum TapError {
 impl TapError {
     /// The class of the error.
     pub fn fault(&self) -> Fault {
-        match self {
-            Self::Stated { .. } => Fault::BadInput,
-            _ => Fault::Incomparable,
-        }
+        Fault::Incomparable
     }
 }
 
