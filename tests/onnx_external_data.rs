@@ -10,11 +10,18 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use onnx_common::split::{entry, split, write};
-use onnx_common::{EXPORTS, Expected, bits, model, runtime, taps};
+use onnx_common::{EXPORTS, Expected, model, runtime, taps};
+use parallax::hidden_states::Tap;
 use parallax::runtimes::onnx::proto::StringEntry;
-use parallax::runtimes::onnx::{Graph, OnnxError, OnnxModel, SessionOptions, observer_effect, recover};
+use parallax::runtimes::onnx::{Graph, OnnxError, OnnxModel, Runtime, SessionOptions, observer_effect, recover};
+use parallax::tokens::TokenBatch;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+/// Bits of every tap's values.
+fn bits(runtime: &Runtime, model: &OnnxModel, batch: &TokenBatch) -> Vec<(Tap, Vec<u32>)> {
+    onnx_common::bits(runtime, model, &taps(model), batch)
+}
 
 fn read(folder: &Path) -> Result<OnnxModel, OnnxError> {
     OnnxModel::read(&folder.join("model.onnx"))
