@@ -68,7 +68,7 @@ fn inlined(nodes: Vec<RawNode>, functions: Vec<RawFunction>) -> Result<ModelProt
 
 /// The nodes as text, `inlined.N.label/` shortened to `N/`.
 fn shown(proto: &ModelProto) -> Vec<String> {
-    let short = |n: &String| match n.strip_prefix("inlined.").and_then(|n| n.split_once('/')) {
+    let short = |n: &String| match n.strip_prefix("inlined.").and_then(|n| n.rsplit_once('/')) {
         Some((head, name)) => format!("{}/{name}", head.split('.').next().unwrap()),
         None if n.is_empty() => "-".to_owned(),
         None => n.clone(),
