@@ -10,11 +10,20 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use onnx_common::split::{entry, split, write};
-use onnx_common::{EXPORTS, Expected, bits, model, runtime, taps};
+use onnx_common::{EXPORTS, Expected, model, runtime, taps};
+use parallax::hidden_states::Tap;
 use parallax::runtimes::onnx::proto::StringEntry;
-use parallax::runtimes::onnx::{Graph, OnnxError, OnnxModel, SessionOptions, observer_effect, recover};
+use parallax::runtimes::onnx::{
+    Graph, OnnxError, OnnxModel, Runtime, SessionOptions, TapHints, find_taps, observer_effect, recover,
+};
+use parallax::tokens::TokenBatch;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+
+/// Bits of every tap's values.
+fn bits(runtime: &Runtime, model: &OnnxModel, batch: &TokenBatch) -> Vec<(Tap, Vec<u32>)> {
+    onnx_common::bits(runtime, model, &taps(model), batch)
+}
 
 fn read(folder: &Path) -> Result<OnnxModel, OnnxError> {
     OnnxModel::read(&folder.join("model.onnx"))
@@ -244,7 +253,10 @@ fn huge_and_negative_shapes_are_refused() {
         tensors.iter_mut().find(|t| t.name.contains("word_embeddings")).unwrap().dims = dims.clone();
         write(&model, folder.path());
         let message = refusal(folder.path());
-        assert!(message.contains("is no shape") || message.contains("its entry has 460800"), "{dims:?}: {message}");
+        assert!(
+            ["is no shape", "its entry has 460800", "at most"].iter().any(|w| message.contains(w)),
+            "{dims:?}: {message}"
+        );
     }
 }
 
@@ -321,4 +333,48 @@ fn a_store_that_is_a_link_is_no_store() {
     std::fs::rename(root.path().join("blobs"), root.path().join("elsewhere")).unwrap();
     symlink("elsewhere", root.path().join("blobs")).unwrap();
     assert!(refusal_of_any(&root.path().join("snapshots/0123abcd/onnx")).contains("out of the folder"));
+}
+
+/// An export whose tables of words and positions are made longer by holes in their files.
+fn with_tables(folder: &Path, words: u64, positions: u64) {
+    let mut model = split("dyn18", folder, &["weights.data"]);
+    let values = std::fs::read(folder.join("weights.data")).unwrap();
+    for (table, rows) in [("word_embeddings", words), ("position_embeddings", positions)] {
+        let tensors = &mut model.graph.as_mut().unwrap().initializers;
+        let tensor = tensors.iter_mut().find(|t| t.name.contains(table)).unwrap();
+        let [from, length] = [1, 2].map(|k| tensor.external_data[k].value.parse::<usize>().unwrap());
+        std::fs::write(folder.join(table), &values[from..from + length]).unwrap();
+        let file = std::fs::File::options().write(true).open(folder.join(table)).unwrap();
+        file.set_len(rows * 256).unwrap();
+        tensor.dims[0] = rows as i64;
+        tensor.external_data = vec![entry("location", table), entry("length", rows * 256)];
+    }
+    write(&model, folder);
+}
+
+#[test]
+#[ignore = "takes 7 GB of memory"]
+fn more_than_two_gigabytes_are_read_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    with_tables(folder.path(), 8_000_000, 1_000_000);
+    let (read, runtime, batch) = (read(folder.path()).unwrap(), runtime(), Expected::read().batch());
+    assert!(read.data_files().iter().map(|f| f.size()).sum::<u64>() > 1 << 31);
+    let map = find_taps(&Graph::new(&read).unwrap(), TapHints { layers: Some(4), vocab: None }).unwrap();
+    assert!(onnx_common::bits(&runtime, &read, &map, &batch) == bits(&runtime, &model("dyn18"), &batch));
+}
+
+#[test]
+fn a_tensor_beyond_two_gigabytes_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    with_tables(folder.path(), (1 << 23) + 1, 128);
+    let message = refusal(folder.path());
+    assert!(message.contains("takes 2147483904 bytes, ONNX Runtime takes 2147483648 bytes at most"), "{message}");
+}
+
+#[test]
+fn a_single_file_beyond_two_gigabytes_is_refused_with_advice() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len((1 << 31) + 1).unwrap();
+    let message = OnnxModel::read(file.path()).unwrap_err().to_string();
+    assert!(message.contains("save_as_external_data=True"), "{message}");
 }

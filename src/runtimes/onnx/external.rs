@@ -20,6 +20,8 @@ use super::rewrite::{Edit, Level, rewrite};
 
 /// Most bytes of external data held at once; the largest text encoders have 30 GB in float32.
 const MAX_BYTES: u64 = 1 << 36;
+/// Largest single tensor ONNX Runtime 1.32 takes from memory.
+const MAX_TENSOR: u64 = 1 << 31;
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
 /// External tensors up to this many bytes are put into the model: ONNX Runtime infers shapes from some
@@ -195,7 +197,13 @@ fn size(t: &TensorProto) -> Result<u64, String> {
         (None, 21..=23) => Some(count.div_ceil(2)),
         _ => return Err(format!("{} values cannot lie outside the file", dtype::name(t.data_type))),
     };
-    bytes.map(|n| n as u64).ok_or_else(|| format!("{:?} is no shape", t.dims))
+    let bytes = bytes.map(|n| n as u64).ok_or_else(|| format!("{:?} is no shape", t.dims))?;
+    if bytes > MAX_TENSOR {
+        let shape = format!("{:?} {}", t.dims, dtype::name(t.data_type));
+        let limit = format!("ONNX Runtime takes {MAX_TENSOR} bytes at most");
+        return Err(format!("{shape} takes {bytes} bytes, {limit}: such a table is not supported yet"));
+    }
+    Ok(bytes)
 }
 
 /// The real path behind a location, or why it is refused.

@@ -119,7 +119,7 @@ impl<'m> Inliner<'m> {
         let graph = proto.graph.iter();
         let taken: HashSet<&str> = graph
             .flat_map(|g| {
-                let nodes = g.node.iter().flat_map(|n| n.input.iter().chain(&n.output));
+                let nodes = g.node.iter().flat_map(|n| n.input.iter().chain(&n.output).chain([&n.name]));
                 let stored = g.initializer.iter().map(|t| &t.name);
                 nodes.chain(stored).chain(g.input.iter().map(|i| &i.name))
             })
@@ -219,11 +219,12 @@ impl<'m> Inliner<'m> {
                 scope.names.insert(formal.clone(), outer.clone());
             }
         }
-        for inner in &body.node {
+        for (i, inner) in body.node.iter().enumerate() {
             let mut moved = RawNode {
                 input: inner.input.iter().map(|n| scope.name(n)).collect(),
                 output: inner.output.iter().map(|n| scope.name(n)).collect(),
-                name: format!("{}{}", scope.prefix, inner.name),
+                // ONNX Runtime refuses two nodes of one name.
+                name: format!("{}{i}.{}", scope.prefix, inner.name),
                 attribute: Vec::with_capacity(inner.attribute.len()),
                 metadata: inner.metadata.clone(),
                 op_type: inner.op_type.clone(),
@@ -348,3 +349,7 @@ fn moved_attribute(attribute: &Bytes, scope: &Scope) -> Result<Option<Bytes>, St
     put(ATTRIBUTE_NAME, own.name.as_bytes(), &mut renamed);
     Ok(Some(renamed.into()))
 }
+
+#[cfg(test)]
+#[path = "functions_tests.rs"]
+mod tests;
