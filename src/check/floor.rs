@@ -57,6 +57,34 @@ pub(super) fn measure(sides: &mut Sides, sample: &Sample, scales: &Scales) -> Re
     Ok(floors)
 }
 
+/// The most a row's states may differ between a padded batch and a batch of its own, on our own sides. Theirs
+/// are bit-identical by construction; ONNX Runtime itself stays below 2e-6.
+const ALONE: f64 = 1e-5;
+
+/// Rows whose states depend on which other rows they are batched with: padding that is looked at, or a kernel
+/// that errs at some lengths. Needs no reference, so no quantization error hides it.
+pub(super) fn batch_dependence(sides: &mut Sides, sample: &Sample) -> Result<Option<Finding>, Error> {
+    let mut accumulators = Accumulators::new(Scales::new());
+    for r in 0..sample.batch.rows() {
+        let one = row(&sample.batch, r);
+        let mut alone = sides.candidate.encode(&one)?;
+        add_sentences(&sides.candidate_head, &mut alone)?;
+        accumulators.add(Arm::Total, &one, &row_states(&sample.seen.candidate, r)?, &alone, |_, _, _| ())?;
+    }
+    let all = accumulators.finish();
+    // Written so that NaN is a dependence.
+    let steady = |m: &&crate::metrics::Measurement| m.max.is_some_and(|max| max <= ALONE);
+    let first = all.iter().filter(|m| m.metric == METRIC).find(|m| !steady(m));
+    Ok(first.map(|m| {
+        let message = format!(
+            "the candidate's states depend on the rows beside them: from {} on, a row in a padded batch differs from the same row alone by {}",
+            m.tap,
+            m.max.map_or_else(|| "an unknown amount".to_owned(), crate::verdict::number)
+        );
+        Finding::new(Severity::Failure, "alignment.batch_dependence", message)
+    }))
+}
+
 /// Row `r` as a batch of its own.
 fn row(batch: &TokenBatch, r: usize) -> TokenBatch {
     let mut one = TokenBatch::new();

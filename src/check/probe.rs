@@ -46,6 +46,8 @@ pub(super) struct Probed {
     pub(super) total: Accumulators,
     /// A few of them, for the proofs that take many passes.
     pub(super) sample: Option<Sample>,
+    /// Rows that are not what they are alone.
+    dependent: Option<Finding>,
     /// The reference against itself.
     pub(super) floor: Vec<FloorSection>,
 }
@@ -85,6 +87,7 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
     }
     let sample = Sample::take(sides, &rows)?;
+    let dependent = sample.as_ref().map_or_else(|| Ok(None), |s| floor::batch_dependence(sides, s))?;
     let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, s, &scales))?;
     Ok(Probed {
         scales,
@@ -97,6 +100,7 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         coverage,
         total,
         sample,
+        dependent,
         floor,
     })
 }
@@ -169,6 +173,7 @@ impl Probed {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = self.cross_match.findings();
         out.extend(self.broken());
+        out.extend(self.dependent.clone());
         if self.sample.is_none() {
             let message = "the tokenizer makes no two built-in probes of 5 to 34 tokens: the noise floor, the null baselines and the canaries could not be measured";
             out.push(Finding::new(Severity::Refusal, "alignment.no_sample", message));

@@ -129,7 +129,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         layers: reference_config.as_ref().map(|c| c.num_hidden_layers),
         vocab: reference_config.as_ref().map(|c| c.vocab_size),
     };
-    let Stated { map: mut taps, findings: mut findings } = reference_taps(request, &graph, hints)?;
+    let Stated { map: mut taps, mut findings } = reference_taps(request, &graph, hints)?;
     let reference_facts = facts(&graph, &taps);
 
     observer.event(Event::Phase("reading the candidate"));

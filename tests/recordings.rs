@@ -1,0 +1,191 @@
+//! States another runtime recorded: compared on the same ids or not at all.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use common::plant::{Copy, Stored};
+use common::repository;
+use parallax::Error;
+use parallax::check::{CheckRequest, RecordRequest, RecordSide, check, record};
+use parallax::corpus::CorpusOptions;
+use parallax::fault::Fault;
+use parallax::hidden_states::Arm;
+use parallax::observe::Silent;
+use parallax::report::Report;
+use parallax::verdict::Verdict;
+use safetensors::{SafeTensors, tensor::TensorView};
+
+const ROWS: u64 = 110;
+
+fn corpus() -> CorpusOptions {
+    CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(ROWS), ..CorpusOptions::default() }
+}
+
+/// Records the candidate in `folder` over the corpus.
+fn recorded(folder: &Path, save: &Path) {
+    let request = RecordRequest {
+        side: RecordSide::Candidate(folder.to_owned()),
+        corpus: corpus(),
+        save: save.to_owned(),
+        prompt: None,
+        max_length: None,
+        batch_tokens: 512,
+        threads: 2,
+        ort_lib: None,
+    };
+    let summary = record(&request, &mut Silent).unwrap();
+    assert_eq!((summary.rows as u64, summary.taps), (ROWS, 8), "four layers, embeddings, final, pooled, sentence");
+    assert_eq!(summary.bytes, std::fs::metadata(save).unwrap().len());
+}
+
+fn judged(recording: &Path) -> Result<Report, Error> {
+    let request = CheckRequest {
+        corpus: corpus(),
+        recording: Some(recording.to_owned()),
+        canaries: false,
+        ..CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
+    };
+    check(&request, &mut Silent)
+}
+
+/// Rewrites the tensors of a recording; its metadata stays.
+fn rewrite(from: &Path, to: &Path, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
+    let bytes = std::fs::read(from).unwrap();
+    let read = SafeTensors::deserialize(&bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata: Option<HashMap<String, String>> = header.metadata().clone();
+    let mut tensors: BTreeMap<String, Stored> =
+        read.tensors().into_iter().map(|(n, v)| (n, (v.dtype(), v.shape().to_vec(), v.data().to_vec()))).collect();
+    change(&mut tensors);
+    let views: BTreeMap<&str, TensorView<'_>> =
+        tensors.iter().map(|(n, (d, s, b))| (n.as_str(), TensorView::new(*d, s.clone(), b).unwrap())).collect();
+    std::fs::write(to, safetensors::serialize(views, metadata).unwrap()).unwrap();
+}
+
+/// Two different rows of one length, and where their tokens lie.
+fn pair(tensors: &BTreeMap<String, Stored>) -> [std::ops::Range<usize>; 2] {
+    let offsets: Vec<usize> =
+        tensors["row_offsets"].2.as_chunks::<8>().0.iter().map(|c| i64::from_le_bytes(*c) as usize).collect();
+    let spans: Vec<std::ops::Range<usize>> = offsets.windows(2).map(|w| w[0]..w[1]).collect();
+    for (i, a) in spans.iter().enumerate() {
+        if let Some(b) = spans[i + 1..].iter().find(|b| b.len() == a.len()) {
+            return [a.clone(), b.clone()];
+        }
+    }
+    panic!("no two rows of one length");
+}
+
+/// Swaps two spans of tokens in a tensor of `width` bytes per token.
+fn swap(bytes: &mut [u8], [a, b]: &[std::ops::Range<usize>; 2], width: usize) {
+    for i in 0..a.len() * width {
+        bytes.swap(a.start * width + i, b.start * width + i);
+    }
+}
+
+#[test]
+fn a_recording_is_compared_on_its_own_ids_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let own = at("own.safetensors");
+    recorded(&repository("models/parallax-mini-mlx-8bit"), &own);
+
+    let report = judged(&own).unwrap();
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let device: Vec<_> = report.gates.iter().filter(|g| g.arm == Some(Arm::Device)).collect();
+    assert!(device.len() >= 13 && device.iter().all(|g| g.observed == Some(0.0)), "our own states: {device:?}");
+
+    // Whole rows in each other's place: the ids tell.
+    rewrite(&own, &at("rows.safetensors"), |t| {
+        let rows = pair(t);
+        for (name, (_, shape, bytes)) in t.iter_mut().filter(|(n, _)| *n == "input_ids" || n.starts_with("tap/")) {
+            if !name.ends_with("pooled") && !name.ends_with("sentence") {
+                swap(bytes, &rows, 4 * shape.get(1).copied().unwrap_or(1));
+            }
+        }
+    });
+    let report = judged(&at("rows.safetensors")).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let ids = report.reasons.iter().find(|r| r.code == "recording.ids").unwrap();
+    assert!(ids.message.contains("was recorded on other ids: from token"), "{}", ids.message);
+
+    // Their states alone: the numbers tell.
+    rewrite(&own, &at("states.safetensors"), |t| {
+        let rows = pair(t);
+        for (_, (_, shape, bytes)) in t.iter_mut().filter(|(n, _)| n.starts_with("tap/l") || n.ends_with("final")) {
+            swap(bytes, &rows, 4 * shape[1]);
+        }
+    });
+    let report = judged(&at("states.safetensors")).unwrap();
+    assert_eq!(report.verdict, Verdict::Fail, "{:?}", report.reasons);
+    assert!(report.reasons[0].message.contains("(device)"), "{:?}", report.reasons);
+
+    // One NaN.
+    rewrite(&own, &at("nan.safetensors"), |t| {
+        t.get_mut("tap/layer.2").unwrap().2[4096..4100].copy_from_slice(&f32::NAN.to_le_bytes());
+    });
+    let report = judged(&at("nan.safetensors")).unwrap();
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(report.reasons.iter().any(|r| r.message.contains("layer.2")), "{:?}", report.reasons);
+
+    // A tap left out, and one of another width: nothing to compare with.
+    rewrite(&own, &at("tap.safetensors"), |t| drop(t.remove("tap/layer.1")));
+    let error = judged(&at("tap.safetensors")).unwrap_err();
+    assert_eq!((error.fault(), error.to_string().contains("layer.1")), (Fault::Incomparable, true), "{error}");
+
+    // Few rows are no evidence.
+    rewrite(&own, &at("few.safetensors"), |t| {
+        let (_, shape, bytes) = t.get_mut("row_offsets").unwrap();
+        let n = shape[0] - 1;
+        let numbers: Vec<u8> = (0..n as i64).flat_map(|i| (i + 60).to_le_bytes()).collect();
+        assert_eq!(bytes.len(), 8 * (n + 1));
+        t.insert("row".to_owned(), (safetensors::Dtype::I64, vec![n], numbers));
+    });
+    let report = judged(&at("few.safetensors")).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive, "rows under other numbers");
+}
+
+#[test]
+fn another_gelu_on_the_device_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let tanh = Copy::of("parallax-mini-mlx-8bit").json("config.json", |c| c["hidden_act"] = "gelu_new".into());
+    recorded(tanh.path(), &dir.path().join("tanh.safetensors"));
+    let report = judged(&dir.path().join("tanh.safetensors")).unwrap();
+    assert_eq!(report.verdict, Verdict::Fail, "{:?}", report.reasons);
+    let first = &report.reasons[0].message;
+    assert!(first.contains("layer.") && first.contains("(device)"), "{first}");
+}
+
+#[test]
+fn damaged_recordings_are_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("own.safetensors");
+    recorded(&repository("models/parallax-mini-mlx-8bit"), &own);
+    let whole = std::fs::read(&own).unwrap();
+    let open = |bytes: &[u8]| {
+        let path = dir.path().join("damaged.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        parallax::runtimes::recorded::Recording::open(&path)
+    };
+    for n in (0..40).chain((40..whole.len()).step_by(whole.len() / 40)) {
+        let error = open(&whole[..n]).unwrap_err();
+        assert_eq!(error.fault(), Fault::BadInput, "{n}: {error}");
+        assert!(!error.to_string().contains('\n'));
+    }
+    let damaged = |change: &dyn Fn(&mut BTreeMap<String, Stored>)| {
+        let path = dir.path().join("changed.safetensors");
+        rewrite(&own, &path, |t| change(t));
+        parallax::runtimes::recorded::Recording::open(&path).unwrap_err().to_string()
+    };
+    assert!(damaged(&|t| drop(t.remove("tap/final"))).contains("`tap/final` is missing"));
+    assert!(damaged(&|t| drop(t.remove("input_ids"))).contains("`input_ids` is missing"));
+    let cut = damaged(&|t| t.get_mut("row_offsets").unwrap().2[8..16].copy_from_slice(&i64::MAX.to_le_bytes()));
+    assert!(cut.contains("row_offsets"), "{cut}");
+    let shape = damaged(&|t| {
+        let taps = t.get_mut("tap/layer.0").unwrap();
+        taps.1 = vec![taps.1[0] / 2, taps.1[1] * 2];
+    });
+    assert!(shape.contains("`tap/layer.0` has shape"), "{shape}");
+}
