@@ -88,8 +88,6 @@ pub(super) fn resolve(model: &Path, folder: Option<&Path>, proto: &mut ModelProt
         }
         let refused =
             |reason: String| OnnxError::External { file: model.display().to_string(), tensor: t.name.clone(), reason };
-        let place = place(t).map_err(refused)?;
-        let expected = size(t).map_err(refused)?;
         let Some(folder) = folder else {
             return Err(OnnxError::Unsupported {
                 file: model.display().to_string(),
@@ -97,6 +95,8 @@ pub(super) fn resolve(model: &Path, folder: Option<&Path>, proto: &mut ModelProt
                 fix: "read the model from its folder, or save as a single file",
             });
         };
+        let place = place(t).map_err(refused)?;
+        let expected = size(t).map_err(refused)?;
         let k = match by_location.get(place.location) {
             Some(&k) => k,
             None => {
