@@ -90,7 +90,8 @@ pub fn audit(g: &Graph, map: &TapMap, weights: &WeightSet) -> Audit {
                     && let Some([rows, columns]) = wide(g, t)
                 {
                     seen.push(t);
-                    let values = values(g, t).unwrap_or_default();
+                    let values =
+                        values(g, t).filter(|v| Some(v.len()) == rows.checked_mul(columns)).unwrap_or_default();
                     let own = if shared { 0 } else { layer };
                     let pieces = best(&Matrix { rows, columns, values: &values }, own, &known);
                     let tensor = g.name(t).to_owned();

@@ -73,6 +73,9 @@ fn layer_of(name: &str) -> Option<usize> {
 pub(super) fn best(matrix: &Matrix, own: usize, known: &Layered) -> Vec<Likeness> {
     let nothing = Likeness { name: None, layer: None, correlation: 0.0, own: 0.0, runner_up: 0.0 };
     let mut found = (f64::NEG_INFINITY, vec![nothing.clone()]);
+    if matrix.values.is_empty() {
+        return found.1;
+    }
     for transposed in [true, false] {
         let (outputs, inputs) = if transposed { (matrix.columns, matrix.rows) } else { (matrix.rows, matrix.columns) };
         let mut widths: Vec<usize> =
