@@ -43,13 +43,13 @@ pub(super) fn find_source(g: &Graph, vocab: Option<usize>) -> Option<Source> {
     best.map(|(_, s)| s)
 }
 
-/// Nodes some graph output depends on.
+/// Nodes some graph output depends on by value.
 fn live(g: &Graph) -> Vec<bool> {
     let mut live = vec![false; g.len()];
     let mut open: Vec<TensorId> = g.outputs().iter().filter_map(|o| g.find(&o.name)).collect();
     while let Some(t) = open.pop() {
         if let Some(k) = g.producer(t).filter(|&k| !std::mem::replace(&mut live[k], true)) {
-            open.extend(g.reads(k));
+            open.extend(g.reads(k).filter(|_| !SHAPE.contains(&g.op(k))));
         }
     }
     live

@@ -73,7 +73,9 @@ fn unpack(g: &Graph, k: NodeId) -> Result<[Linear; 3], String> {
     let heads = heads.ok_or_else(|| format!("{} does not say its number of heads", node()))?;
     // 0 and none mean the usual 1 / sqrt(head size).
     let usual = (heads as f32 / out as f32).sqrt();
-    if g.attribute(k, "scale").is_some_and(|a| a.f != 0.0 && !((a.f - usual).abs() <= 1e-6 * usual)) {
+    let scale = g.attribute(k, "scale").map_or(0.0, |a| a.f);
+    let known = scale == 0.0 || (scale - usual).abs() <= 1e-6 * usual;
+    if !known {
         return Err(format!("{} scales its scores in an unusual way", node()));
     }
     let bias = match g.input(k, 2) {

@@ -1,7 +1,9 @@
 //! Which matrix of a checkpoint is this one? Centred correlation over a sample, in either orientation, whole
 //! or block by block.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::checkpoint::{Weight, WeightSet};
 
@@ -23,8 +25,11 @@ pub(super) struct Matrix<'a> {
 pub(super) struct Layered<'w> {
     matrices: Vec<(&'w str, usize, &'w Weight)>,
     /// Samples by matrix, first output and number of outputs: each is taken once, not once per comparison.
-    samples: std::cell::RefCell<BTreeMap<(usize, usize, usize), Option<std::rc::Rc<[f32]>>>>,
+    samples: RefCell<BTreeMap<(usize, usize, usize), Sample>>,
 }
+
+/// Centred values; none when the block is not all there, or constant.
+type Sample = Option<Rc<[f32]>>;
 
 /// What resembles one block of a matrix most.
 #[derive(Clone, Debug)]
@@ -51,7 +56,7 @@ impl<'w> Layered<'w> {
         self.matrices.iter().map(|&(_, k, _)| k).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    fn sample(&self, m: usize, first: usize, outputs: usize) -> Option<std::rc::Rc<[f32]>> {
+    fn sample(&self, m: usize, first: usize, outputs: usize) -> Sample {
         let mut samples = self.samples.borrow_mut();
         let slot = samples.entry((m, first, outputs)).or_insert_with(|| {
             let w = self.matrices[m].2;

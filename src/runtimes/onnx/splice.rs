@@ -65,7 +65,9 @@ fn record(out: &mut Vec<u8>, field: u32, content: &[u8]) {
 }
 
 /// One record of a message: its field, its content when it has a length, and all of its bytes.
-fn next<'a>(rest: &mut &'a [u8]) -> Option<(u32, Option<&'a [u8]>, &'a [u8])> {
+type Record<'a> = (u32, Option<&'a [u8]>, &'a [u8]);
+
+fn next<'a>(rest: &mut &'a [u8]) -> Option<Record<'a>> {
     let whole = *rest;
     let (field, wire) = decode_key(rest).ok()?;
     let mut content = None;

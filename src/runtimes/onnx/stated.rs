@@ -175,8 +175,8 @@ fn complete(stated: &[(Tap, String)], hints: TapHints) -> Result<usize, String> 
     let layers = stated.iter().filter(|(t, _)| matches!(t, Tap::Layer(_))).count();
     let middles = stated.iter().filter(|(t, _)| matches!(t, Tap::Attention(_))).count();
     let needed = [Tap::Embeddings, Tap::Final].into_iter().chain((0..layers.max(1)).map(Tap::Layer));
-    let needed = needed.chain((0..if middles > 0 { layers } else { 0 }).map(Tap::Attention));
-    if let Some(tap) = { needed }.find(|&t| !has(t)) {
+    let mut needed = needed.chain((0..if middles > 0 { layers } else { 0 }).map(Tap::Attention));
+    if let Some(tap) = needed.find(|&t| !has(t)) {
         return Err(format!("`{tap}` is missing: state `embeddings`, every layer without a gap, and `final`"));
     }
     if middles > layers {
