@@ -6,7 +6,7 @@ mod onnx_common;
 use std::collections::BTreeMap;
 
 use onnx_common::{EXPORTS, folder, model, taps};
-use parallax::checkpoint::{ModelFolder, WeightSet};
+use parallax::checkpoint::{ModelFolder, Weight, WeightSet};
 use parallax::finding::Severity;
 use parallax::quantization::load_float;
 use parallax::runtimes::onnx::{Audit, Graph, audit};
@@ -16,10 +16,10 @@ fn checkpoint() -> WeightSet {
 }
 
 /// The checkpoint with its tensors renamed or changed.
-fn changed(rename: impl Fn(&str) -> String, change: impl Fn(&mut Vec<f32>)) -> WeightSet {
+fn changed(rename: impl Fn(&str) -> String, change: impl Fn(&mut [f32])) -> WeightSet {
     let mut tensors = BTreeMap::new();
     for (name, weight) in checkpoint().tensors() {
-        let mut weight = weight.clone();
+        let mut weight = Weight::clone(weight);
         change(&mut weight.values);
         tensors.insert(rename(name), weight);
     }
@@ -32,7 +32,7 @@ fn audited(name: &str, weights: &WeightSet) -> Audit {
 }
 
 /// Affine 4-bit codes in groups of 32, as MLX rounds them.
-fn four_bits(values: &mut Vec<f32>) {
+fn four_bits(values: &mut [f32]) {
     for group in values.chunks_mut(32) {
         let (low, high) = group.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
         let step = ((high - low) / 15.0).max(1e-7);
@@ -100,13 +100,14 @@ fn weights_of_another_model_prove_nothing() {
 #[test]
 fn layers_that_are_copies_of_each_other_are_told_apart_by_nothing() {
     let first = checkpoint();
-    let mut tensors = first.tensors().clone();
-    for (name, weight) in &mut tensors {
-        if let Some(part) = name.strip_prefix("encoder.layer.3.") {
-            *weight = first.tensors()[&format!("encoder.layer.2.{part}")].clone();
+    let copies = first.changed(|tensors| {
+        for (name, weight) in tensors.iter_mut() {
+            if let Some(part) = name.strip_prefix("encoder.layer.3.") {
+                *weight = first.tensors()[&format!("encoder.layer.2.{part}")].clone();
+            }
         }
-    }
-    let audit = audited("dyn18", &WeightSet::new("copies", tensors).unwrap());
+    });
+    let audit = audited("dyn18", &copies.unwrap());
     assert!(!audit.confirmed());
     let findings = audit.findings();
     assert!(
@@ -119,8 +120,7 @@ fn layers_that_are_copies_of_each_other_are_told_apart_by_nothing() {
 #[test]
 fn one_layers_weights_for_all_prove_membership_only() {
     let only = checkpoint();
-    let kept = only.tensors().iter().filter(|(n, _)| !n.contains("layer.") || n.contains("layer.0."));
-    let set = WeightSet::new("shared", kept.map(|(n, w)| (n.clone(), w.clone())).collect()).unwrap();
+    let set = only.changed(|tensors| tensors.retain(|n, _| !n.contains("layer.") || n.contains("layer.0."))).unwrap();
     let audit = audited("dyn18", &set);
     assert!(audit.shared);
     let findings = audit.findings();
