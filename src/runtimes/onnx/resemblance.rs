@@ -11,6 +11,9 @@ use crate::checkpoint::{Weight, WeightSet};
 const OUTPUTS: usize = 8;
 /// Inputs sampled per output.
 const INPUTS: usize = 512;
+/// By how much another way to read a matrix must match better than one with fewer blocks: the halves of a
+/// quantized matrix match up to 0.0004 better than the whole, by chance; a wrong reading 0.68 worse.
+const BETTER: f64 = 0.05;
 /// Name parts that stand before a layer's number.
 const LAYER: &[&str] = &["layer", "layers", "h", "block", "blocks", "albert_layer_groups"];
 
@@ -73,7 +76,8 @@ fn layer_of(name: &str) -> Option<usize> {
     parts.windows(2).find(|w| LAYER.contains(&w[0])).and_then(|w| w[1].parse().ok())
 }
 
-/// What each block of `matrix` resembles, read in the way in which its least matching block matches best.
+/// What each block of `matrix` resembles, read in the way in which its least matching block matches best, in
+/// the fewest blocks.
 /// Never empty.
 pub(super) fn best(matrix: &Matrix, own: usize, known: &Layered) -> Vec<Likeness> {
     let nothing = Likeness { name: None, layer: None, correlation: 0.0, own: 0.0, runner_up: 0.0 };
@@ -90,7 +94,7 @@ pub(super) fn best(matrix: &Matrix, own: usize, known: &Layered) -> Vec<Likeness
             *w = if *w > 0 && outputs.is_multiple_of(*w) { *w } else { outputs };
             *w > 0
         });
-        widths.sort_unstable();
+        widths.sort_unstable_by(|a, b| b.cmp(a));
         widths.dedup();
         for width in widths {
             let pieces: Vec<Likeness> = (0..outputs / width)
@@ -105,7 +109,7 @@ pub(super) fn best(matrix: &Matrix, own: usize, known: &Layered) -> Vec<Likeness
                 })
                 .collect();
             let least = pieces.iter().map(|p| p.correlation).fold(f64::INFINITY, f64::min);
-            if least > found.0 {
+            if least > found.0 + BETTER {
                 found = (least, pieces);
             }
         }
