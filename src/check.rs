@@ -11,8 +11,10 @@ mod evidence;
 mod explain;
 mod floor;
 mod growth;
+mod inputs;
 mod inspect;
 mod measure;
+mod open;
 mod preflight;
 mod probe;
 mod proof;
@@ -22,14 +24,18 @@ mod request;
 mod sample;
 mod sides;
 mod stream;
+mod taps;
+mod tokenizers;
 mod write_up;
 
 pub use floor::Variation;
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
+pub use open::open_sides;
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{ObserverCheck, ReferenceTap, Sides, SidesFacts, open_sides};
+pub use sides::{ObserverCheck, Sides, SidesFacts};
+pub use taps::ReferenceTap;
 
 use std::time::SystemTime;
 

@@ -10,7 +10,7 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::measure::{add_sentences, batches};
 use super::reference::Reference;
-use super::sides::tokenizer_limit;
+use super::tokenizers::tokenizer_limit;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, max_sequence_length};
 use crate::corpus::{Corpus, CorpusOptions};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::checkpoint::{ModelFolder, WeightSet};
+use crate::checkpoint::{CheckpointError, ModelConfig, ModelFolder, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::quantization::load_float;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps, recover};
@@ -58,6 +58,13 @@ impl Reference {
         }
         Ok(None)
     }
+
+    /// config.json beside the ONNX file, if there is one.
+    pub(super) fn config(&self) -> Result<Option<ModelConfig>, CheckpointError> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let Some(bytes) = folder.read("config.json")? else { return Ok(None) };
+        Ok(Some(ModelConfig::parse(&bytes, &format!("{}/config.json", folder.shown()))?))
+    }
 }
 
 /// The float32 weights the control runs on.
@@ -65,6 +72,8 @@ pub(super) struct Original {
     pub(super) weights: WeightSet,
     pub(super) source: String,
     pub(super) folder: Option<ModelFolder>,
+    /// Read back from a graph: in the order in which the search for taps found the layers, so no proof of it.
+    pub(super) from_graph: bool,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -83,7 +92,13 @@ pub(super) fn original_weights(
                 format!("the original {} is stored as {}, not as float32", folder.shown(), loaded.summary.dtype);
             findings.push(Finding::new(Severity::Warning, "original.not_float32", message));
         }
-        Ok(Original { weights: loaded.weights, source: folder.shown().to_owned(), folder: None, findings })
+        Ok(Original {
+            weights: loaded.weights,
+            source: folder.shown().to_owned(),
+            folder: None,
+            from_graph: false,
+            findings,
+        })
     };
     if let Some(path) = named {
         if path.is_file() {
@@ -91,7 +106,7 @@ pub(super) fn original_weights(
             let graph = Graph::new(&model)?;
             let taps = find_taps(&graph, TapHints::default())?;
             let (weights, source) = (recover(&graph, &taps)?, path.display().to_string());
-            return Ok(Original { weights, source, folder: None, findings: Vec::new() });
+            return Ok(Original { weights, source, folder: None, from_graph: true, findings: Vec::new() });
         }
         let folder = ModelFolder::open(path)?;
         let mut original = from_folder(&folder)?;
@@ -104,5 +119,5 @@ pub(super) fn original_weights(
         return from_folder(folder);
     }
     let source = format!("the weights in {}", reference.onnx.display());
-    Ok(Original { weights: recover(graph, taps)?, source, folder: None, findings: Vec::new() })
+    Ok(Original { weights: recover(graph, taps)?, source, folder: None, from_graph: true, findings: Vec::new() })
 }

@@ -123,6 +123,32 @@ impl CheckRequest {
     }
 }
 
+impl CheckRequest {
+    /// A sentence with the prompt before it.
+    pub(super) fn prompted<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        match &self.prompt {
+            Some(prompt) => format!("{prompt}{text}").into(),
+            None => text.into(),
+        }
+    }
+
+    /// Everything asked for that changes numbers, for the report.
+    pub(super) fn options(&self) -> std::collections::BTreeMap<String, String> {
+        let mut options = std::collections::BTreeMap::new();
+        let mut set = |key: &str, value: Option<String>| value.map(|v| options.insert(key.to_owned(), v));
+        set("control", Some(if self.control == ControlRows::All { "all" } else { "sample" }.to_owned()));
+        set("batch_tokens", Some(self.batch_tokens.to_string()));
+        set("pooling", self.pooling.map(|p| p.to_string()));
+        set("max_length", self.max_length.map(|n| n.to_string()));
+        set("limit", self.corpus.limit.map(|n| n.to_string()));
+        set("recording", self.recording.as_ref().map(|p| p.display().to_string()));
+        set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
+        set("canaries", (!self.canaries).then(|| "none".to_owned()));
+        set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
+        options
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use super::CheckRequest;
 use super::evidence::Measured;
 use super::sides::Sides;
 use super::stream::LENGTH_BUCKETS;
+use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::finding::Finding;
 use crate::hidden_states::{Arm, Tap};
@@ -120,10 +121,11 @@ fn alignment(sides: &Sides, canaries: CanariesSection, measured: &Measured) -> A
             |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
         measured.measurements.iter().find(of_tap).and_then(|m| m.p99)
     };
-    let aligned = |t: &super::ReferenceTap| AlignedTap {
+    let aligned = |t: &ReferenceTap| AlignedTap {
         tap: t.tap,
         reference_tensor: t.tensor.clone(),
         evidence: t.evidence.clone(),
+        matrices: t.matrices.clone(),
         engine_relative_l2: engine(t.tap),
     };
     let names = |taps: &[Tap]| taps.iter().map(Tap::to_string).collect();

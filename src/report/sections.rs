@@ -182,6 +182,9 @@ pub struct AlignedTap {
     pub reference_tensor: String,
     /// How it was found.
     pub evidence: String,
+    /// What the weights say of its layer's number: `6 of 6 matrices are layer 0 (correlation at least 0.997) of …`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matrices: Option<String>,
     /// 99th percentile of the engine arm there.
     #[serde(with = "number::optional")]
     pub engine_relative_l2: Option<f64>,

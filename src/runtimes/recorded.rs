@@ -4,7 +4,7 @@
 //!
 //! | tensor | type, shape | what |
 //! |---|---|---|
-//! | `input_ids` | I32 `[tokens]` | the ids each row was run on |
+//! | `input_ids` | I32 or U32 `[tokens]` | the ids each row was run on |
 //! | `row_offsets` | I64 `[rows + 1]` | where rows begin and end |
 //! | `row` | I64 `[rows]` | each row's number in the corpus, from 0; without it 0, 1, 2, … |
 //! | `tap/embeddings`, `tap/layer.0`, …, `tap/final` | F32, F16 or BF16 `[tokens, hidden]` | the states |

@@ -127,6 +127,15 @@ impl Matched {
     }
 }
 
+impl std::fmt::Display for LayerAudit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let own = || self.matrices.iter().filter(|m| m.proves() == Proof::Own);
+        let least = own().map(|m| m.own).fold(1.0, f64::min);
+        write!(f, "{} of {} matrices are layer {}", own().count(), self.matrices.len(), self.layer)?;
+        if own().count() > 0 { write!(f, " (correlation at least {least:.3})") } else { Ok(()) }
+    }
+}
+
 impl Audit {
     /// True when every layer's matrices lead to that layer of the checkpoint and to no other.
     pub fn confirmed(&self) -> bool {
@@ -161,7 +170,10 @@ impl Audit {
                 );
             }
             let unmatched = with(Proof::Nothing).count();
-            if unmatched == l.matrices.len() {
+            if l.matrices.is_empty() {
+                let text = format!("no weight matrix is seen in layer {k} of the graph, so none proves its number");
+                say(Severity::Warning, format!("{file}: {text}"));
+            } else if unmatched == l.matrices.len() {
                 let all = l.matrices.len();
                 let text = format!("none of the {all} matrices in layer {k} of the graph resembles one of {weights}");
                 say(Severity::Refusal, format!("{file}: {text}: give the checkpoint this graph was exported from"));

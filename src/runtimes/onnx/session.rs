@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ort::ep;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
-use ort::value::{Tensor, TensorElementType, ValueType};
+use ort::value::{DynValue, Tensor, TensorElementType, ValueType};
 
 use super::error::OnnxError;
 use super::expose::expose;
@@ -94,22 +94,42 @@ pub(super) fn selected<'a>(
     Ok(RunOptions::new().map_err(words)?.with_outputs(selector))
 }
 
-/// An output tensor, read where ONNX Runtime wrote it.
-pub(super) struct Output(Tensor<f32>);
+/// An output tensor: read where ONNX Runtime wrote it, or widened from float16 (an inexact reference's).
+pub(super) enum Output {
+    Float(Tensor<f32>),
+    Widened(Vec<i64>, Vec<f32>),
+}
 
 impl Output {
+    fn new(value: DynValue) -> Result<Self, String> {
+        match value.dtype() {
+            ValueType::Tensor { ty: TensorElementType::Float16, .. } => {
+                let half: Tensor<half::f16> = value.downcast().map_err(words)?;
+                let (shape, values) = half.extract_tensor();
+                Ok(Self::Widened(shape.to_vec(), values.iter().map(|v| v.to_f32()).collect()))
+            }
+            _ => value.downcast().map(Self::Float).map_err(words),
+        }
+    }
+
     pub(super) fn shape(&self) -> &[i64] {
-        self.0.extract_tensor().0
+        match self {
+            Self::Float(tensor) => tensor.extract_tensor().0,
+            Self::Widened(shape, _) => shape,
+        }
     }
 }
 
 impl AsRef<[f32]> for Output {
     fn as_ref(&self) -> &[f32] {
-        self.0.extract_tensor().1
+        match self {
+            Self::Float(tensor) => tensor.extract_tensor().1,
+            Self::Widened(_, values) => values,
+        }
     }
 }
 
-/// Runs a session and takes the named outputs, each float32.
+/// Runs a session and takes the named outputs.
 pub(super) fn run(
     session: &mut Session,
     inputs: Vec<(String, SessionInputValue<'static>)>,
@@ -119,7 +139,7 @@ pub(super) fn run(
     let mut outputs = session.run_with_options(inputs, options).map_err(words)?;
     let take = |name: &String| {
         let value = outputs.remove(name).ok_or_else(|| format!("output `{name}` was not returned"))?;
-        value.downcast().map(Output).map_err(|e| format!("output `{name}`: {}", words(e)))
+        Output::new(value).map_err(|e| format!("output `{name}`: {e}"))
     };
     names.iter().map(take).collect()
 }
@@ -182,9 +202,9 @@ impl OnnxEncoder {
                 found,
             };
             match outlet.map(|o| o.dtype()) {
-                Some(ValueType::Tensor { ty: TensorElementType::Float32, shape, .. })
-                    if shape.len() == 3 || shape.is_empty() =>
-                {
+                Some(ValueType::Tensor {
+                    ty: TensorElementType::Float32 | TensorElementType::Float16, shape, ..
+                }) if shape.len() == 3 || shape.is_empty() => {
                     let width = shape.last().and_then(|&d| usize::try_from(d).ok());
                     if width.is_some() && hidden.is_some() && width != hidden {
                         return Err(bad(format!("width {width:?} where other taps have {hidden:?}")));

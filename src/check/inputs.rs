@@ -1,0 +1,57 @@
+//! Which files a run read, and that the two sides are not the same ones.
+
+use super::reference::Reference;
+use crate::checkpoint::{InputFile, ModelFolder};
+use crate::finding::{Finding, Severity};
+use crate::report::InputRecord;
+use crate::runtimes::onnx::{DataFile, OnnxModel};
+
+/// A candidate made of the reference's own files compares a model with itself.
+pub(super) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &ModelFolder) -> Option<Finding> {
+    let theirs = reference.folder.iter().flat_map(ModelFolder::inputs);
+    let known: Vec<String> = theirs.map(|i| i.sha256).chain([model.sha256().to_owned()]).collect();
+    let shared =
+        candidate.inputs().into_iter().find(|i| i.name.ends_with(".safetensors") && known.contains(&i.sha256))?;
+    let message = format!(
+        "{}/{} is byte for byte a file of the reference: nothing would be compared",
+        candidate.shown(),
+        shared.name
+    );
+    Some(Finding::new(Severity::Refusal, "preflight.same_file", message))
+}
+
+/// Every file read, with its hash.
+pub(super) fn inputs(
+    reference: &Reference,
+    model: &OnnxModel,
+    original: Option<&ModelFolder>,
+    candidate: &ModelFolder,
+) -> Vec<InputRecord> {
+    let onnx = InputRecord {
+        role: "reference".to_owned(),
+        file: model.name().to_owned(),
+        sha256: model.sha256().to_owned(),
+        bytes: model.size(),
+    };
+    let of = |role: &str, folder: &ModelFolder| -> Vec<InputRecord> {
+        let record = |i: InputFile| InputRecord {
+            role: role.to_owned(),
+            file: format!("{}/{}", folder.shown(), i.name),
+            sha256: i.sha256,
+            bytes: i.bytes,
+        };
+        folder.inputs().into_iter().map(record).collect()
+    };
+    let data = |f: &DataFile| InputRecord {
+        role: "reference".to_owned(),
+        file: f.name().to_owned(),
+        sha256: f.sha256().to_owned(),
+        bytes: f.bytes().len() as u64,
+    };
+    let mut all = vec![onnx];
+    all.extend(model.data_files().iter().map(data));
+    all.extend(reference.folder.iter().flat_map(|f| of("reference", f)));
+    all.extend(original.iter().flat_map(|f| of("original", f)));
+    all.extend(of("candidate", candidate));
+    all
+}

@@ -1,0 +1,184 @@
+//! Opens both sides of a request.
+
+use std::rc::Rc;
+
+use super::CheckRequest;
+use super::floor::Variation;
+use super::inputs::{inputs, same_file};
+use super::preflight::{self, Heads};
+use super::reference::{Reference, original_weights};
+use super::sides::{ObserverCheck, Sides, SidesFacts};
+use super::taps::{reference_taps, witnessed};
+use super::tokenizers::{tokenizer_limit, tokenizers};
+use crate::Error;
+use crate::checkpoint::{ModelConfig, ModelFolder, max_sequence_length};
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Tap;
+use crate::observe::{Event, Observer};
+use crate::policy::Precision;
+use crate::quantization::load_candidate;
+use crate::report::RuntimeRecord;
+use crate::runtimes::Encoder;
+use crate::runtimes::native::{NativeEncoder, SentenceHead};
+use crate::runtimes::onnx::{
+    Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
+    exactness, facts, locate, observer_effect,
+};
+use crate::runtimes::recorded::Recording;
+
+/// Opens both sides of a request.
+///
+/// # Errors
+/// Whatever makes one of them unusable; differences between the two are findings, not errors.
+pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Sides, Error> {
+    observer.event(Event::Phase("reading the reference"));
+    let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
+    let reference = Reference::resolve(&request.reference)?;
+    let model = OnnxModel::read(&reference.onnx)?;
+    let graph = Graph::new(&model)?;
+    let reference_config = reference.config()?;
+    let hints = TapHints {
+        layers: reference_config.as_ref().map(|c| c.num_hidden_layers),
+        vocab: reference_config.as_ref().map(|c| c.vocab_size),
+    };
+    let Stated { map: mut taps, mut findings } = reference_taps(request, &graph, hints)?;
+
+    observer.event(Event::Phase("reading the candidate"));
+    let folder = ModelFolder::open(&request.candidate)?;
+    let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    let candidate = load_candidate(&folder, config.raw())?;
+    let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
+
+    let control_config = reference_config.as_ref().unwrap_or(&config);
+    let float = format!("float32 weights of {}", original.source);
+    let control = NativeEncoder::build(control_config, &original.weights, &float)?;
+    let encoder = NativeEncoder::build(&config, &candidate.weights, folder.shown())?;
+
+    let recording = request.recording.as_deref().map(Recording::open).transpose()?;
+    let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
+    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
+    let tokenizers = tokenizers(&reference, &folder, max_length)?;
+    let told = facts(&graph, &taps);
+    let preflight = preflight::compare(&told, reference_config.as_ref(), &config, &heads, &tokenizers, request);
+
+    let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
+    findings.extend(inexact(&graph, &taps, request));
+    findings.extend(contradictions);
+    findings.extend(candidate.findings);
+    findings.extend(original.findings);
+    findings.extend(heads.findings.iter().cloned());
+    findings.extend(preflight.findings());
+    findings.extend(same_file(&reference, &model, &folder));
+
+    // The middles of the layers have told whose weights are whose; comparing them too would double the outputs.
+    taps.middles.clear();
+    let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
+    let session = OnnxEncoder::open(&runtime, &model, &taps, options)?;
+    let precision = candidate.summary.to_string();
+    let facts = SidesFacts {
+        findings,
+        precision: Precision {
+            // As declared: a model with some layers at fewer bits is not let off with their limits.
+            bits: candidate.summary.bits,
+            mode: candidate.summary.mode.clone(),
+            dtype: candidate.summary.dtype.clone(),
+        },
+        quantization: candidate.summary,
+        same_point: same_points(&taps),
+        taps: reference_taps,
+        preflight: preflight.checks().to_vec(),
+        inputs: inputs(&reference, &model, original.folder.as_ref(), &folder),
+        runtime: runtime_record(&runtime, options),
+        max_length,
+        modules: heads.reference.clone(),
+        hidden: config.hidden_size,
+        recording: recording.as_ref().map(|r| r.compute().name().to_owned()),
+        control_config: control_config.clone(),
+        candidate_config: config.clone(),
+        reference: model.name().to_owned(),
+        candidate: format!("{} ({precision})", folder.shown()),
+    };
+    drop(graph);
+    let opened = Rc::new((runtime, model, taps));
+    let variations = variations(&opened, options);
+    let observer_check: ObserverCheck =
+        Box::new(move |batch| Ok(observer_effect(&opened.0, &opened.1, &opened.2, options, batch)?));
+    Ok(Sides {
+        reference: Box::new(session),
+        control: Box::new(control),
+        candidate: Box::new(encoder),
+        tokenizers,
+        reference_head: SentenceHead::new(&heads.reference, control_config.hidden_size)?,
+        candidate_head: SentenceHead::new(&heads.candidate, config.hidden_size)?,
+        original: original.weights,
+        candidate_weights: candidate.weights,
+        observer: Some(observer_check),
+        variations,
+        recording,
+        facts,
+    })
+}
+
+/// Tokens per row at most: what both sides take, or what the request says if both can.
+fn longest(
+    request: &CheckRequest,
+    folders: [Option<&ModelFolder>; 2],
+    heads: &Heads,
+    configs: [&ModelConfig; 2],
+) -> Result<usize, Error> {
+    let positions = configs[0].max_position_embeddings.min(configs[1].max_position_embeddings);
+    if let Some(told) = request.max_length.filter(|told| *told > positions) {
+        let text = format!("--max-length {told} is more than the {positions} positions these models have");
+        return Err(Error::Usage(text));
+    }
+    let mut least = usize::MAX;
+    for ((folder, modules), config) in folders.into_iter().zip([&heads.reference, &heads.candidate]).zip(configs) {
+        let stated = folder.map(tokenizer_limit).transpose()?.flatten();
+        least = least.min(max_sequence_length(request.max_length, Some(modules), config, stated));
+    }
+    Ok(least)
+}
+
+/// What makes the reference no float32 reference; warnings when the request allows it.
+fn inexact(graph: &Graph<'_>, taps: &TapMap, request: &CheckRequest) -> Vec<Finding> {
+    let mut inexact = exactness(graph, taps);
+    if request.allow_inexact_reference {
+        inexact.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
+    }
+    inexact
+}
+
+/// Pairs of taps that are one tensor of the graph.
+fn same_points(taps: &TapMap) -> Vec<(Tap, Tap)> {
+    let pairs = |a: &TapEntry| {
+        let (tap, tensor) = (a.tap, a.tensor.clone());
+        taps.entries.iter().filter(move |b| tap < b.tap && tensor == b.tensor).map(move |b| (tap, b.tap))
+    };
+    taps.entries.iter().flat_map(pairs).collect()
+}
+
+fn runtime_record(runtime: &Runtime, options: SessionOptions) -> RuntimeRecord {
+    RuntimeRecord {
+        onnxruntime_version: runtime.version().to_owned(),
+        library: runtime.path().display().to_string(),
+        sha256: runtime.sha256().to_owned(),
+        execution_provider: "CPUExecutionProvider".to_owned(),
+        optimization: format!("{:?}", options.optimization).to_lowercase(),
+    }
+}
+
+/// The reference with another number of threads, and without graph optimizations.
+fn variations(opened: &Rc<(Runtime, OnnxModel, TapMap)>, options: SessionOptions) -> Vec<Variation> {
+    let threads = if options.threads == 1 { 2 } else { 1 };
+    let ways = [
+        (format!("{threads} in place of {} threads", options.threads), SessionOptions { threads, ..options }),
+        ("graph optimizations off".to_owned(), SessionOptions { optimization: Optimization::Disabled, ..options }),
+    ];
+    let variation = |(name, options)| {
+        let opened = Rc::clone(opened);
+        let open =
+            move || Ok(Box::new(OnnxEncoder::open(&opened.0, &opened.1, &opened.2, options)?) as Box<dyn Encoder>);
+        Variation { name, open: Box::new(open) }
+    };
+    ways.into_iter().map(variation).collect()
+}
