@@ -1,0 +1,83 @@
+//! The twin of the planted faults: the same model, exported in every way of the zoo, against its own 8-bit
+//! candidate must pass, and its exports that are no float32 reference must be refused, never judged.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use common::fixture;
+use parallax::check::{CheckRequest, check};
+use parallax::corpus::CorpusOptions;
+use parallax::hidden_states::Arm;
+use parallax::observe::Silent;
+use parallax::report::Report;
+use parallax::verdict::Verdict;
+
+/// Engine gates allow 1e-5; 1.0e-6 was the most measured in any export.
+const ENGINE: f64 = 1e-5;
+
+/// One check of an export against the 8-bit candidate of its model.
+fn checked(model: &str, file: &str, allow_inexact_reference: bool) -> Report {
+    let folder = fixture("zoo").join(model);
+    let corpus = CorpusOptions { files: vec![folder.join("corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
+    let candidate = fixture("zoo").join(format!("{model}-mlx-8bit"));
+    let request = CheckRequest { corpus, allow_inexact_reference, ..CheckRequest::new(folder.join(file), candidate) };
+    check(&request, &mut Silent).unwrap_or_else(|e| panic!("{model}/{file}: {e}"))
+}
+
+fn exports(model: &str) -> Vec<(String, bool)> {
+    let manifest = fixture("zoo").join(model).join("manifest.json");
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    let export = |e: &serde_json::Value| (e["file"].as_str().unwrap().to_owned(), e["exact"].as_bool().unwrap());
+    manifest["exports"].as_array().unwrap().iter().map(export).collect()
+}
+
+#[test]
+fn every_exact_export_passes_against_its_own_8_bit_candidate() {
+    let mut passed = 0;
+    for model in ["tiny-bert", "default-bert"] {
+        for (file, _) in exports(model).into_iter().filter(|(_, exact)| *exact) {
+            let report = checked(model, &file, false);
+            assert_eq!(report.verdict, Verdict::Pass, "{model}/{file}: {:?}", report.reasons);
+            let engine = report.measurements.iter().filter(|m| m.arm == Arm::Engine && m.metric == "relative_l2");
+            let worst: Vec<Option<f64>> = engine.map(|m| m.max).collect();
+            assert!(
+                worst.len() >= 5 && worst.iter().all(|m| m.is_some_and(|m| m < ENGINE)),
+                "{model}/{file}: {worst:?}"
+            );
+            assert_eq!(report.alignment.taps.len(), 5, "{model}/{file}");
+            for tap in &report.alignment.taps[1..4] {
+                let said = tap.matrices.as_deref().unwrap_or_default();
+                assert!(said.starts_with("6 of 6 matrices are layer "), "{model}/{file}: {}: {said}", tap.tap);
+            }
+            passed += 1;
+        }
+    }
+    assert_eq!(passed, 33);
+}
+
+#[test]
+fn no_inexact_export_is_judged_and_none_passes_even_when_allowed() {
+    let mut refused = 0;
+    for (file, _) in exports("tiny-bert").into_iter().filter(|(_, exact)| !exact) {
+        if file == "int8_qdq.onnx" {
+            continue; // refused before there is a report: the next test
+        }
+        let report = checked("tiny-bert", &file, false);
+        assert_eq!((report.verdict, report.exit_code), (Verdict::Inconclusive, 3), "{file}: {:?}", report.reasons);
+        assert!(report.findings.iter().any(|f| f.code == "reference.inexact"), "{file}: {:?}", report.findings);
+        let allowed = checked("tiny-bert", &file, true);
+        assert_eq!(allowed.verdict, Verdict::Inconclusive, "{file}: the control does not reproduce it");
+        assert!(allowed.findings.iter().any(|f| f.code == "reference.inexact"), "{file}: said in the verdict");
+        refused += 1;
+    }
+    assert_eq!(refused, 4);
+}
+
+#[test]
+fn a_graph_whose_taps_cannot_be_found_because_it_is_quantized_is_refused_as_that() {
+    let folder = fixture("zoo/tiny-bert");
+    let request = CheckRequest::new(folder.join("int8_qdq.onnx"), fixture("zoo/tiny-bert-mlx-8bit"));
+    let error = check(&request, &mut Silent).unwrap_err();
+    assert_eq!(error.fault().exit_code(), 3, "{error}");
+    assert!(error.to_string().contains("DequantizeLinear"), "{error}");
+}
