@@ -120,7 +120,7 @@ fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Rea
         reason("policy.no_gates", format!("policy {} judged nothing: no gate was evaluated", policy.name));
     }
     for (code, what, seen, needed) in [
-        ("evidence.rows", "rows", amount.rows, policy.evidence.min_rows),
+        ("evidence.rows", "different rows", amount.rows, policy.evidence.min_rows),
         ("evidence.tokens", "tokens", amount.tokens, policy.evidence.min_tokens),
     ] {
         if seen < needed || seen == 0 {

@@ -97,7 +97,7 @@ fn too_little_evidence_is_inconclusive() {
     let good = run(1e-6, [0.01, 0.02], 0.0);
     let few = judged(&good, &[], Amount { rows: 99, tokens: 999 });
     assert_eq!((few.verdict, codes(&few)), (Verdict::Inconclusive, vec!["evidence.rows", "evidence.tokens"]));
-    assert_eq!(few.reasons[0].message, "99 rows compared, policy mine asks for at least 100");
+    assert_eq!(few.reasons[0].message, "99 different rows compared, policy mine asks for at least 100");
     let none = judged(&[], &[], ENOUGH);
     assert_eq!((none.verdict, codes(&none)), (Verdict::Inconclusive, vec!["gate.not_measured", "gate.not_measured"]));
     assert_eq!(none.reasons[1].message, "layer.* (quantization): relative_l2 p99 was not measured (limit 0.05)");

@@ -206,4 +206,18 @@ pub(crate) const FAULTS: &[Fault] = &[
         exit: 3,
         says: &["tokenizer.json"],
     },
+    Fault {
+        id: "tokenizer-truncation",
+        hazard: "F8",
+        what: "the candidate's tokenizer.json itself cuts rows at 16 tokens",
+        plant: Plant::Candidate(|c| {
+            c.json("tokenizer.json", |t| {
+                t["truncation"] =
+                    json!({"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0});
+            })
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["truncation", "16"],
+    },
 ];

@@ -11,7 +11,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Corpus(|_| String::new()),
         on: ONE,
         exit: 3,
-        says: &["0 rows compared"],
+        says: &["0 different rows compared"],
     },
     Fault {
         id: "corpus-blank",
@@ -20,7 +20,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Corpus(|text| text.lines().map(|_| " \t \n").collect()),
         on: ONE,
         exit: 3,
-        says: &["0 rows compared"],
+        says: &["0 different rows compared"],
     },
     Fault {
         id: "corpus-one-row",
@@ -29,7 +29,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Corpus(|text| text.lines().take(1).collect()),
         on: ONE,
         exit: 3,
-        says: &["1 rows compared"],
+        says: &["1 different rows compared"],
     },
     Fault {
         id: "corpus-one-word-rows",
@@ -142,7 +142,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         ),
         on: ONE,
         exit: 3,
-        says: &["130 rows compared", "100000"],
+        says: &["130 different rows compared", "100000"],
     },
     Fault {
         id: "length-beyond-positions",
@@ -161,5 +161,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: ONE,
         exit: 2,
         says: &["int8x"],
+    },
+    Fault {
+        id: "corpus-duplicates",
+        hazard: "F30",
+        what: "the corpus is one sentence 130 times",
+        plant: Plant::Corpus(|text| {
+            let first = text.lines().find(|l| l.len() > 40).unwrap();
+            text.lines().map(|_| format!("{first}\n")).collect()
+        }),
+        on: ONE,
+        exit: 3,
+        says: &["1 different rows compared"],
     },
 ];

@@ -99,9 +99,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "I2",
         what: "the candidate's attention sees the padding",
         plant: Plant::Sides(|s| unmask(&mut s.candidate)),
-        on: EIGHT,
+        on: ALL,
         exit: 1,
-        says: &["first at layer.0"],
+        says: &["from layer.0 on, a row in a padded batch differs"],
     },
     Fault {
         id: "pooled-by-cls",

@@ -138,9 +138,11 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "F25",
         what: "layer 1 is wrong, layer 2 takes the error back",
         plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |_, _, open| {
+            change(&mut s.candidate, |_, hidden, open| {
                 let values = open.get_mut(&Tap::Layer(1)).unwrap();
-                values.iter_mut().enumerate().for_each(|(i, v)| *v += if i % 3 == 0 { 0.16 } else { -0.08 });
+                for token in values.chunks_mut(hidden) {
+                    token.iter_mut().enumerate().for_each(|(i, v)| *v += if i % 3 == 0 { 0.16 } else { -0.08 });
+                }
             });
         }),
         on: EIGHT,
