@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Records the hidden states that MLX itself computes on a checkpoint, for `parallax check --recording`.
 
-    python scripts/record_mlx.py --candidate DIR --corpus FILE --save FILE [--limit N] [--compute float32|float16|bfloat16]
+    python scripts/record_mlx.py --candidate DIR --corpus FILE --save FILE [--limit N] [--compute float32|float16|bfloat16] [--gelu tanh|fast]
 
 Needs mlx-embeddings, tokenizers, safetensors and numpy; runs on a Mac's GPU or on a Linux CPU. --compute is the
-type that scales, norms and activations have (the codes stay as they are): float32 shows the runtime's own error,
-float16 what a device makes of a checkpoint stored so. BERT checkpoints.
+type of everything that is no code: float32 runs MLX on the very weights mx.dequantize gives and shows its formulas'
+error alone, float16 runs the quantized kernels and shows what a device makes of a checkpoint stored so (slow on a CPU). --gelu puts MLX's approximations of GELU in the place of
+its exact one, as some ports have them, to see that parallax tells. BERT checkpoints.
 """
 import argparse
 import json
@@ -13,6 +14,7 @@ import pathlib
 import sys
 
 import mlx.core as mx
+import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_map
 from mlx_embeddings.utils import load_model
@@ -34,6 +36,24 @@ def limit(folder, told):
     return json.loads((folder / "config.json").read_text())["max_position_embeddings"]
 
 
+def dequantize(model):
+    """Puts plain layers with the dequantized weights in the place of the quantized ones."""
+    def plain(module):
+        if not isinstance(module, (nn.QuantizedLinear, nn.QuantizedEmbedding)):
+            return module
+        mode = {"mode": module.mode} if hasattr(module, "mode") else {}
+        weight = mx.dequantize(module.weight, module.scales, module.get("biases"), module.group_size, module.bits, **mode)
+        if isinstance(module, nn.QuantizedEmbedding):
+            new = nn.Embedding(*weight.shape)
+        else:
+            new = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in module)
+            if "bias" in module:
+                new.bias = module.bias
+        new.weight = weight
+        return new
+    model.update_modules(tree_map(plain, model.leaf_modules(), is_leaf=nn.Module.is_module))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidate", type=pathlib.Path, required=True)
@@ -42,11 +62,17 @@ def main():
     parser.add_argument("--limit", type=int)
     parser.add_argument("--max-length", type=int)
     parser.add_argument("--compute", choices=["float32", "float16", "bfloat16"], default="float32")
+    parser.add_argument("--gelu", choices=["tanh", "fast"])
     args = parser.parse_args()
     model = load_model(args.candidate)
     if not hasattr(model, "embeddings") or not hasattr(getattr(model, "encoder", None), "layer"):
         sys.exit(f"{args.candidate}: not a BERT checkpoint; this script knows no other")
+    for layer in model.encoder.layer if args.gelu else []:
+        layer.intermediate.intermediate_act_fn = nn.GELU(approx=args.gelu)
     wanted = getattr(mx, args.compute)
+    if args.compute == "float32":
+        # In float32 the quantized kernels would not round the weights to the checkpoint's own type, as mx.dequantize does.
+        dequantize(model)
     model.update(tree_map(lambda p: p.astype(wanted) if mx.issubdtype(p.dtype, mx.floating) else p, model.parameters()))
     model.eval()
     tokenizer = Tokenizer.from_file(str(args.candidate / "tokenizer.json"))
@@ -84,7 +110,7 @@ def main():
     tensors = {f"tap/{n}": np.ascontiguousarray(np.concatenate([s[n] for s in states])) for n in names}
     tensors["input_ids"] = np.concatenate([np.array(r, np.int32) for r in rows])
     tensors["row_offsets"] = np.cumsum([0] + [len(r) for r in rows]).astype(np.int64)
-    metadata = {"parallax.recording": "1", "producer": f"mlx {mx.__version__} on {mx.default_device()}", "compute": args.compute}
+    metadata = {"parallax.recording": "1", "producer": f"mlx {mx.__version__} on {mx.default_device()}" + (f", {args.gelu} GELU" if args.gelu else ""), "compute": args.compute}
     save_file(tensors, str(args.save), metadata=metadata)
     print(f"{args.save}: {len(rows)} rows, {len(tensors['input_ids'])} tokens, {len(names)} taps")
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use common::plant::{Copy, Stored};
-use common::repository;
+use common::{fixture, repository};
 use parallax::Error;
 use parallax::check::{CheckRequest, RecordRequest, RecordSide, check, record};
 use parallax::corpus::CorpusOptions;
@@ -154,8 +154,8 @@ fn another_gelu_on_the_device_fails() {
     recorded(tanh.path(), &dir.path().join("tanh.safetensors"));
     let report = judged(&dir.path().join("tanh.safetensors")).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{:?}", report.reasons);
-    let first = &report.reasons[0].message;
-    assert!(first.contains("layer.") && first.contains("(device)"), "{first}");
+    let named = |r: &parallax::verdict::Reason| r.message.contains("first at layer.0 (device): relative_l2 p99");
+    assert!(report.reasons.iter().any(named), "{:?}", report.reasons);
 }
 
 #[test]
@@ -188,4 +188,39 @@ fn damaged_recordings_are_refused_in_words() {
         taps.1 = vec![taps.1[0] / 2, taps.1[1] * 2];
     });
     assert!(shape.contains("`tap/layer.0` has shape"), "{shape}");
+}
+
+/// Made by scripts/record_mlx.py on the shipped model: MLX's own states, no code of ours.
+const MLX: &str = "tests/fixtures/recordings/parallax-mini-8bit-mlx.safetensors";
+
+fn against_mlx(recording: &Path) -> Report {
+    let files = vec![fixture("recordings/corpus.txt")];
+    let request = CheckRequest {
+        corpus: CorpusOptions { files, ..CorpusOptions::default() },
+        recording: Some(recording.to_owned()),
+        ..CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
+    };
+    check(&request, &mut Silent).unwrap()
+}
+
+#[test]
+fn what_mlx_itself_computes_passes_and_with_two_rows_swapped_does_not() {
+    let report = against_mlx(&repository(MLX));
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let device = |g: &&parallax::policy::GateResult| g.arm == Some(Arm::Device);
+    let worst = report.gates.iter().filter(device).filter_map(|g| g.margin).fold(0.0, f64::max);
+    assert!(worst > 0.0 && worst < 0.3, "two programs, not one: {worst}");
+    assert!(report.findings.iter().any(|f| f.code == "recording.compared" && f.message.contains("mlx 0.")));
+
+    let dir = tempfile::tempdir().unwrap();
+    let swapped = dir.path().join("swapped.safetensors");
+    rewrite(&repository(MLX), &swapped, |t| {
+        let rows = pair(t);
+        for (_, (_, shape, bytes)) in t.iter_mut().filter(|(n, _)| n.starts_with("tap/")) {
+            swap(bytes, &rows, 4 * shape[1]);
+        }
+    });
+    let report = against_mlx(&swapped);
+    assert_eq!(report.verdict, Verdict::Fail, "{:?}", report.reasons);
+    assert!(report.reasons.iter().all(|r| r.message.contains("(device)")), "{:?}", report.reasons);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use super::markdown::{line, text};
-use super::words::{canaries, caveats, count, value};
+use super::words::{canaries, caveats, count, device, value};
 
 /// The story of the error, layer by layer; empty without layers.
 pub(super) fn story(report: &Report, out: &mut String) {
@@ -30,12 +30,19 @@ pub(super) fn story(report: &Report, out: &mut String) {
 pub(super) fn proof(report: &Report, out: &mut String) {
     let alignment = &report.alignment;
     let waived: Vec<String> = caveats(report).collect();
-    if alignment.floor.is_empty() && alignment.canaries.canaries.is_empty() && waived.is_empty() {
+    if alignment.floor.is_empty()
+        && alignment.canaries.canaries.is_empty()
+        && waived.is_empty()
+        && device(report).is_none()
+    {
         return;
     }
     line(out, "## What the gates are worth\n");
     for caveat in waived {
         line(out, &format!("- **{}**", text(&caveat)));
+    }
+    if let Some(device) = device(report) {
+        line(out, &format!("- {}", text(&device)));
     }
     let mut floors: BTreeMap<&str, Option<f64>> = BTreeMap::new();
     for floor in &alignment.floor {

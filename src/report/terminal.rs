@@ -1,7 +1,9 @@
 //! The verdict as a person at a terminal reads it: at most fifteen lines, the answer first.
 
 use super::escape::plain;
-use super::words::{HEADLINE, canaries, caveats, count, first_jump, measurement, outcome, planted, taps, value};
+use super::words::{
+    HEADLINE, canaries, caveats, count, device, first_jump, measurement, outcome, planted, taps, value,
+};
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
@@ -62,6 +64,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     lines.extend(report.explanation.sentence().or_else(jump).map(|s| format!("      {s}")));
     lines.extend(sentence(report));
     lines.extend(weights(report));
+    lines.extend(device(report).map(|d| format!("      {}", plain(&d, TEXT))));
     lines.extend(reasons(report, explain));
     lines.extend(report.worst_rows.first().map(worst_row));
     if explain {

@@ -95,6 +95,21 @@ pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
     report.findings.iter().filter(waived).map(|f| format!("waived: {}", f.message))
 }
 
+/// The device arm in one line: whose states, how far from the candidate at worst; none without a recording.
+pub(super) fn device(report: &Report) -> Option<String> {
+    let compared = report.findings.iter().find(|f| f.code == "recording.compared")?;
+    let mut line = format!("device: {}", compared.message);
+    let p99 = |tap: &Tap| measurement(report, *tap, Arm::Device, HEADLINE).and_then(|m| m.p99);
+    let tokens = taps(report).into_iter().filter(|t| !t.is_sentence_level());
+    // `total_cmp` ranks NaN above every number; of equals the earliest tap is named.
+    let worst = tokens.filter_map(|t| Some((t, p99(&t)?))).collect::<Vec<_>>();
+    let worst = worst.into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((tap, seen)) = worst {
+        line.push_str(&format!("; {HEADLINE} p99 at most {} ({tap})", number(seen)));
+    }
+    Some(line)
+}
+
 /// `12,345`.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -4,7 +4,7 @@ use parallax::checkpoint::PoolingMode;
 use parallax::hidden_states::Tap;
 use parallax::runtimes::native::{NativeEncoder, SentenceHead};
 
-use super::models::{ALL, EIGHT, ONE};
+use super::models::{ALL, ONE};
 use super::wrap::{change, rewire, step, step_control, tf32, unmask};
 use super::{Fault, Plant};
 
