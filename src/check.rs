@@ -7,6 +7,7 @@ mod baselines;
 mod canaries;
 mod coverage;
 mod device;
+mod distinct;
 mod evidence;
 mod explain;
 mod floor;
@@ -78,6 +79,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
 
     let measured = evidence::gather(probed, streamed)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
+    findings.extend(distinct::findings(&measured.measurements, &weights));
     let mut gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
 
     observer.event(Event::Phase("seeing what the gates are worth"));

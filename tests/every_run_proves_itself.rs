@@ -255,3 +255,23 @@ fn requantized_weights_are_what_mlx_makes_of_them() {
         assert!(all > 0 && same as f64 > 0.999 * all as f64, "{bits} bits: {same} of {all}");
     }
 }
+
+#[test]
+fn a_matrix_left_unquantized_is_said() {
+    use common::plant::{Copy, stored};
+    let module = "encoder.layer.1.intermediate.dense";
+    let plain = Copy::of("parallax-mini-mlx-8bit").tensors(|tensors| {
+        let (_, shape, bytes) =
+            stored(&repository("models/parallax-mini/model.safetensors"))[&format!("{module}.weight")].clone();
+        let half = common::plant::floats(&bytes).iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+        tensors.insert(format!("{module}.weight"), (safetensors::Dtype::F16, shape, half));
+        for part in ["scales", "biases"] {
+            tensors.remove(&format!("{module}.{part}")).unwrap();
+        }
+    });
+    let report = run(&CheckRequest { candidate: plain.path().to_owned(), ..request("parallax-mini-mlx-8bit") }, |_| ());
+    assert_eq!(report.verdict, Verdict::Pass, "it is nearer to the original, not farther: {:?}", report.reasons);
+    let said = finding(&report, "quantization.plain_matrix");
+    assert_eq!(said.severity, parallax::finding::Severity::Warning);
+    assert!(said.message.contains(module) && said.message.starts_with("1 of"), "{}", said.message);
+}

@@ -79,6 +79,32 @@ fn every_fault_is_refused_by_name() {
     assert_all(&faults);
 }
 
+/// Hazards that are no defect of a model or a corpus: the file and the test that meets each.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("F18", "tests/every_run_proves_itself.rs", "a_reference_that_differs_from_itself_is_no_reference"),
+    ("F20", "tests/every_run_proves_itself.rs", "a_matrix_left_unquantized_is_said"),
+    ("F27", "tests/recordings.rs", "what_mlx_itself_computes_passes_and_with_two_rows_swapped_does_not"),
+    ("F35", "src/report/consistent.rs", "a_pass_that_its_own_contents_deny_is_refused"),
+];
+
+#[test]
+fn every_hazard_of_the_catalogue_is_planted_or_has_a_test_of_its_own() {
+    for n in 1..=35 {
+        let hazard = format!("F{n}");
+        let planted = seeded::tables().any(|f| f.hazard == hazard);
+        let elsewhere = ELSEWHERE.iter().find(|(h, ..)| *h == hazard);
+        let (_, file, test) = match elsewhere {
+            Some(found) => found,
+            None => {
+                assert!(planted, "{hazard}");
+                continue;
+            }
+        };
+        let source = std::fs::read_to_string(common::repository(file)).unwrap();
+        assert!(source.contains(&format!("fn {test}()")), "{hazard}: {file} has no test {test}");
+    }
+}
+
 /// Rows of [`seeded::gaps::GAPS`] are not asserted; `PARALLAX_FAULT_GAPS` runs and prints them.
 #[test]
 fn the_gaps_are_told_apart() {

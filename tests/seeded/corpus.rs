@@ -174,4 +174,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         exit: 3,
         says: &["1 different rows compared"],
     },
+    Fault {
+        id: "coverage-none",
+        hazard: "F6",
+        what: "rows so short that neither they nor the probes, cut as short, cover anything",
+        plant: Plant::Request(|r| r.max_length = Some(4)),
+        on: ONE,
+        exit: 3,
+        says: &["coverage"],
+    },
 ];

@@ -138,4 +138,28 @@ pub(crate) const FAULTS: &[Fault] = &[
         exit: 3,
         says: &["first at layer.0 (engine)"],
     },
+    Fault {
+        id: "candidate-runs-the-float-weights",
+        hazard: "F3",
+        what: "the candidate's encoder was built from the original's weights",
+        plant: Plant::Sides(|s| {
+            let built = NativeEncoder::build(&s.facts.candidate_config, &s.original, "float");
+            s.candidate = Box::new(built.unwrap());
+        }),
+        on: ALL,
+        exit: 3,
+        says: &["the candidate's states are the control's to the bit"],
+    },
+    Fault {
+        id: "reference-is-the-control",
+        hazard: "F2",
+        what: "in the reference's place runs the control: the engine arm compares it with itself",
+        plant: Plant::Sides(|s| {
+            let built = NativeEncoder::build(&s.facts.control_config, &s.original, "float");
+            s.reference = Box::new(built.unwrap());
+        }),
+        on: ALL,
+        exit: 3,
+        says: &["the control's states are the reference's to the bit"],
+    },
 ];

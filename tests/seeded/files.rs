@@ -104,4 +104,24 @@ pub(crate) const FAULTS: &[Fault] = &[
         exit: 4,
         says: &["is also in model"],
     },
+    Fault {
+        id: "shard-missing",
+        hazard: "F31",
+        what: "the index names a second shard that is not there",
+        plant: Plant::Candidate(|c| {
+            let mut first = stored(&c.file("model.safetensors"));
+            first.retain(|name, _| !name.contains("layer.3."));
+            write_stored(&c.file("model-00001-of-00002.safetensors"), &first);
+            std::fs::remove_file(c.file("model.safetensors")).unwrap();
+            c.json("model.safetensors.index.json", |index| {
+                for (name, file) in index["weight_map"].as_object_mut().unwrap() {
+                    let k = if name.contains("layer.3.") { 2 } else { 1 };
+                    *file = format!("model-0000{k}-of-00002.safetensors").into();
+                }
+            })
+        }),
+        on: ONE,
+        exit: 4,
+        says: &["model-00002-of-00002.safetensors"],
+    },
 ];

@@ -192,4 +192,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         exit: 1,
         says: &["layer.2", "token 0"],
     },
+    Fault {
+        id: "drift-a-norm-takes-back",
+        hazard: "F26",
+        what: "the states behind layer 1 are a tenth too long; what follows is as if they were not",
+        plant: Plant::Sides(|s| {
+            change(&mut s.candidate, |_, _, open| {
+                open.get_mut(&Tap::Layer(1)).unwrap().iter_mut().for_each(|v| *v *= 1.1);
+            });
+        }),
+        on: EIGHT,
+        exit: 1,
+        says: &["layer.1 (quantization)"],
+    },
 ];
