@@ -97,6 +97,14 @@ pub struct Advice {
     pub extra_bytes: u64,
 }
 
+/// `a`, `a and b`, `a, b and c`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 impl Explanation {
     /// Where it starts and what grows it, in one sentence; none when nothing grows out of proportion.
     pub fn sentence(&self) -> Option<String> {
@@ -138,7 +146,7 @@ impl Explanation {
             let what = if advice.bits == 32 { "unquantized".to_owned() } else { format!("at {} bits", advice.bits) };
             lines.push(format!(
                 "{} {what} would bring the mean sentence error from {} to {} for {} more bytes (measured)",
-                advice.tensors.join(" and "),
+                listed(&advice.tensors),
                 shown(advice.before),
                 shown(advice.after),
                 super::words::count(advice.extra_bytes)
