@@ -219,7 +219,7 @@ fn digits(value: f64, significant: usize) -> String {
         return "NaN".to_owned();
     }
     if value.is_infinite() {
-        return if value > 0.0 { "infinity" } else { "-infinity" }.to_owned();
+        return if value.is_sign_negative() { "-infinity" } else { "infinity" }.to_owned();
     }
     if value == 0.0 {
         return "0".to_owned();

@@ -224,3 +224,65 @@ fn a_tap_that_resembles_nothing_is_not_said_to_look_like_the_nearest() {
     let all = messages(&report);
     assert!(!all.iter().any(|m| m.contains("candidate `layer.1` looks like")), "{all:#?}");
 }
+
+/// A matrix as it stands, over the first taps.
+fn report(relative_l2: &[&[f64]], non_finite: u64) -> CrossMatchReport {
+    CrossMatchReport {
+        reference_taps: TAPS[..relative_l2.len()].to_vec(),
+        candidate_taps: TAPS[..relative_l2[0].len()].to_vec(),
+        relative_l2: relative_l2.iter().map(|row| row.to_vec()).collect(),
+        tokens: 9,
+        non_finite,
+        identical: Vec::new(),
+    }
+}
+
+#[test]
+fn a_reference_tap_nearer_to_another_is_named_even_if_no_candidate_tap_is() {
+    let all = messages(&report(&[&[0.5, 0.4, 1.2], &[0.6, 0.1, 1.2], &[1.2, 1.2, 0.001]], 0));
+    assert_eq!(all.len(), 1, "{all:#?}");
+    assert!(all[0].contains("reference `embeddings` looks like candidate `layer.0` (relative L2 0.40 against 0.50"));
+}
+
+#[test]
+fn a_finding_on_one_tap_does_not_hide_one_on_another() {
+    // The candidate's last tap is missing, and two others are in each other's place.
+    let all = messages(&report(&[&[1.2, 0.1], &[0.1, 1.2], &[1.3, 1.3]], 0));
+    assert!(all.iter().any(|m| m.contains("candidate `embeddings` looks like")), "{all:#?}");
+    assert!(all.iter().any(|m| m.contains("reference `layer.1` has no partner")), "{all:#?}");
+}
+
+#[test]
+fn a_diagonal_without_finite_neighbours_proves_nothing() {
+    let inf = f64::INFINITY;
+    let alone = report(&[&[0.1, inf], &[inf, 0.1]], 0);
+    refuses(&alone, NO_EVIDENCE, "no two different taps");
+    // Some pairs are of different widths, and every token is finite: that is no matter of numbers.
+    assert_eq!(messages(&report(&[&[0.1, inf], &[1.2, 0.1]], 0)), Vec::<String>::new());
+    // Every pair could be told apart.
+    assert_eq!(messages(&report(&[&[0.1, 1.2], &[1.2, 0.1]], 3)), Vec::<String>::new());
+    let some = messages(&report(&[&[0.1, f64::NAN], &[1.2, 0.1]], 3));
+    assert_eq!(
+        some,
+        ["Note alignment.not_computable: 1 of 2 pairs of taps cannot be told apart: 3 of 9 tokens are not finite"]
+    );
+}
+
+#[test]
+fn distances_are_shown_with_the_digits_that_say_something() {
+    assert_eq!([0.0, 0.5, 0.01, 0.001].map(shown), ["0.00", "0.50", "0.01", "1.0e-3"]);
+}
+
+#[test]
+fn widths_without_a_token_are_no_evidence_either() {
+    let mut x = CrossMatch::new(&TAPS[..2], &TAPS[..2], &[]);
+    let none = |widths: [usize; 2]| {
+        let mut all = HiddenStates::new();
+        for (tap, width) in TAPS.iter().zip(widths) {
+            all.insert(*tap, Arc::new(TapStates::ragged(width, &[0, 0], Vec::new()).unwrap()));
+        }
+        all
+    };
+    x.add(&none([4, 4]), &none([4, 8])).unwrap();
+    assert!(x.finish().relative_l2.iter().flatten().all(|d| d.is_nan()));
+}

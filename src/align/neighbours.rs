@@ -151,3 +151,20 @@ impl Similarities {
         others
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_is_there_once_and_the_nearest_are_ten() {
+        let small = Similarities { n: 3, cosines: (0..9).map(f64::from).collect() };
+        assert_eq!(small.upper(), [1.0, 2.0, 5.0]);
+        let n = 15usize;
+        let cosines = (0..n * n).map(|k| -((k / n).abs_diff(k % n) as f64)).collect();
+        let line = Similarities { n, cosines };
+        assert_eq!(line.nearest(0), (1..=10).collect::<Vec<_>>());
+        assert_eq!(line.nearest(7)[..4], [6, 8, 5, 9], "ties to the smaller row");
+        assert_eq!(line.nearest(7).len(), NEAREST);
+    }
+}

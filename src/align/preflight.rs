@@ -128,4 +128,12 @@ mod tests {
         assert_eq!(findings[0].code, "preflight.hidden_size");
         assert!(findings[0].message.contains("384") && findings[0].message.contains("128"));
     }
+
+    #[test]
+    fn outcomes_have_names() {
+        assert_eq!(
+            [Outcome::Match, Outcome::Mismatch, Outcome::Unstated].map(Outcome::name),
+            ["match", "mismatch", "unstated"]
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! Correlation of two lists of similarities.
 
-/// A list whose variance is below this is constant up to f64 noise (similarities are in [-1, 1]).
-const CONSTANT: f64 = 1e-20;
+/// A list whose variance is below this is constant up to f64 noise (similarities are in [-1, 1]): 2⁻⁶⁶, 1.4e-20.
+const CONSTANT: f64 = 1.0 / (1u128 << 66) as f64;
 
 /// Pearson's correlation; `None` when either list does not vary or there are fewer than two values.
 pub(super) fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
@@ -71,5 +71,20 @@ mod tests {
         assert_eq!(spearman(&[1.0, 2.0, 3.0], &noise), None);
         assert_eq!(pearson(&[1.0], &[1.0]), None);
         assert_eq!(spearman(&[], &[]), None);
+    }
+
+    #[test]
+    fn two_values_are_enough_and_the_least_variance_is_exact() {
+        let two = [1.0, 2.0];
+        assert_eq!((pearson(&two, &two), pearson(&two[..1], &two)), (Some(1.0), None));
+        // ±x has the variance x².
+        let spread = |x: f64| [-x, x];
+        let least = 1.0 / (1u64 << 33) as f64;
+        for (a, b) in [(spread(least), two), (two, spread(least))] {
+            assert_eq!(pearson(&a, &b), Some(1.0));
+        }
+        for (a, b) in [(spread(least * 0.75), two), (two, spread(least * 0.75))] {
+            assert_eq!(pearson(&a, &b), None);
+        }
     }
 }

@@ -111,4 +111,12 @@ mod tests {
         assert_eq!(check_rows(&none, &none, &batch(&[2])), Err(AlignError::NoTaps));
         assert_eq!(check_rows(&none, &none, &batch(&[])), Err(AlignError::NoRows));
     }
+
+    #[test]
+    fn one_side_without_taps_lacks_them_all() {
+        let (some, none) = (states(&[(Tap::Final, &[2], 4)]), HiddenStates::new());
+        for (a, b, missing) in [(&some, &none, Side::Candidate), (&none, &some, Side::Reference)] {
+            assert_eq!(check_rows(a, b, &batch(&[2])), Err(AlignError::MissingTap { tap: Tap::Final, missing }));
+        }
+    }
 }

@@ -144,3 +144,44 @@ fn widths_must_agree_within_a_side() {
     other.offer(corpus(0), &[1.0], &[1.0]).unwrap();
     assert!(sample.merge(&other).is_err());
 }
+
+#[test]
+fn of_one_row_offered_twice_the_smaller_bits_stay() {
+    for values in [[1.0, 3.0], [3.0, 1.0]] {
+        // With one place, the second offer meets a full sample.
+        let mut sample = SentenceSample::new(1);
+        for v in values {
+            sample.offer(corpus(1), &[v], &[v]).unwrap();
+        }
+        let kept: Vec<f32> = sample.rows.values().map(|p| p.reference[0]).collect();
+        assert_eq!(kept, [1.0]);
+    }
+}
+
+#[test]
+fn an_empty_sample_with_a_smaller_limit_still_limits() {
+    let mut sample = filled(0..5, 8, 0.0);
+    assert!(!sample.is_empty() && SentenceSample::new(2).is_empty());
+    sample.merge(&SentenceSample::new(2)).unwrap();
+    assert_eq!(sample.len(), 2);
+}
+
+#[test]
+fn a_written_sample_keeps_its_widths() {
+    let row = serde_json::to_value(corpus(1)).unwrap();
+    let saved = |rows: serde_json::Value| serde_json::json!({"limit": 4, "widths": [2, 2], "rows": rows});
+    let read = |v: serde_json::Value| serde_json::from_value::<SentenceSample>(v);
+    assert!(read(saved(serde_json::json!([[row, [0], [0]]]))).is_err(), "rows of width 1");
+    let mut empty = read(saved(serde_json::json!([]))).unwrap();
+    assert!(empty.offer(corpus(1), &[1.0], &[1.0]).is_err());
+    assert!(empty.offer(corpus(1), &[1.0; 2], &[1.0; 2]).is_ok());
+}
+
+#[test]
+fn probes_do_not_share_the_hashes_of_other_probes() {
+    let probe = |row| hash(RowId { set: RowSet::Probes, row });
+    let mut all: Vec<u64> = (0..512).map(probe).chain((0..512).map(|r| hash(corpus(r)))).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 1024);
+}

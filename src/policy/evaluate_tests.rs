@@ -197,3 +197,69 @@ proptest! {
         }
     }
 }
+
+/// What `metric stat` is over these weights, and the tensor that decided it.
+fn over(weights: &WeightsReport, metric: &str, stat: &str) -> (Option<f64>, Option<String>) {
+    let limit = if metric == "sqnr_db" { "min = 20" } else { "max = 0.9" };
+    let result = weights_policy(metric, stat, limit).evaluate_all(&[], weights, None).remove(0);
+    (result.observed, result.tensor)
+}
+
+#[test]
+fn every_weight_metric_reads_its_own_number() {
+    let mut weights = WeightsReport { tensors: vec![row("a", 0.01, Some(8))], ..Default::default() };
+    let one = &mut weights.tensors[0];
+    (one.mse, one.rmse, one.max_abs, one.group_shift) = (0.25, 0.5, 0.75, Some(0.125));
+    let a = || Some("a".to_owned());
+    for (metric, value) in
+        [("mse", 0.25), ("rmse", 0.5), ("relative_error", 0.01), ("max_abs", 0.75), ("group_shift", 0.125)]
+    {
+        assert_eq!(over(&weights, metric, "max"), (Some(value), a()), "{metric}");
+    }
+    assert_eq!(over(&weights, "sqnr_db", "min"), (Some(40.0), a()));
+    let totals = &mut weights.totals;
+    (totals.matrix_elements, totals.mse, totals.relative_error, totals.max_abs) = (16, 0.25, 0.01, 0.75);
+    totals.max_abs_tensor = Some("b".to_owned());
+    for (metric, value) in [("mse", 0.25), ("rmse", 0.5), ("relative_error", 0.01), ("sqnr_db", 40.0)] {
+        assert_eq!(over(&weights, metric, "total"), (Some(value), None), "{metric}");
+    }
+    assert_eq!(over(&weights, "max_abs", "total"), (Some(0.75), Some("b".to_owned())));
+}
+
+#[test]
+fn the_worst_tensor_is_the_first_of_the_worst() {
+    let named = |errors: &[f64], metric: &str, stat: &str| {
+        let tensors = errors.iter().zip(["a", "b", "c"]).map(|(e, n)| row(n, *e, Some(8))).collect();
+        over(&WeightsReport { tensors, ..Default::default() }, metric, stat).1.unwrap()
+    };
+    assert_eq!(named(&[0.3, 0.1, 0.2], "relative_error", "max"), "a");
+    assert_eq!(named(&[0.1, 0.3, 0.3], "relative_error", "max"), "b");
+    assert_eq!(named(&[0.1, 0.3, 0.3], "sqnr_db", "min"), "b");
+    assert_eq!(named(&[0.1, f64::NAN, 0.3], "relative_error", "max"), "b");
+}
+
+#[test]
+fn a_place_is_named_only_where_a_value_is_not_finite() {
+    let place = |count| {
+        let results = policy("final", 0.1).evaluate_all(
+            &[measurement("final", Arm::Total, "non_finite", Some(count))],
+            &WeightsReport::default(),
+            None,
+        );
+        results.into_iter().find(GateResult::is_non_finite).unwrap().worst
+    };
+    assert!(place(3.0).is_some() && place(0.0).is_none());
+}
+
+#[test]
+fn every_neighbour_statistic_answers_to_its_own_name() {
+    let stats = NeighbourStats {
+        rows: 5,
+        top1_agreement: Some(0.1),
+        top10_overlap: Some(0.2),
+        spearman: Some(0.3),
+        pearson: Some(0.4),
+    };
+    let names = ["top1_agreement", "top10_overlap", "spearman", "pearson", "rows"];
+    assert_eq!(names.map(|n| stats.named(n)), [Some(0.1), Some(0.2), Some(0.3), Some(0.4), None]);
+}

@@ -145,4 +145,13 @@ mod tests {
         assert_eq!(nearest(&"x".repeat(1 << 20), ids()), None);
         assert_eq!(distance("kitten", "sitting"), 3);
     }
+
+    #[test]
+    fn distances_count_every_character_and_words_end_at_64() {
+        assert_eq!([distance("abc", ""), distance("", "ab"), distance("abc", "b")], [3, 2, 2]);
+        let (name, slip) = ("a".repeat(64), format!("{}b", "a".repeat(63)));
+        assert_eq!(nearest(&slip, [name.as_str()]), Some(name.as_str()));
+        let (name, slip) = ("a".repeat(65), format!("{}b", "a".repeat(64)));
+        assert_eq!(nearest(&slip, [name.as_str()]), None);
+    }
 }

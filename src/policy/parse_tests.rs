@@ -156,6 +156,8 @@ fn names_and_paths_that_are_neither_are_one_line() {
     let path = dir.path().join("big.toml");
     std::fs::write(&path, vec![b'#'; LARGEST as usize + 1]).unwrap();
     assert!(matches!(Policy::load(path.to_str().unwrap()), Err(PolicyError::TooLarge { .. })));
+    std::fs::write(&path, vec![b'#'; LARGEST as usize]).unwrap();
+    assert_eq!(read(path.to_str().unwrap()).unwrap().len() as u64, LARGEST);
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(matches!(Policy::load(path.to_str().unwrap()), Err(PolicyError::Unreadable { .. })));
 }

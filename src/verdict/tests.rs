@@ -157,3 +157,16 @@ proptest! {
         prop_assert!(q <= 0.05 && r <= 0.05 && e <= 2e-5 && n == 0 || before != Verdict::Pass);
     }
 }
+
+#[test]
+fn a_policy_whose_gates_were_not_evaluated_judged_nothing() {
+    let judgement = judge(&policy(), &[], &[], &ENOUGH);
+    assert_eq!((judgement.verdict, codes(&judgement)), (Verdict::Inconclusive, vec!["policy.no_gates"]));
+}
+
+#[test]
+fn names_and_numbers_for_people() {
+    let padded = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive].map(|v| format!("{v:<5}|"));
+    assert_eq!(padded, ["PASS |", "FAIL |", "INCONCLUSIVE|"]);
+    assert_eq!([f64::INFINITY, f64::NEG_INFINITY, f64::NAN].map(number), ["infinity", "-infinity", "NaN"]);
+}
