@@ -7,7 +7,18 @@
 use super::TokenSums;
 
 pub(super) fn of(sums: &TokenSums) -> f64 {
-    let distance = 0.5 * sums.unit_difference;
-    // Opposite vectors may round past 2. A NaN fails the comparison and stays.
-    if distance > 2.0 { 2.0 } else { distance }
+    // Opposite vectors may round past 2. A NaN stays one.
+    (0.5 * sums.unit_difference).clamp(0.0, 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_above_two_and_nan_stays() {
+        let with = |unit_difference| of(&TokenSums { unit_difference, ..TokenSums::of(&[1.0], &[1.0], None) });
+        assert_eq!([with(0.5), with(4.0), with(4.5)], [0.25, 2.0, 2.0]);
+        assert!(with(f64::NAN).is_nan());
+    }
 }

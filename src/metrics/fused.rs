@@ -44,8 +44,8 @@ impl TokenSums {
             Some(scale) => first_pass::<true>(r, c, &scale.weights()[..n]),
             None => first_pass::<false>(r, c, &[]),
         };
-        // f32 squares cannot overflow an f64, so the sum is finite exactly when every value is.
-        if (sums.reference + sums.candidate).is_finite() {
+        // f32 squares cannot overflow an f64, so a sum is finite exactly when every value is.
+        if sums.reference.is_finite() && sums.candidate.is_finite() {
             sums.unit_difference = unit_difference(r, c, &sums);
             return sums;
         }
@@ -205,4 +205,32 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 fn total(sum: [f64; LANES]) -> f64 {
     (sum[0] + sum[1]) + (sum[2] + sum[3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_summed_to_its_end() {
+        let (r, c) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [2.0, 2.0, 3.0, 4.0, 7.0, 6.0, 4.0]);
+        let by_hand = [1.0, 1.0, 1.0, 1.0, 5.0, 5.0, 14.0];
+        for n in 1..=7 {
+            assert_eq!(difference(&r[..n], &c[..n]), by_hand[n - 1], "{n}");
+            assert_eq!(TokenSums::of(&r[..n], &c[..n], None).difference, by_hand[n - 1], "{n}");
+        }
+        assert_eq!(dot(&r, &c), 130.0);
+    }
+
+    #[test]
+    fn one_value_that_is_none_on_either_side_leaves_no_sum() {
+        let good = [1.0, 2.0, 3.0];
+        for bad in [f32::NAN, f32::INFINITY] {
+            let other = [1.0, bad, 3.0];
+            for sums in [TokenSums::of(&good, &other, None), TokenSums::of(&other, &good, None)] {
+                assert!(sums.reference.is_nan() && sums.candidate.is_nan() && sums.difference.is_nan());
+                assert_eq!((sums.non_finite, sums.dimensions), (1, 3));
+            }
+        }
+    }
 }

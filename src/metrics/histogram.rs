@@ -47,7 +47,7 @@ impl Histogram {
         let x = x.abs(); // -0.0
         self.range = Some(match self.range {
             None => (x, x),
-            Some((min, max)) => (if x < min { x } else { min }, if x > max { x } else { max }),
+            Some((min, max)) => (min.min(x), max.max(x)),
         });
         if x == 0.0 {
             self.zero = self.zero.saturating_add(1);
@@ -74,7 +74,7 @@ impl Histogram {
             self.count_bucket(bucket, n);
         }
         self.range = match (self.range, other.range) {
-            (Some(a), Some(b)) => Some((if b.0 < a.0 { b.0 } else { a.0 }, if b.1 > a.1 { b.1 } else { a.1 })),
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
     }
@@ -132,8 +132,7 @@ impl Histogram {
             seen += u128::from(n);
             if seen >= rank {
                 let edge = f64::from_bits(((u64::from(bucket) + 1) << DROPPED_BITS) - 1);
-                let edge = if edge > max { max } else { edge };
-                return Some(if edge < min { min } else { edge });
+                return Some(edge.min(max).max(min));
             }
         }
         seen += u128::from(self.infinite);

@@ -70,6 +70,8 @@ fn hostile_saved_states_are_refused() {
         r#"{"zero":0,"infinite":0,"nan":0,"min":0,"max":9221120237041090560,"buckets":[]}"#,
         r#"{"zero":0,"infinite":0,"nan":1,"min":0,"max":0,"buckets":[]}"#,
         r#"{"zero":7,"infinite":0,"nan":0,"min":null,"max":null,"buckets":[]}"#,
+        // Two buckets, the smallest value above the largest.
+        r#"{"zero":0,"infinite":0,"nan":0,"min":4607182418800017408,"max":4602678819172646912,"buckets":[[130816,1],[130944,1]]}"#,
     ] {
         assert!(serde_json::from_str::<Histogram>(bad).is_err(), "{bad}");
     }
@@ -114,4 +116,14 @@ proptest! {
         let back: Histogram = serde_json::from_str(&whole).unwrap();
         prop_assert_eq!(serde_json::to_string(&back).unwrap(), whole);
     }
+}
+
+#[test]
+fn one_bucket_is_a_128th_and_only_what_occurs_is_occupied() {
+    assert_eq!(QUANTILE_ERROR, 0.007_812_5);
+    let h = histogram(&[1.0, 1.0, 3.0]);
+    assert_eq!((h.occupied(), h.nan(), histogram(&[]).occupied()), (2, 0, 0));
+    assert_eq!(histogram(&[f64::NAN, -1.0]).nan(), 2);
+    let exact = r#"{"zero":0,"infinite":0,"nan":0,"min":4602678819172646912,"max":4607182418800017408,"buckets":[[130816,1],[130944,1]]}"#;
+    assert_eq!(serde_json::to_string(&histogram(&[1.0, 0.5])).unwrap(), exact);
 }

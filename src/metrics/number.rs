@@ -9,10 +9,8 @@ pub fn serialize<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_f64(*value)
     } else if value.is_nan() {
         s.serialize_str("nan")
-    } else if *value > 0.0 {
-        s.serialize_str("inf")
     } else {
-        s.serialize_str("-inf")
+        s.serialize_str(if value.is_sign_negative() { "-inf" } else { "inf" })
     }
 }
 
@@ -77,5 +75,23 @@ pub mod matrix {
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Vec<f64>>, D::Error> {
         let rows = Vec::<Vec<Cell>>::deserialize(d)?;
         Ok(rows.into_iter().map(|row| row.into_iter().map(|cell| cell.0).collect()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Number(#[serde(with = "super")] f64);
+
+    #[test]
+    fn what_json_has_no_number_for_is_a_word_and_comes_back() {
+        for (value, text) in
+            [(1.5, "1.5"), (f64::INFINITY, "\"inf\""), (f64::NEG_INFINITY, "\"-inf\""), (f64::NAN, "\"nan\"")]
+        {
+            assert_eq!(serde_json::to_string(&Number(value)).unwrap(), text);
+            let back: Number = serde_json::from_str(text).unwrap();
+            assert!(back.0 == value || (back.0.is_nan() && value.is_nan()), "{text}");
+        }
+        assert!(serde_json::from_str::<Number>("\"infinity\"").is_err());
     }
 }

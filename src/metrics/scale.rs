@@ -137,7 +137,8 @@ impl ScaleAccumulator {
         let deviation = |(sum, square): (&ExactSum, &ExactSum)| {
             let sum = sum.value();
             let variance = (square.value() - sum * (sum / n)) / n;
-            if variance > 0.0 { variance.sqrt() } else { 0.0 }
+            // What rounds below zero, or is no number, does not vary.
+            variance.max(0.0).sqrt()
         };
         let std: Arc<[f64]> = self.sums.iter().zip(&self.squares).map(deviation).collect();
         Scale::new(Arc::clone(&std)).map(|_| std)
@@ -190,5 +191,15 @@ mod tests {
         let back: Scale = serde_json::from_str(&serde_json::to_string(&scale).unwrap()).unwrap();
         assert_eq!(back, scale);
         assert!(serde_json::from_str::<Scale>("[0]").is_err());
+    }
+
+    #[test]
+    fn two_tokens_are_enough_and_widths_are_checked_on_both_sums() {
+        let mut two = ScaleAccumulator::new(2);
+        two.add_row(&[1.0, 2.0, 3.0, 2.0]).unwrap();
+        assert_eq!(two.finish().unwrap()[..], [1.0, 0.0]);
+        assert_eq!(two.skipped(), 0);
+        let torn = ScaleAccumulator { squares: vec![ExactSum::new(); 3], ..ScaleAccumulator::new(2) };
+        assert!(two.merge(&torn).is_err());
     }
 }

@@ -41,10 +41,10 @@ impl ExactSum {
         if !x.is_finite() {
             let lane = if x.is_nan() {
                 &mut self.nan
-            } else if x > 0.0 {
-                &mut self.positive_infinity
-            } else {
+            } else if x.is_sign_negative() {
                 &mut self.negative_infinity
+            } else {
+                &mut self.positive_infinity
             };
             *lane = lane.saturating_add(1);
             return;
@@ -60,19 +60,19 @@ impl ExactSum {
         let exponent = ((bits >> 52) & 0x7ff) as usize;
         let fraction = bits & ((1 << 52) - 1);
         // A subnormal has exponent field 0, the scale of field 1, and no hidden bit.
-        let (mantissa, shift) = if exponent == 0 { (fraction, 0) } else { (fraction | 1 << 52, exponent - 1) };
+        let (mantissa, shift) = if exponent == 0 { (fraction, 0) } else { (fraction + (1 << 52), exponent - 1) };
         let (limb, offset) = (shift / LIMB_BITS, shift % LIMB_BITS);
         let wide = u128::from(mantissa) << offset;
         let pieces = [wide as u32, (wide >> 32) as u32, (wide >> 64) as u32].map(i64::from);
         let limbs = &mut self.limbs[limb..limb + 3];
-        if x > 0.0 {
-            limbs[0] += pieces[0];
-            limbs[1] += pieces[1];
-            limbs[2] += pieces[2];
-        } else {
+        if x.is_sign_negative() {
             limbs[0] -= pieces[0];
             limbs[1] -= pieces[1];
             limbs[2] -= pieces[2];
+        } else {
+            limbs[0] += pieces[0];
+            limbs[1] += pieces[1];
+            limbs[2] += pieces[2];
         }
     }
 
@@ -140,10 +140,10 @@ fn rounded(limbs: &[u32; LIMBS]) -> f64 {
     let top = high * LIMB_BITS + (31 - limbs[high].leading_zeros() as usize);
     if top < 53 {
         // Below 2^53 units of 2^-1074 the integer *is* the bit pattern, subnormal or not.
-        return f64::from_bits(u64::from(limbs[1]) << 32 | u64::from(limbs[0]));
+        return f64::from_bits((u64::from(limbs[1]) << 32) + u64::from(limbs[0]));
     }
     let limb = |below: usize| high.checked_sub(below).map_or(0, |i| u128::from(limbs[i]));
-    let window = limb(0) << 64 | limb(1) << 32 | limb(2);
+    let window = (limb(0) << 64) + (limb(1) << 32) + limb(2);
     let sticky = high >= 3 && limbs[..high - 2].iter().any(|&l| l != 0);
     let drop = 64 + (31 - limbs[high].leading_zeros() as usize) - 52;
     let mantissa = (window >> drop) as u64;

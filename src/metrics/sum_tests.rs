@@ -86,6 +86,47 @@ fn saved_states_are_unique_and_hostile_ones_are_refused() {
     assert!(serde_json::from_str::<ExactSum>(&hostile).is_err());
 }
 
+/// 2^k units of 2^-1074.
+fn unit(k: i32) -> f64 {
+    f64::from_bits(1) * 2f64.powi(k - 1) * 2.0
+}
+
+#[test]
+fn values_around_the_first_rounded_bit_and_crumbs_far_below() {
+    for bits in [1, (1 << 52) - 1, 1 << 52, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, (3 << 52) + 5] {
+        assert_eq!(sum(&[f64::from_bits(bits)]).value().to_bits(), bits, "{bits:#x}");
+    }
+    // Bit 180 is in limb 5, half its ulp (bit 127) in limb 3, the crumb (bit 70) in limb 2.
+    let (one, half, crumb) = (unit(180), unit(127), unit(70));
+    assert_eq!(sum(&[one, half]).value(), one, "a tie, to even");
+    assert_eq!(sum(&[one, half, crumb]).value(), one + unit(128));
+}
+
+#[test]
+fn carries_are_counted() {
+    assert_eq!(MAX_PENDING, 1_073_741_824);
+    let mut s = ExactSum::new();
+    s.pending = MAX_PENDING - 1;
+    s.add(1.0);
+    assert_eq!(s.pending, MAX_PENDING);
+    s.add(1.0);
+    assert_eq!((s.pending, s.value()), (1, 2.0));
+}
+
+#[test]
+fn the_written_form_is_this_one_and_keeps_infinities() {
+    let text = r#"{"negative":false,"start":33,"limbs":[262144],"nan":0,"positive_infinity":0,"negative_infinity":0}"#;
+    assert_eq!(serde_json::to_string(&sum(&[1.0])).unwrap(), text);
+    let wide = serde_json::to_value(sum(&[unit(64), unit(1)])).unwrap();
+    assert_eq!((&wide["start"], &wide["limbs"]), (&0.into(), &serde_json::json!([2, 0, 1])));
+    assert_eq!(serde_json::to_value(sum(&[])).unwrap()["limbs"], serde_json::json!([]));
+    for x in [f64::INFINITY, f64::NEG_INFINITY] {
+        let back: ExactSum = serde_json::from_str(&serde_json::to_string(&sum(&[x])).unwrap()).unwrap();
+        assert_eq!(back.value(), x);
+    }
+    assert_ne!(sum(&[1.0]), sum(&[2.0]));
+}
+
 /// Any finite f64, all exponents alike.
 fn any_finite() -> impl Strategy<Value = f64> {
     any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |x| x.is_finite())

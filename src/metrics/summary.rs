@@ -272,3 +272,23 @@ impl<'de> Deserialize<'de> for TapAccumulator {
         Ok(Self(state))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hidden_states::RowSet;
+
+    #[test]
+    fn vectors_are_counted_and_what_cannot_be_merged_is_described() {
+        let mut one = TapAccumulator::new(Tap::Layer(0), Arm::Engine, Mode::Accumulated, None);
+        one.add_row(RowId { set: RowSet::Corpus, row: 0 }, &[1.0; 6], &[1.0; 6], 2).unwrap();
+        assert_eq!(one.tokens(), 3);
+        let other = TapAccumulator::new(Tap::Final, Arm::Total, Mode::Isolated, None);
+        let error = one.merge(&other).unwrap_err().to_string();
+        for words in
+            ["engine arm, tap `layer.0`, Accumulated, width 2", "total arm, tap `final`, Isolated, width unknown"]
+        {
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

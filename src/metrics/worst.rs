@@ -13,10 +13,7 @@ pub(crate) fn badness(better: Better, value: f64) -> f64 {
         Better::Lower | Better::Zero => value,
         Better::Higher => -value,
         // The same order as |ln value|, without a logarithm. 0 gives +∞.
-        Better::NearOne => {
-            let inverse = 1.0 / value;
-            if inverse > value { inverse } else { value }
-        }
+        Better::NearOne => value.max(1.0 / value),
     }
 }
 
