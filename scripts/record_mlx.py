@@ -9,6 +9,7 @@ error alone, float16 runs the quantized kernels and shows what a device makes of
 its exact one, as some ports have them, to see that parallax tells. BERT checkpoints.
 """
 import argparse
+import hashlib
 import json
 import pathlib
 import sys
@@ -110,7 +111,8 @@ def main():
     tensors = {f"tap/{n}": np.ascontiguousarray(np.concatenate([s[n] for s in states])) for n in names}
     tensors["input_ids"] = np.concatenate([np.array(r, np.int32) for r in rows])
     tensors["row_offsets"] = np.cumsum([0] + [len(r) for r in rows]).astype(np.int64)
-    metadata = {"parallax.recording": "1", "producer": f"mlx {mx.__version__} on {mx.default_device()}" + (f", {args.gelu} GELU" if args.gelu else ""), "compute": args.compute}
+    metadata = {"parallax.recording": "1", "producer": f"mlx {mx.__version__} on {mx.default_device()}" + (f", {args.gelu} GELU" if args.gelu else ""), "compute": args.compute,
+                "weights": " ".join(hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(args.candidate.glob("*.safetensors")))}
     save_file(tensors, str(args.save), metadata=metadata)
     print(f"{args.save}: {len(rows)} rows, {len(tensors['input_ids'])} tokens, {len(names)} taps")
 

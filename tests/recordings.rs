@@ -135,6 +135,14 @@ fn a_recording_is_compared_on_its_own_ids_or_not_at_all() {
     let error = judged(&at("tap.safetensors")).unwrap_err();
     assert_eq!((error.fault(), error.to_string().contains("layer.1")), (Fault::Incomparable, true), "{error}");
 
+    // Of other weights: another model's states are no device's of this one.
+    let four = at("four.safetensors");
+    recorded(&repository("models/parallax-mini-mlx-4bit"), &four);
+    let report = judged(&four).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let other = report.reasons.iter().find(|r| r.code == "recording.weights").unwrap();
+    assert!(other.message.contains("made from other weights than the candidate's"), "{}", other.message);
+
     // Few rows are no evidence.
     rewrite(&own, &at("few.safetensors"), |t| {
         let (_, shape, bytes) = t.get_mut("row_offsets").unwrap();

@@ -69,6 +69,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(heads.findings.iter().cloned());
     findings.extend(preflight.findings());
     findings.extend(same_file(&reference, &model, &folder));
+    findings.extend(recording.as_ref().and_then(|r| r.of_other_weights(&folder.weight_files())));
 
     // The middles of the layers have told whose weights are whose; comparing them too would double the outputs.
     taps.middles.clear();

@@ -21,7 +21,7 @@ use crate::report::ReportError;
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, find_taps, locate};
-use crate::runtimes::recorded::{COMPUTE_KEY, FORMAT, FORMAT_KEY, LARGEST, PRODUCER_KEY, TAP_PREFIX};
+use crate::runtimes::recorded::{COMPUTE_KEY, FORMAT, FORMAT_KEY, LARGEST, PRODUCER_KEY, TAP_PREFIX, WEIGHTS_KEY};
 use crate::tokens::{BLOCK_ROWS, WordTokenizer};
 
 /// Whose states.
@@ -73,6 +73,8 @@ struct Side {
     head: SentenceHead,
     tokenizer: WordTokenizer,
     hidden: usize,
+    /// sha256 of its weight files.
+    weights: Vec<String>,
 }
 
 /// Runs one side over a corpus and saves every tap.
@@ -133,38 +135,42 @@ pub fn record(request: &RecordRequest, observer: &mut dyn Observer) -> Result<Re
     if ids.is_empty() {
         return Err(Error::Incomparable("the corpus has no rows: there is nothing to record".to_owned()));
     }
-    write(file, save, &side.encoder.describe(), &ids, &offsets, &taps)
+    write(file, save, &side, &ids, &offsets, &taps)
 }
 
 fn open(request: &RecordRequest) -> Result<Side, Error> {
     let parse = |folder: &ModelFolder| -> Result<ModelConfig, Error> {
         Ok(ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?)
     };
-    let (folder, config, encoder): (ModelFolder, ModelConfig, Box<dyn Encoder>) = match &request.side {
-        RecordSide::Candidate(path) => {
-            let folder = ModelFolder::open(path)?;
-            let config = parse(&folder)?;
-            let loaded = load_candidate(&folder, config.raw())?;
-            let label = format!("{} ({})", folder.shown(), loaded.summary);
-            let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
-            (folder, config, Box::new(encoder))
-        }
-        RecordSide::Reference(path) => {
-            let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
-            let reference = Reference::resolve(path)?;
-            let folder = reference.folder.ok_or_else(|| {
-                Error::BadInput(format!("{}: no tokenizer.json and config.json lie beside it", path.display()))
-            })?;
-            let config = parse(&folder)?;
-            let model = OnnxModel::read(&reference.onnx)?;
-            let graph = Graph::new(&model)?;
-            let hints = TapHints { layers: Some(config.num_hidden_layers), vocab: Some(config.vocab_size) };
-            let mut map = find_taps(&graph, hints)?;
-            map.middles.clear();
-            let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
-            (folder, config, Box::new(OnnxEncoder::open(&runtime, &model, &map, options)?))
-        }
-    };
+    let (folder, config, encoder, weights): (ModelFolder, ModelConfig, Box<dyn Encoder>, Vec<String>) =
+        match &request.side {
+            RecordSide::Candidate(path) => {
+                let folder = ModelFolder::open(path)?;
+                let config = parse(&folder)?;
+                let loaded = load_candidate(&folder, config.raw())?;
+                let label = format!("{} ({})", folder.shown(), loaded.summary);
+                let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
+                let weights = folder.weight_files();
+                (folder, config, Box::new(encoder), weights)
+            }
+            RecordSide::Reference(path) => {
+                let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
+                let reference = Reference::resolve(path)?;
+                let folder = reference.folder.ok_or_else(|| {
+                    Error::BadInput(format!("{}: no tokenizer.json and config.json lie beside it", path.display()))
+                })?;
+                let config = parse(&folder)?;
+                let model = OnnxModel::read(&reference.onnx)?;
+                let graph = Graph::new(&model)?;
+                let hints = TapHints { layers: Some(config.num_hidden_layers), vocab: Some(config.vocab_size) };
+                let mut map = find_taps(&graph, hints)?;
+                map.middles.clear();
+                let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
+                let data = model.data_files().iter().map(|f| f.sha256().to_owned());
+                let weights = std::iter::once(model.sha256().to_owned()).chain(data).collect();
+                (folder, config, Box::new(OnnxEncoder::open(&runtime, &model, &map, options)?), weights)
+            }
+        };
     let modules: SentenceModules = folder.sentence_modules()?.ok_or_else(|| {
         Error::BadInput(format!("{}: states no pooling (modules.json, 1_Pooling/config.json)", folder.shown()))
     })?;
@@ -173,7 +179,7 @@ fn open(request: &RecordRequest) -> Result<Side, Error> {
     let name = format!("{}/tokenizer.json", folder.shown());
     let tokenizer = WordTokenizer::parse(&folder.require("tokenizer.json")?, &name, max_length)?;
     let head = SentenceHead::new(&modules, config.hidden_size)?;
-    Ok(Side { encoder, head, tokenizer, hidden: config.hidden_size })
+    Ok(Side { encoder, head, tokenizer, hidden: config.hidden_size, weights })
 }
 
 fn unwritable(path: &Path, e: &std::io::Error) -> Error {
@@ -184,7 +190,7 @@ fn unwritable(path: &Path, e: &std::io::Error) -> Error {
 fn write(
     mut file: tempfile::NamedTempFile,
     path: &Path,
-    producer: &str,
+    side: &Side,
     ids: &[u32],
     offsets: &[usize],
     taps: &BTreeMap<Tap, (usize, Vec<f32>)>,
@@ -208,7 +214,8 @@ fn write(
     for (name, shape, bytes) in &state_bytes {
         tensors.push((name.clone(), view(Dtype::F32, shape.clone(), bytes)?));
     }
-    let said = [(FORMAT_KEY, FORMAT), (PRODUCER_KEY, producer), (COMPUTE_KEY, "float32")];
+    let (producer, weights) = (side.encoder.describe(), side.weights.join(" "));
+    let said = [(FORMAT_KEY, FORMAT), (PRODUCER_KEY, &producer), (COMPUTE_KEY, "float32"), (WEIGHTS_KEY, &weights)];
     let metadata: HashMap<String, String> = said.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(e.to_string()))?;
     file.write_all(&bytes).map_err(io)?;

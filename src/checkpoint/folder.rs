@@ -59,6 +59,12 @@ impl ModelFolder {
         self.inputs.borrow().clone()
     }
 
+    /// sha256 of the safetensors files read so far.
+    pub fn weight_files(&self) -> Vec<String> {
+        let inputs = self.inputs.borrow();
+        inputs.iter().filter(|i| i.name.ends_with(".safetensors")).map(|i| i.sha256.clone()).collect()
+    }
+
     /// The canonical path of a file of this folder, none if it is not there.
     ///
     /// The target of a link must lie in the folder, or, as in the Hugging Face cache

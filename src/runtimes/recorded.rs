@@ -11,9 +11,10 @@
 //! | `tap/sentence` | the same types, `[rows, width]` | sentence vectors as that runtime makes them; optional |
 //!
 //! Its metadata: `parallax.recording` = `1`, `producer` (free words), `compute` (`float32`, `float16` or
-//! `bfloat16`: what the runtime computes in, which decides the limits).
+//! `bfloat16`: what the runtime computes in, which decides the limits), `weights` (sha256 of each weight file the
+//! states were computed from, separated by spaces: states of other weights are refused).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::fault::Fault;
+use crate::finding::{Finding, Severity};
 use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
 
 /// Version of the format.
@@ -31,6 +33,8 @@ pub const FORMAT_KEY: &str = "parallax.recording";
 pub const PRODUCER_KEY: &str = "producer";
 /// What it was computed in.
 pub const COMPUTE_KEY: &str = "compute";
+/// Which weights it was computed from.
+pub const WEIGHTS_KEY: &str = "weights";
 /// Prefix of the states' names.
 pub const TAP_PREFIX: &str = "tap/";
 /// Bytes of the largest recording read or written.
@@ -76,6 +80,7 @@ pub struct Recording {
     name: String,
     producer: String,
     compute: Compute,
+    weights: Vec<String>,
     rounded: bool,
     ids: Vec<u32>,
     offsets: Vec<usize>,
@@ -189,7 +194,8 @@ impl Recording {
             return Err(format!("`{TAP_PREFIX}final` is missing"));
         }
         let producer = said.get(PRODUCER_KEY).cloned().unwrap_or_else(|| "unnamed".to_owned());
-        Ok(Self { name: name.to_owned(), producer, compute, rounded, ids, offsets, rows, taps })
+        let weights = said.get(WEIGHTS_KEY).map_or(Vec::new(), |w| w.split_whitespace().map(str::to_owned).collect());
+        Ok(Self { name: name.to_owned(), producer, compute, weights, rounded, ids, offsets, rows, taps })
     }
 
     /// The path as it was given.
@@ -205,6 +211,24 @@ impl Recording {
     /// What it was computed in.
     pub fn compute(&self) -> Compute {
         self.compute
+    }
+
+    /// What speaks against its being made from a model whose weight files have these sha256.
+    pub fn of_other_weights(&self, files: &[String]) -> Option<Finding> {
+        let name = &self.name;
+        if self.weights.is_empty() {
+            let message = format!("{name} does not say from which weights it was made (metadata `{WEIGHTS_KEY}`)");
+            return Some(Finding::new(Severity::Warning, "recording.weights_unstated", message));
+        }
+        let sorted = |files: &[String]| files.iter().cloned().collect::<BTreeSet<_>>();
+        (sorted(&self.weights) != sorted(files)).then(|| {
+            let message = format!(
+                "{name} was made from other weights than the candidate's (sha256 {:.12}… there, {:.12}… here): record the candidate",
+                self.weights[0],
+                files.first().map_or("none", String::as_str)
+            );
+            Finding::new(Severity::Refusal, "recording.weights", message)
+        })
     }
 
     /// True when states were stored in less than float32.
