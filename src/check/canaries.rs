@@ -59,8 +59,9 @@ pub(super) fn run(
     Ok(CanariesSection { planted: true, canaries, smallest })
 }
 
-/// What a person should know: faults that no gate saw.
-pub(super) fn findings(section: &CanariesSection) -> Vec<Finding> {
+/// What a person should know: faults that no gate saw. They forbid a pass; what `failed` is not made less so.
+pub(super) fn findings(section: &CanariesSection, failed: bool) -> Vec<Finding> {
+    let severity = if failed { Severity::Warning } else { Severity::Refusal };
     if !section.planted {
         let message = "no faults were planted (--no-canaries): that the gates would see one is not shown";
         return vec![Finding::new(Severity::Warning, "canary.none", message)];
@@ -73,7 +74,7 @@ pub(super) fn findings(section: &CanariesSection) -> Vec<Finding> {
                 c.fault,
                 c.effect.map_or_else(|| "an unknown amount".to_owned(), number)
             );
-            Finding::new(Severity::Refusal, "canary.unseen", message)
+            Finding::new(severity, "canary.unseen", message)
         })
         .collect();
     if section.canaries.iter().all(|c| c.not_planted.is_some()) {

@@ -60,5 +60,15 @@ mod tests {
         assert_eq!(device(policy("device").with_device_limits(Some("float32"))), 1);
         assert_eq!(device(policy("total").with_device_limits(None)), 0);
         assert_eq!(device(policy("total").with_device_limits(Some("float16"))), 3);
+        // Each type has its own limits, the next one looser.
+        let first = |compute| {
+            let policy = policy("total").with_device_limits(Some(compute));
+            policy.gates.iter().find(|g| g.arm == Some(Arm::Device)).unwrap().max.unwrap()
+        };
+        assert_eq!(
+            ["float32", "float16", "bfloat16"].map(first),
+            LIMITS.iter().map(|l| l.1[0]).collect::<Vec<_>>()[..]
+        );
+        assert!(LIMITS.is_sorted_by(|a, b| a.1.iter().zip(&b.1).all(|(a, b)| a < b)));
     }
 }

@@ -164,6 +164,18 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: &["encoder.layer.2.intermediate.dense.weight", "layer.2"],
     },
     Fault {
+        id: "scales-of-eight-groups",
+        hazard: "F19",
+        what: "eight scales of a matrix of layer 2 times 1.5",
+        plant: Plant::Candidate(|c| {
+            let eight = |i: usize, v: f32| if (100..108).contains(&i) { v * 1.5 } else { v };
+            each(c, "encoder.layer.2.intermediate.dense.scales", eight)
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["encoder.layer.2.intermediate.dense.weight"],
+    },
+    Fault {
         id: "scales-two-percent",
         hazard: "F10",
         what: "a matrix of layer 2, scales and zero points, times 1.03",

@@ -147,6 +147,7 @@ pub(super) fn run(
 /// An ONNX export under ONNX Runtime, reporting every tap of its map.
 pub struct OnnxEncoder {
     description: String,
+    file: String,
     session: Session,
     /// ONNX Runtime may point into these, so they outlive the session.
     _data: Vec<Arc<[u8]>>,
@@ -217,6 +218,7 @@ impl OnnxEncoder {
         }
         Ok(Self {
             description: format!("ONNX Runtime {}", runtime.version()),
+            file: file(),
             options: selected(tensors.iter().map(String::as_str)).map_err(refused)?,
             session,
             _data: model.data_files().iter().map(|f| Arc::clone(f.bytes())).collect(),
@@ -231,7 +233,7 @@ impl OnnxEncoder {
     }
 
     fn failed(&self, message: String) -> RunError {
-        RunError::Failed { encoder: self.description.clone(), message }
+        RunError::Failed { encoder: self.description.clone(), message: format!("{}: {message}", self.file) }
     }
 
     fn check(&self, batch: &TokenBatch) -> Result<(), RunError> {
@@ -269,7 +271,7 @@ impl Encoder for OnnxEncoder {
         let (rows, seq) = (batch.rows(), batch.longest().max(1));
         let inputs = super::inputs::fill(&self.inputs, batch, seq).map_err(|m| self.failed(m))?;
         let outputs = run(&mut self.session, inputs, &self.options, &self.tensors)
-            .map_err(|message| RunError::Failed { encoder: self.description.clone(), message })?;
+            .map_err(|m| self.failed(format!("on a batch of {rows} rows of {seq} tokens: {m}")))?;
         let lengths: Vec<usize> = (0..rows).map(|r| batch.len(r)).collect();
         let mut shared = Vec::with_capacity(outputs.len());
         for (name, output) in self.tensors.iter().zip(outputs) {
