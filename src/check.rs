@@ -29,13 +29,12 @@ mod taps;
 mod tokenizers;
 mod write_up;
 
-pub use floor::Variation;
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
 pub use open::open_sides;
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{ObserverCheck, Sides, SidesFacts};
+pub use sides::{ObserverCheck, Sides, SidesFacts, Variation};
 pub use taps::ReferenceTap;
 
 use std::time::SystemTime;

@@ -11,7 +11,6 @@ use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::policy::{Direction, GateResult, Stat};
 use crate::report::FloorSection;
-use crate::runtimes::Encoder;
 use crate::tokens::TokenBatch;
 
 /// A limit must be this many times the floor.
@@ -19,20 +18,6 @@ const HEADROOM: f64 = 4.0;
 
 /// The metric floors are measured in.
 const METRIC: &str = "relative_l2";
-
-/// The same reference run another way: its name, and how to open it.
-pub struct Variation {
-    /// `one row at a time`, `2 threads`, `graph optimizations off`.
-    pub name: String,
-    /// Opens it; it is closed again as soon as it has run.
-    pub open: Box<dyn FnMut() -> Result<Box<dyn Encoder>, Error>>,
-}
-
-impl std::fmt::Debug for Variation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Variation[{}]", self.name)
-    }
-}
 
 /// Runs the sample every other way there is.
 pub(super) fn measure(sides: &mut Sides, sample: &Sample, scales: &Scales) -> Result<Vec<FloorSection>, Error> {

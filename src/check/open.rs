@@ -3,11 +3,10 @@
 use std::rc::Rc;
 
 use super::CheckRequest;
-use super::floor::Variation;
 use super::inputs::{inputs, same_file};
 use super::preflight::{self, Heads};
 use super::reference::{Reference, original_weights};
-use super::sides::{ObserverCheck, Sides, SidesFacts};
+use super::sides::{ObserverCheck, Sides, SidesFacts, Variation};
 use super::taps::{reference_taps, witnessed};
 use super::tokenizers::{tokenizer_limit, tokenizers};
 use crate::Error;

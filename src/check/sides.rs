@@ -1,7 +1,6 @@
 //! Both sides, as they are once opened: three encoders, two tokenizers, two sets of weights, and what they say about
 //! themselves.
 
-use super::floor::Variation;
 use super::taps::ReferenceTap;
 use crate::Error;
 use crate::align::PreflightCheck;
@@ -19,6 +18,20 @@ use crate::tokens::{TokenBatch, TokenizerPair};
 
 /// Compares the untouched reference with the tapped one on one batch.
 pub type ObserverCheck = Box<dyn FnMut(&TokenBatch) -> Result<ObserverEffect, Error>>;
+
+/// The same reference run another way: its name, and how to open it.
+pub struct Variation {
+    /// `one row at a time`, `2 threads`, `graph optimizations off`.
+    pub name: String,
+    /// Opens it; it is closed again as soon as it has run.
+    pub open: Box<dyn FnMut() -> Result<Box<dyn Encoder>, Error>>,
+}
+
+impl std::fmt::Debug for Variation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Variation[{}]", self.name)
+    }
+}
 
 /// Two models, ready to run.
 pub struct Sides {

@@ -99,11 +99,11 @@ impl InputPlan {
         let shape = [rows, seq];
         if self.wide {
             let values: Vec<i64> = values.into_iter().map(i64::from).collect();
-            Ok(Tensor::from_array((shape, values)).map_err(super::session::words)?.into())
+            Ok(Tensor::from_array((shape, values)).map_err(super::library::words)?.into())
         } else {
             let narrow = values.into_iter().map(i32::try_from).collect::<Result<Vec<i32>, _>>();
             let narrow = narrow.map_err(|_| format!("input `{}` is int32 and an id is beyond it", self.name))?;
-            Ok(Tensor::from_array((shape, narrow)).map_err(super::session::words)?.into())
+            Ok(Tensor::from_array((shape, narrow)).map_err(super::library::words)?.into())
         }
     }
 }

@@ -209,8 +209,13 @@ fn version(path: &Path, info: &str) -> String {
     branch.map_or_else(|| "of unknown version".to_owned(), |b| b.trim_start_matches("rel-").to_owned())
 }
 
+/// Words of a foreign error on one line.
+pub(super) fn words(e: impl std::fmt::Display) -> String {
+    one_line(&e.to_string())
+}
+
 /// A foreign message on one line.
-pub(super) fn one_line(message: &str) -> String {
+fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -12,7 +12,7 @@ use super::expose::expose;
 use super::facts::facts;
 use super::graph::Graph;
 use super::inputs::{InputPlan, plan};
-use super::library::{Runtime, one_line};
+use super::library::{Runtime, words};
 use super::model::OnnxModel;
 use super::taps::TapMap;
 use crate::hidden_states::{HiddenStates, Tap, TapStates};
@@ -46,11 +46,6 @@ impl Default for SessionOptions {
     fn default() -> Self {
         Self { threads: 1, optimization: Optimization::default() }
     }
-}
-
-/// Words of a foreign error on one line.
-pub(super) fn words(e: impl std::fmt::Display) -> String {
-    one_line(&e.to_string())
 }
 
 /// Builds a session on the CPU from `bytes` and the model's data files, all of them from memory: what was
