@@ -5,6 +5,7 @@
 mod common;
 
 use common::fixture;
+use common::plant::{Copy, swap};
 use parallax::check::{CheckRequest, check};
 use parallax::corpus::CorpusOptions;
 use parallax::hidden_states::Arm;
@@ -80,4 +81,33 @@ fn a_graph_whose_taps_cannot_be_found_because_it_is_quantized_is_refused_as_that
     let error = check(&request, &mut Silent).unwrap_err();
     assert_eq!(error.fault().exit_code(), 3, "{error}");
     assert!(error.to_string().contains("DequantizeLinear"), "{error}");
+}
+
+#[test]
+fn without_the_checkpoint_the_candidates_own_weights_say_which_layer_is_which() {
+    let alone = tempfile::tempdir().unwrap();
+    for file in ["dyn18.onnx", "config.json", "tokenizer.json", "tokenizer_config.json", "modules.json", "corpus.txt"] {
+        std::fs::copy(fixture("zoo/tiny-bert").join(file), alone.path().join(file)).unwrap();
+    }
+    std::fs::create_dir(alone.path().join("1_Pooling")).unwrap();
+    let pooling = "1_Pooling/config.json";
+    std::fs::copy(fixture("zoo/tiny-bert").join(pooling), alone.path().join(pooling)).unwrap();
+    let checked = |candidate: &std::path::Path| {
+        let files = vec![alone.path().join("corpus.txt")];
+        let corpus = CorpusOptions { files, limit: Some(120), ..CorpusOptions::default() };
+        let request =
+            CheckRequest { corpus, ..CheckRequest::new(alone.path().join("dyn18.onnx"), candidate.to_owned()) };
+        check(&request, &mut Silent).unwrap()
+    };
+    let report = checked(&fixture("zoo/tiny-bert-mlx-8bit"));
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let said = report.alignment.taps[1].matrices.as_deref().unwrap();
+    assert!(said.starts_with("6 of 6 matrices are layer 0") && said.contains("tiny-bert-mlx-8bit"), "{said}");
+
+    let swapped =
+        Copy::of_path(&fixture("zoo/tiny-bert-mlx-8bit")).tensors(|t| swap(t, "encoder.layer.0", "encoder.layer.2"));
+    let report = checked(swapped.path());
+    assert_eq!(report.exit_code, 3, "{:?}", report.reasons);
+    let audit = report.reasons.iter().find(|r| r.code == "alignment.layer_numbers").unwrap();
+    assert!(audit.message.contains("in layer 0 of the graph, and is layer 2 of"), "{}", audit.message);
 }
