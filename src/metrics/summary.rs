@@ -291,4 +291,17 @@ mod tests {
             assert!(error.contains(words), "{error}");
         }
     }
+
+    #[test]
+    fn without_a_scale_nothing_is_gathered_for_what_needs_one() {
+        let mut tap = TapAccumulator::new(Tap::Layer(0), Arm::Engine, Mode::Accumulated, None);
+        let gathered = |tap: &TapAccumulator| {
+            let entries = tap.0.gathered.iter().zip(METRICS).filter(|(_, metric)| metric.needs_scale);
+            serde_json::to_string(&entries.map(|(entry, _)| entry).collect::<Vec<_>>()).unwrap()
+        };
+        let empty = gathered(&tap);
+        assert_ne!(empty, "[]");
+        tap.add_row(RowId { set: RowSet::Corpus, row: 0 }, &[1.0, 2.0], &[1.0, 3.0], 2).unwrap();
+        assert_eq!(gathered(&tap), empty);
+    }
 }
