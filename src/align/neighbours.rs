@@ -120,8 +120,8 @@ impl Similarities {
         let n = rows.len();
         let mut cosines = vec![1.0; n * n];
         for i in 0..n {
-            for j in i + 1..n {
-                let cosine = fused::dot(side(rows[i].1), side(rows[j].1)) / (norms[i] * norms[j]);
+            for j in 0..i {
+                let cosine = fused::dot(side(rows[j].1), side(rows[i].1)) / (norms[j] * norms[i]);
                 cosines[i * n + j] = cosine;
                 cosines[j * n + i] = cosine;
             }
