@@ -263,3 +263,29 @@ fn every_neighbour_statistic_answers_to_its_own_name() {
     let names = ["top1_agreement", "top10_overlap", "spearman", "pearson", "rows"];
     assert_eq!(names.map(|n| stats.named(n)), [Some(0.1), Some(0.2), Some(0.3), Some(0.4), None]);
 }
+
+#[test]
+fn the_same_gate_is_the_same_limit_on_the_same_thing_whatever_was_observed() {
+    let gate = |on: &str, value| {
+        let results = policy(on, 0.1).evaluate_all(
+            &[measurement(on, Arm::Total, "relative_l2", Some(value))],
+            &WeightsReport::default(),
+            None,
+        );
+        results.into_iter().find(|g| g.metric == "relative_l2").unwrap()
+    };
+    let one = gate("final", 0.05);
+    let seen_otherwise = GateResult { why: Some("another reason".into()), ..gate("final", 0.5) };
+    assert!(one.same_gate(&one) && one.same_gate(&seen_otherwise));
+    let others = [
+        gate("layer.0", 0.05),
+        GateResult { arm: Some(Arm::Engine), ..one.clone() },
+        GateResult { metric: "max_abs".into(), ..one.clone() },
+        GateResult { stat: Stat::Max, ..one.clone() },
+        GateResult { direction: Direction::Min, ..one.clone() },
+        GateResult { limit: 0.2, ..one.clone() },
+    ];
+    for other in others {
+        assert!(!one.same_gate(&other), "{other:?}");
+    }
+}
