@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use parallax::checkpoint::{ModelConfig, Storage, Weight, WeightSet};
 use parallax::hidden_states::{RowId, RowSet};
 use parallax::runtimes::Encoder;
-use parallax::runtimes::native::ops::{LayerNorm, PackedLinear, gelu, softmax};
+use parallax::runtimes::native::ops::{AttentionScratch, Heads, LayerNorm, PackedLinear, attention, gelu, softmax};
 use parallax::runtimes::native::{Architecture, NativeEncoder};
 use parallax::tokens::TokenBatch;
 
@@ -58,7 +58,7 @@ fn alone<R: Send>(f: impl FnOnce() -> R + Send) -> R {
 
 fn forward(c: &mut Criterion) {
     let mut group = c.benchmark_group("forward");
-    let mut encoder = encoder();
+    let encoder = encoder();
     for (rows, tokens) in BATCHES {
         let batch = batch(*rows, *tokens);
         group.throughput(Throughput::Elements(batch.tokens() as u64));
@@ -80,26 +80,32 @@ fn ops(c: &mut Criterion) {
             gelu(black_box(&mut out));
         });
     });
-    group.bench_function("softmax 256x1536", |b| {
+    group.bench_function("softmax 1536 keys of 256 queries", |b| {
         b.iter(|| {
             out.copy_from_slice(&inner);
-            out.chunks_exact_mut(INNER).for_each(softmax);
-            black_box(&out);
+            softmax(black_box(&mut out), TOKENS, 0.2);
         });
     });
     let norm = LayerNorm::new(noise(HIDDEN), noise(HIDDEN), 1e-12);
     let mut states = hidden.clone();
     group.bench_function("layer norm 256x384", |b| {
-        alone(|| {
-            b.iter(|| {
-                states.copy_from_slice(&hidden);
-                norm.apply(black_box(&mut states));
-            });
+        b.iter(|| {
+            states.copy_from_slice(&hidden);
+            norm.apply(black_box(&mut states));
         });
     });
+    let heads = Heads { count: 12, width: 32 };
+    let projected = noise(TOKENS * 3 * HIDDEN);
+    let mut scratch = AttentionScratch::default();
+    for rows in [1, 8] {
+        let offsets: Vec<usize> = (0..=rows).map(|r| r * TOKENS / rows).collect();
+        group.bench_function(format!("attention {rows}x{}", TOKENS / rows), |b| {
+            b.iter(|| attention(black_box(&projected), &offsets, heads, &mut scratch, &mut states).unwrap());
+        });
+    }
     let linear = PackedLinear::new(&noise(INNER * HIDDEN), &noise(INNER), HIDDEN).unwrap();
     group.bench_function("linear 256x384 to 1536", |b| {
-        alone(|| b.iter(|| linear.apply(black_box(&hidden)).unwrap()));
+        b.iter(|| linear.apply(black_box(&hidden), &mut out).unwrap());
     });
 }
 

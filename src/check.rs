@@ -27,6 +27,7 @@ mod sides;
 mod stream;
 mod taps;
 mod tokenizers;
+mod workers;
 mod write_up;
 
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};

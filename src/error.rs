@@ -53,6 +53,9 @@ pub enum Error {
     /// An input that cannot be used.
     #[error("{0}")]
     BadInput(String),
+    /// A machine that does not give what a run needs.
+    #[error("{0}")]
+    Environment(String),
 }
 
 impl Error {
@@ -79,6 +82,7 @@ impl Error {
             Self::Policy(e) => e.fault(),
             Self::Report(e) => e.fault(),
             Self::Usage(_) => Fault::Usage,
+            Self::Environment(_) => Fault::Environment,
             Self::Incomparable(_) => Fault::Incomparable,
         }
     }

@@ -22,7 +22,7 @@ const MLX_TOLERANCE: f64 = 2e-6;
 fn every_tap_of_every_tiny_mlx_bert_equals_mlx() {
     for name in ["bert-8bit-g64", "bert-4bit-g32", "bert-6bit-g32-f32", "bert-3bit-g64-bf16", "bert-f16"] {
         let tiny = Tiny::load(name);
-        let mut encoder = NativeEncoder::build(&tiny.config, &weight_set(&tiny.weights), name).unwrap();
+        let encoder = NativeEncoder::build(&tiny.config, &weight_set(&tiny.weights), name).unwrap();
         let mut worst = 0.0_f64;
         for (run, recorded) in &tiny.runs {
             let found = encoder.encode(&recorded.batch).unwrap();
@@ -39,7 +39,7 @@ fn every_tap_of_every_tiny_mlx_bert_equals_mlx() {
 #[test]
 fn one_tiny_model_never_passes_for_another() {
     let (eight, four) = (Tiny::load("bert-8bit-g64"), Tiny::load("bert-4bit-g32"));
-    let mut encoder = NativeEncoder::build(&eight.config, &weight_set(&eight.weights), "8 bits").unwrap();
+    let encoder = NativeEncoder::build(&eight.config, &weight_set(&eight.weights), "8 bits").unwrap();
     for (run, recorded) in &four.runs {
         let found = encoder.encode(&recorded.batch).unwrap();
         for (tap, error) in recorded.errors(&found) {
@@ -51,7 +51,7 @@ fn one_tiny_model_never_passes_for_another() {
 #[test]
 fn every_tap_of_a_tiny_bert_equals_torch() {
     let bert = Bert::load();
-    let mut encoder = bert.encoder().with_inner_taps();
+    let encoder = bert.encoder().with_inner_taps();
     let found = encoder.encode(&bert.recorded.batch).unwrap();
     for (tap, error) in bert.recorded.errors(&found) {
         println!("{tap}: {error:.2e}");
@@ -66,7 +66,7 @@ fn every_tap_of_a_tiny_bert_equals_torch() {
 #[test]
 fn each_layer_alone_on_the_recorded_input_equals_torch() {
     let bert = Bert::load();
-    let mut encoder = bert.encoder();
+    let encoder = bert.encoder();
     let taps = &bert.recorded.taps;
     for k in 0..4 {
         let input = if k == 0 { Tap::Embeddings } else { Tap::Layer(k - 1) };

@@ -115,8 +115,8 @@ fn a_tensor_with_fewer_values_than_its_shape_says_is_an_error() {
 
 #[test]
 fn rows_beyond_the_tables_are_errors_that_say_so() {
-    let mut encoder = Bert::load().encoder();
-    let mut run = |ids: &[u32], types: &[u32]| {
+    let encoder = Bert::load().encoder();
+    let run = |ids: &[u32], types: &[u32]| {
         let mut batch = TokenBatch::new();
         batch.push(RowId { set: RowSet::Corpus, row: 0 }, &[1, 2], &[0, 0]);
         batch.push(RowId { set: RowSet::Corpus, row: 1 }, ids, types);
@@ -132,7 +132,7 @@ fn rows_beyond_the_tables_are_errors_that_say_so() {
 #[test]
 fn empty_batches_and_empty_rows_are_carried_not_dropped() {
     let bert = Bert::load();
-    let mut encoder = bert.encoder().with_inner_taps();
+    let encoder = bert.encoder().with_inner_taps();
     let nothing = encoder.encode(&TokenBatch::new()).unwrap();
     assert_eq!(nothing.get(Tap::Final).unwrap().rows(), 0);
     let id = |row| RowId { set: RowSet::Corpus, row };

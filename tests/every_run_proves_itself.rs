@@ -135,7 +135,7 @@ impl Encoder for Noisy {
     fn taps(&self) -> &[Tap] {
         self.inner.taps()
     }
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         let mut out = HiddenStates::new();
         for (tap, states) in self.inner.encode(batch)?.iter() {
             let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
@@ -160,7 +160,7 @@ fn nobody() -> Box<dyn Encoder> {
         fn taps(&self) -> &[Tap] {
             &[]
         }
-        fn encode(&mut self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
+        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
             Ok(HiddenStates::new())
         }
     }
@@ -195,7 +195,7 @@ fn nan_on_a_probe_alone_fails() {
             self.0.taps()
         }
         /// Rows that are padded up to a multiple of 32, at least 128 (a real kernel's fault).
-        fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+        fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
             let states = self.0.encode(batch)?;
             if batch.longest() < 128 || !batch.longest().is_multiple_of(32) {
                 return Ok(states);

@@ -178,7 +178,7 @@ fn a_residual_sum_inside_the_last_node_is_wired_and_is_what_the_norm_saw() {
     assert!(last.evidence.contains("wired as an output"));
     assert_eq!(facts(&g, &map).intermediate, Some(WIDTH));
 
-    let mut encoder = OnnxEncoder::open(&runtime(), &model, &map, SessionOptions::default()).unwrap();
+    let encoder = OnnxEncoder::open(&runtime(), &model, &map, SessionOptions::default()).unwrap();
     let mut batch = TokenBatch::new();
     batch.push(RowId { set: RowSet::Corpus, row: 0 }, &[3, 1, 4, 1, 5], &[0; 5]);
     let states = encoder.encode(&batch).unwrap();

@@ -57,7 +57,7 @@ fn the_states_inside_are_those_of_the_plain_model_to_the_bit() {
 fn the_untouched_file_says_the_same() {
     let (model, runtime) = (read("functions"), runtime());
     for optimization in [Optimization::Disabled, Optimization::Basic, Optimization::Extended, Optimization::All] {
-        let options = SessionOptions { threads: 1, optimization };
+        let options = SessionOptions { optimization, ..SessionOptions::default() };
         let effect = observer_effect(&runtime, &model, &taps(&model), options, &batch()).unwrap();
         assert!(effect.bit_identical && effect.values == batch().tokens() as u64 * 32, "{optimization:?}: {effect:?}");
     }

@@ -24,7 +24,7 @@ fn resident() -> u64 {
 fn memory_does_not_grow_with_shapes() {
     let runtime = runtime();
     let model = model("dyn18");
-    let mut encoder = OnnxEncoder::open(&runtime, &model, &taps(&model), SessionOptions::default()).unwrap();
+    let encoder = OnnxEncoder::open(&runtime, &model, &taps(&model), SessionOptions::default()).unwrap();
     let mut seed = 7u64;
     let mut next = |below: u64| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

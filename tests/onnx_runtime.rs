@@ -18,7 +18,7 @@ fn looking_changes_nothing() {
     for name in EXPORTS {
         let model = model(name);
         for optimization in [Optimization::Disabled, Optimization::Basic, Optimization::Extended, Optimization::All] {
-            let options = SessionOptions { threads: 1, optimization };
+            let options = SessionOptions { optimization, ..SessionOptions::default() };
             let effect = observer_effect(&runtime, &model, &taps(&model), options, &batch).unwrap();
             assert!(effect.bit_identical, "{name} {optimization:?}: {effect:?}");
             assert_eq!(effect.values, batch.tokens() as u64 * 64);
@@ -79,7 +79,7 @@ fn a_wrong_environment_variable_does_not_fall_through() {
 fn bad_rows_are_named_and_empty_batches_are_empty() {
     let runtime = runtime();
     let model = model("dyn18");
-    let mut encoder = OnnxEncoder::open(&runtime, &model, &taps(&model), SessionOptions::default()).unwrap();
+    let encoder = OnnxEncoder::open(&runtime, &model, &taps(&model), SessionOptions::default()).unwrap();
     let row = |ids: &[u32]| {
         let mut batch = TokenBatch::new();
         batch.push(RowId { set: RowSet::Corpus, row: 0 }, ids, &vec![0; ids.len()]);

@@ -21,7 +21,7 @@ fn every_tap_of_every_export_is_the_hidden_state_it_is_named_after() {
     for name in EXPORTS {
         let model = model(name);
         let map = taps(&model);
-        let mut encoder = OnnxEncoder::open(&runtime, &model, &map, SessionOptions::default()).unwrap();
+        let encoder = OnnxEncoder::open(&runtime, &model, &map, SessionOptions::default()).unwrap();
         let states = encoder.encode(&batch).unwrap();
         let points = [Tap::Embeddings, Tap::Layer(0), Tap::Layer(1), Tap::Layer(2), Tap::Layer(3)];
         for (k, tap) in points.into_iter().enumerate() {

@@ -61,7 +61,7 @@ impl Zoo {
         let graph = Graph::new(&model).unwrap();
         let hints = TapHints { layers: Some(self.layers()), vocab: Some(109) };
         let map = find_taps(&graph, hints).unwrap_or_else(|e| panic!("{file}: {e}"));
-        let mut encoder = OnnxEncoder::open(runtime, &model, &map, SessionOptions::default())
+        let encoder = OnnxEncoder::open(runtime, &model, &map, SessionOptions::default())
             .unwrap_or_else(|e| panic!("{file}: {e}"));
         let (batch, _) = self.truth.batch("");
         let mut worst = 0f64;
@@ -205,7 +205,7 @@ fn our_encoder_computes_what_torch_computes() {
         let zoo = Zoo::open(model);
         let folder = ModelFolder::open(&zoo.folder).unwrap();
         let config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
-        let mut encoder = NativeEncoder::build(&config, &zoo.weights(), model).unwrap();
+        let encoder = NativeEncoder::build(&config, &zoo.weights(), model).unwrap();
         let (batch, _) = zoo.truth.batch("");
         let states = encoder.encode(&batch).unwrap();
         for k in 0..=3 {

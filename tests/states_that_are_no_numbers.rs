@@ -33,7 +33,7 @@ impl Encoder for Poisoned {
         self.inner.taps()
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         let mut states = self.inner.encode(batch)?;
         let Some(r) = (0..batch.rows()).find(|r| batch.row_id(*r).row == 77 && batch.row_id(*r).set == RowSet::Corpus)
         else {
@@ -68,7 +68,7 @@ fn poison(side: &mut Box<dyn Encoder>, tap: Tap, value: f32) {
         fn taps(&self) -> &[Tap] {
             &[]
         }
-        fn encode(&mut self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
+        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
             Ok(HiddenStates::new())
         }
     }

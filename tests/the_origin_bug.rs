@@ -32,7 +32,7 @@ impl Encoder for Rewired {
         &self.taps
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         let states = self.inner.encode(batch)?;
         let mut out = HiddenStates::new();
         for tap in &self.taps {
@@ -56,7 +56,7 @@ fn nothing() -> Box<dyn Encoder> {
         fn taps(&self) -> &[Tap] {
             &[]
         }
-        fn encode(&mut self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
+        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
             Ok(HiddenStates::new())
         }
     }

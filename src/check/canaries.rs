@@ -170,7 +170,7 @@ impl Cage<'_> {
         weights: &WeightSet,
         batch: &TokenBatch,
     ) -> Result<HiddenStates, Error> {
-        let mut encoder = NativeEncoder::build(config, weights, "the control with a planted fault")?;
+        let encoder = NativeEncoder::build(config, weights, "the control with a planted fault")?;
         let mut states = encoder.encode(batch)?;
         add_sentences(&self.sides.reference_head, &mut states)?;
         Ok(states)
@@ -248,7 +248,7 @@ impl Cage<'_> {
         let sides = self.sides;
         let change = |tensors: &mut BTreeMap<_, _>| drop(tensors.insert(name.to_owned(), std::sync::Arc::new(moved)));
         let weights = sides.candidate_weights.changed(change).map_err(weight_error)?;
-        let mut encoder =
+        let encoder =
             NativeEncoder::build(&sides.facts.candidate_config, &weights, "the candidate with a planted fault")?;
         let mut states = encoder.encode(&self.sample.batch)?;
         add_sentences(&sides.candidate_head, &mut states)?;

@@ -129,9 +129,9 @@ impl Bench<'_> {
     fn inside(&self, stage: Tap) -> Result<Vec<InnerError>, Error> {
         let Tap::Layer(k) = stage else { return Ok(Vec::new()) };
         let config = &self.sides.facts.control_config;
-        let mut plain = self.encoder(config, &self.sides.original, &[])?.with_inner_taps();
+        let plain = self.encoder(config, &self.sides.original, &[])?.with_inner_taps();
         let changed = self.of_stage(&self.sides.candidate_weights, stage);
-        let mut hybrid = self.encoder(config, &self.sides.original, &changed)?.with_inner_taps();
+        let hybrid = self.encoder(config, &self.sides.original, &changed)?.with_inner_taps();
         let taps = [Tap::Attention(k), Tap::Ffn(k), stage];
         let mut sums = Accumulators::new(Scales::new());
         for batch in &self.batches {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::sides::Sides;
+use super::sides::{Encoders, Sides};
 use crate::Error;
 use crate::align::check_rows;
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap};
@@ -86,7 +86,7 @@ pub(super) struct Seen {
 /// Every layer of `encoder` alone, fed with what `inputs` holds at the tap before it; the layers' outputs
 /// beside those of `inputs`, to be compared. None where the encoder cannot run a layer alone.
 pub(super) fn isolated_layers(
-    encoder: &mut dyn Encoder,
+    encoder: &dyn Encoder,
     inputs: &HiddenStates,
 ) -> Result<Option<(HiddenStates, HiddenStates)>, Error> {
     let (mut base, mut alone) = (HiddenStates::new(), HiddenStates::new());
@@ -102,14 +102,19 @@ pub(super) fn isolated_layers(
 }
 
 /// Runs one batch on both sides, and on the control where asked.
-pub(super) fn encode_batch(sides: &mut Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
-    let mut reference = sides.reference.encode(batch)?;
-    add_sentences(&sides.reference_head, &mut reference)?;
-    let mut candidate = sides.candidate.encode(batch)?;
-    add_sentences(&sides.candidate_head, &mut candidate)?;
+pub(super) fn encode_batch(sides: &Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
+    encode_on(sides.encoders(), batch, with_control)
+}
+
+/// [`encode_batch`], for threads.
+pub(super) fn encode_on(on: Encoders<'_>, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
+    let mut reference = on.reference.encode(batch)?;
+    add_sentences(on.reference_head, &mut reference)?;
+    let mut candidate = on.candidate.encode(batch)?;
+    add_sentences(on.candidate_head, &mut candidate)?;
     let control = if with_control {
-        let mut states = sides.control.encode(batch)?;
-        add_sentences(&sides.reference_head, &mut states)?;
+        let mut states = on.control.encode(batch)?;
+        add_sentences(on.reference_head, &mut states)?;
         Some(states)
     } else {
         None

@@ -72,7 +72,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 
     // The middles of the layers have told whose weights are whose; comparing them too would double the outputs.
     taps.middles.clear();
-    let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
+    let options = SessionOptions { sessions: request.threads, ..SessionOptions::default() };
     let session = OnnxEncoder::open(&runtime, &model, &taps, options)?;
     let precision = candidate.summary.to_string();
     let facts = SidesFacts {
@@ -167,11 +167,11 @@ fn runtime_record(runtime: &Runtime, options: SessionOptions) -> RuntimeRecord {
     }
 }
 
-/// The reference with another number of threads, and without graph optimizations.
+/// The reference with more threads within an operator, and without graph optimizations.
 fn variations(opened: &Rc<(Runtime, OnnxModel, TapMap)>, options: SessionOptions) -> Vec<Variation> {
-    let threads = if options.threads == 1 { 2 } else { 1 };
+    let options = SessionOptions { sessions: 1, ..options };
     let ways = [
-        (format!("{threads} in place of {} threads", options.threads), SessionOptions { threads, ..options }),
+        ("2 threads in place of 1".to_owned(), SessionOptions { threads: 2, ..options }),
         ("graph optimizations off".to_owned(), SessionOptions { optimization: Optimization::Disabled, ..options }),
     ];
     let variation = |(name, options)| {

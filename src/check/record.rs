@@ -86,7 +86,7 @@ pub fn record(request: &RecordRequest, observer: &mut dyn Observer) -> Result<Re
     let save = &request.save;
     let folder = save.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::NamedTempFile::new_in(folder).map_err(|e| unwritable(save, &e))?;
-    let mut side = open(request)?;
+    let side = open(request)?;
     let mut corpus = Corpus::open(request.corpus.clone())?;
     let total = request.corpus.expected_rows();
     let (mut ids, mut offsets): (Vec<u32>, Vec<usize>) = (Vec::new(), vec![0]);

@@ -98,7 +98,28 @@ pub struct SidesFacts {
     pub candidate: String,
 }
 
+/// What threads need of [`Sides`].
+#[derive(Clone, Copy)]
+pub(super) struct Encoders<'a> {
+    pub(super) reference: &'a dyn Encoder,
+    pub(super) control: &'a dyn Encoder,
+    pub(super) candidate: &'a dyn Encoder,
+    pub(super) reference_head: &'a SentenceHead,
+    pub(super) candidate_head: &'a SentenceHead,
+}
+
 impl Sides {
+    /// The encoders, to be shared by threads.
+    pub(super) fn encoders(&self) -> Encoders<'_> {
+        Encoders {
+            reference: &*self.reference,
+            control: &*self.control,
+            candidate: &*self.candidate,
+            reference_head: &self.reference_head,
+            candidate_head: &self.candidate_head,
+        }
+    }
+
     /// Runs [`Sides::observer`] if there is one.
     pub(super) fn observer_effect(&mut self, batch: &TokenBatch) -> Result<Option<ObserverEffect>, Error> {
         self.observer.as_mut().map(|check| check(batch)).transpose()

@@ -1,14 +1,18 @@
 //! The corpus, block by block: hidden states live for one batch, what stays are accumulators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
 
 use super::CheckRequest;
 use super::coverage::Coverage;
 use super::device::Device;
 use super::explain;
-use super::measure::{Accumulators, Seen, batches, encode_batch, isolated_layers};
+use super::measure::{Accumulators, Seen, batches, encode_on, isolated_layers};
 use super::probe::Probed;
-use super::sides::Sides;
+use super::sides::{Encoders, Sides};
+use super::workers::Workers;
 use crate::Error;
 use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
@@ -25,6 +29,10 @@ pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
 /// Of the first block, one batch in this many is also run layer by layer: some 50 rows, enough for the mean
 /// of a layer's own error to settle, little enough to cost next to nothing.
 const ISOLATED_EVERY: usize = 5;
+
+/// Blocks whose batches are shared out together: little enough to hold in memory (texts and token ids), enough for
+/// the workers not to wait for each other often.
+const BLOCKS_AT_ONCE: usize = 4;
 
 /// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
 const DEGENERATE_LIMIT: f64 = 0.01;
@@ -85,9 +93,9 @@ impl Rows {
         Ok(Self::BuiltIn(rows.into_iter(), count))
     }
 
-    fn block(&mut self) -> Result<Vec<CorpusRow>, Error> {
-        let mut rows = Vec::with_capacity(BLOCK_ROWS);
-        while rows.len() < BLOCK_ROWS {
+    fn next(&mut self, most: usize) -> Result<Vec<CorpusRow>, Error> {
+        let mut rows = Vec::with_capacity(most);
+        while rows.len() < most {
             let next = match self {
                 Self::Files(corpus) => corpus.next_row()?,
                 Self::BuiltIn(rows, _) => rows.next(),
@@ -99,6 +107,31 @@ impl Rows {
         }
         Ok(rows)
     }
+}
+
+/// One batch, and what is done with it.
+struct Job {
+    batch: TokenBatch,
+    control: bool,
+    alone: bool,
+}
+
+impl Job {
+    /// In token passes through an encoder.
+    fn cost(&self) -> usize {
+        self.batch.rows() * self.batch.longest() * (2 + usize::from(self.control) + 2 * usize::from(self.alone))
+    }
+}
+
+/// What each layer adds by itself: arm, the layers' outputs in a whole pass, and those of the layers alone.
+fn isolate(
+    on: Encoders<'_>,
+    reference: &HiddenStates,
+    control: &HiddenStates,
+) -> Result<Vec<(Arm, HiddenStates, HiddenStates)>, Error> {
+    let quantization = isolated_layers(on.candidate, control)?.map(|(base, alone)| (Arm::Quantization, base, alone));
+    let engine = isolated_layers(on.control, reference)?.map(|(base, alone)| (Arm::Engine, base, alone));
+    Ok([quantization, engine].into_iter().flatten().collect())
 }
 
 /// Compares every row of the corpus.
@@ -116,12 +149,13 @@ pub(super) fn run(
         out.built_in = true;
         observer.event(Event::Note("no --corpus given: the built-in probe sentences are the corpus"));
     }
+    let workers = Workers::new()?;
     loop {
-        let block = rows.block()?;
-        if block.is_empty() {
+        let round = rows.next(BLOCKS_AT_ONCE * BLOCK_ROWS)?;
+        if round.is_empty() {
             break;
         }
-        out.block(sides, request, &block)?;
+        out.round(sides, request, &workers, &round)?;
         observer.event(Event::Rows { done: out.rows, total });
     }
     match rows {
@@ -163,40 +197,63 @@ impl Streamed {
         }
     }
 
-    /// One block: tokenize on both sides, batch, run, measure.
-    fn block(&mut self, sides: &mut Sides, request: &CheckRequest, block: &[CorpusRow]) -> Result<(), Error> {
-        let (mut with_control, mut without) = (Vec::new(), Vec::new());
-        let mut by_id: BTreeMap<RowId, &CorpusRow> = BTreeMap::new();
-        for row in block {
+    /// Some blocks: tokenized on both sides, batched each by itself, run and measured by all workers.
+    fn round(
+        &mut self,
+        sides: &Sides,
+        request: &CheckRequest,
+        workers: &Workers,
+        rows: &[CorpusRow],
+    ) -> Result<(), Error> {
+        let tokenizers = &sides.tokenizers;
+        let tokenized: Vec<_> = rows.par_iter().map(|row| tokenizers.encode(&request.prompted(&row.text))).collect();
+        let mut all = Vec::with_capacity(rows.len());
+        for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);
-            let tokens = sides.tokenizers.encode(&request.prompted(&row.text))?.map_err(|where_| {
+            let tokens = tokens?.map_err(|where_| {
                 Error::Incomparable(format!("{place}: {where_}; both sides must be fed the same ids"))
             })?;
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
-            by_id.insert(id, row);
             if self.kept.len() < explain::ROWS {
                 self.kept.push((id, tokens.clone()));
             }
-            if request.control.contains(id) { with_control.push((id, tokens)) } else { without.push((id, tokens)) }
+            all.push((id, tokens));
         }
-        self.control_rows += with_control.len() as u64;
-        for (rows, control) in [(&with_control, true), (&without, false)] {
-            for (i, batch) in batches(rows, request.batch_tokens).into_iter().enumerate() {
-                self.coverage.batch(&batch);
-                let seen = encode_batch(sides, &batch, control)?;
-                self.measure(&batch, &seen)?;
-                if let Some(device) = &mut self.device {
-                    device.batch(&batch, &seen.candidate, &sides.candidate_head)?;
-                }
+        let mut jobs = Vec::new();
+        for block in all.chunks(BLOCK_ROWS) {
+            let (with, without): (Vec<_>, Vec<_>) =
+                block.iter().cloned().partition(|(id, _)| request.control.contains(*id));
+            self.control_rows += with.len() as u64;
+            let first = block.iter().all(|(id, _)| id.row < BLOCK_ROWS as u64);
+            for (i, batch) in batches(&with, request.batch_tokens).into_iter().enumerate() {
                 // Batches come sorted by length: one in a few has them all.
-                let alone = self.rows <= BLOCK_ROWS as u64 && i.is_multiple_of(ISOLATED_EVERY);
-                if let (Some(control), true) = (&seen.control, alone) {
-                    self.isolate(sides, &batch, &seen.reference, control)?;
-                }
+                jobs.push(Job { batch, control: true, alone: first && i.is_multiple_of(ISOLATED_EVERY) });
             }
+            let rest = batches(&without, request.batch_tokens);
+            jobs.extend(rest.into_iter().map(|batch| Job { batch, control: false, alone: false }));
         }
-        self.keep_texts(request, &by_id, with_control.iter().chain(&without));
+        // The longest first, so that no worker is left with one at the end.
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.cost()));
+        let (encoders, out) = (sides.encoders(), Mutex::new(&mut *self));
+        workers.each(&jobs, |job| {
+            let seen = encode_on(encoders, &job.batch, job.control)?;
+            let isolated = match (&seen.control, job.alone) {
+                (Some(control), true) => isolate(encoders, &seen.reference, control)?,
+                _ => Vec::new(),
+            };
+            let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+            out.coverage.batch(&job.batch);
+            out.measure(&job.batch, &seen)?;
+            for (arm, base, alone) in isolated {
+                out.isolated.add(arm, &job.batch, &base, &alone, |_, _, _| ())?;
+            }
+            match &mut out.device {
+                Some(device) => device.batch(&job.batch, &seen.candidate, encoders.candidate_head),
+                None => Ok(()),
+            }
+        })?;
+        self.keep_texts(request, rows, &all);
         Ok(())
     }
 
@@ -244,37 +301,13 @@ impl Streamed {
         Ok(())
     }
 
-    /// What each layer adds by itself.
-    fn isolate(
-        &mut self,
-        sides: &mut Sides,
-        batch: &TokenBatch,
-        reference: &HiddenStates,
-        control: &HiddenStates,
-    ) -> Result<(), Error> {
-        if let Some((base, alone)) = isolated_layers(&mut *sides.candidate, control)? {
-            self.isolated.add(Arm::Quantization, batch, &base, &alone, |_, _, _| ())?;
-        }
-        if let Some((base, alone)) = isolated_layers(&mut *sides.control, reference)? {
-            self.isolated.add(Arm::Engine, batch, &base, &alone, |_, _, _| ())?;
-        }
-        Ok(())
-    }
-
     /// Keeps the texts of rows that are among the worst, and forgets those that no longer are.
-    fn keep_texts<'a>(
-        &mut self,
-        request: &CheckRequest,
-        block: &BTreeMap<RowId, &CorpusRow>,
-        tokens: impl Iterator<Item = &'a (RowId, TokenRow)>,
-    ) {
-        let worst: std::collections::BTreeSet<RowId> = self.worst.rows().iter().map(|w| w.row).collect();
+    fn keep_texts(&mut self, request: &CheckRequest, rows: &[CorpusRow], tokens: &[(RowId, TokenRow)]) {
+        let worst: BTreeSet<RowId> = self.worst.rows().iter().map(|w| w.row).collect();
         self.texts.retain(|id, _| worst.contains(id));
-        for (id, row) in tokens.filter(|(id, _)| worst.contains(id)) {
-            if let Some(source) = block.get(id) {
-                let (text, place) = (source.text.clone(), request.corpus.place(source));
-                self.texts.insert(*id, RowText { text, place, ids: row.ids.clone() });
-            }
+        for (source, (id, row)) in rows.iter().zip(tokens).filter(|(_, (id, _))| worst.contains(id)) {
+            let (text, place) = (source.text.clone(), request.corpus.place(source));
+            self.texts.insert(*id, RowText { text, place, ids: row.ids.clone() });
         }
     }
 

@@ -7,8 +7,8 @@ pub mod recorded;
 use crate::hidden_states::{HiddenStates, Tap, TapStates};
 use crate::tokens::TokenBatch;
 
-/// Turns batches of token ids into hidden states at named taps.
-pub trait Encoder {
+/// Turns batches of token ids into hidden states at named taps. Threads share it, each with a batch of its own.
+pub trait Encoder: Send + Sync {
     /// What this is, for people: "ONNX Runtime 1.32.0", "native encoder on mlx 8-bit weights".
     fn describe(&self) -> String;
 
@@ -16,11 +16,11 @@ pub trait Encoder {
     fn taps(&self) -> &[Tap];
 
     /// Runs one batch. Every tap of [`Encoder::taps`] is in the answer, each with the batch's rows.
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError>;
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError>;
 
     /// Layer `k` alone, fed with states from elsewhere (`[tokens, hidden]` rows), so that its own error can
     /// be told from what arrives. None where a runtime runs a model only whole.
-    fn layer(&mut self, _k: usize, _states: &TapStates) -> Result<Option<TapStates>, RunError> {
+    fn layer(&self, _k: usize, _states: &TapStates) -> Result<Option<TapStates>, RunError> {
         Ok(None)
     }
 }

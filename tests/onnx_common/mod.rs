@@ -35,7 +35,7 @@ pub(crate) fn runtime() -> Runtime {
 
 /// Bits of every tap's values.
 pub(crate) fn bits(runtime: &Runtime, model: &OnnxModel, map: &TapMap, batch: &TokenBatch) -> Vec<(Tap, Vec<u32>)> {
-    let mut encoder = OnnxEncoder::open(runtime, model, map, SessionOptions::default()).unwrap();
+    let encoder = OnnxEncoder::open(runtime, model, map, SessionOptions::default()).unwrap();
     let states = encoder.encode(batch).unwrap();
     let of = |tap: &Tap| {
         let states = states.get(*tap).unwrap();

@@ -30,7 +30,7 @@ impl Encoder for Changed {
         self.inner.taps()
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         let states = self.inner.encode(batch)?;
         let hidden = states.iter().next().map_or(0, |(_, s)| s.hidden());
         let all = |s: &TapStates| (0..s.rows()).flat_map(|r| s.row(r).to_vec()).collect();
@@ -44,7 +44,7 @@ impl Encoder for Changed {
         Ok(out)
     }
 
-    fn layer(&mut self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {
+    fn layer(&self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {
         self.inner.layer(k, states)
     }
 }
@@ -67,7 +67,7 @@ impl Encoder for Stepped {
         self.inner.taps()
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         let whole = self.inner.encode(batch)?;
         let mut states = Arc::clone(whole.get(Tap::Embeddings).unwrap());
         let mut out = HiddenStates::new();
@@ -77,7 +77,7 @@ impl Encoder for Stepped {
                 let mut values: Vec<f32> = (0..states.rows()).flat_map(|r| states.row(r).to_vec()).collect();
                 (self.enter)(k, &mut values);
                 let entering = TapStates::ragged(states.hidden(), batch.offsets(), values).unwrap();
-                states = Arc::new(Encoder::layer(&mut self.inner, layer, &entering)?.unwrap());
+                states = Arc::new(Encoder::layer(&self.inner, layer, &entering)?.unwrap());
             }
             out.insert(Tap::Layer(k), Arc::clone(&states));
         }
@@ -98,7 +98,7 @@ impl Encoder for Unmasked {
         self.0.taps()
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         let mut padded = TokenBatch::new();
         for r in 0..batch.rows() {
             let fill = |ids: &[u32]| [ids, &vec![0; batch.longest() - ids.len()]].concat();
@@ -126,7 +126,7 @@ impl Encoder for Nobody {
         &[]
     }
 
-    fn encode(&mut self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
         Ok(HiddenStates::new())
     }
 }

@@ -4,12 +4,13 @@
 //! Rows lie end to end, so there is no padding and no attention mask: a row's tokens see exactly the
 //! row's tokens. Dropout is off. The pooler (tanh of the first token) feeds no tap and is only checked.
 
-use super::model::{Limits, Model, Observe};
-use super::ops::{ACTIVATIONS, Activation, LayerNorm, PackedLinear, ProductError, activate, attention};
-use super::parameters::{Inventory, Parameter, layer_norm, linear, table};
+use std::ops::Range;
+
+use super::model::{LayerOut, Limits, Model, Scratch};
+use super::ops::{ACTIVATIONS, Activation, Heads, LayerNorm, PackedLinear, ProductError, attention};
+use super::parameters::{Inventory, Parameter, layer_norm, linear, linears, table};
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, Scope, WeightSet};
-use crate::hidden_states::Tap;
 use crate::tokens::TokenBatch;
 
 /// Its row in the table.
@@ -94,11 +95,10 @@ struct Embeddings {
 
 /// `BertLayer`: attention, then a feed-forward block, each followed by its residual and norm.
 struct Layer {
-    heads: usize,
+    heads: Heads,
     activation: Activation,
-    query: PackedLinear,
-    key: PackedLinear,
-    value: PackedLinear,
+    /// Query, key and value.
+    projections: PackedLinear,
     attention_output: PackedLinear,
     attention_norm: LayerNorm,
     intermediate: PackedLinear,
@@ -115,6 +115,7 @@ impl Bert {
             vocab: config.vocab_size,
             positions: config.max_position_embeddings,
             types: types(config),
+            final_norm: false,
         };
         let at = weights.scope("embeddings");
         let embeddings = Embeddings {
@@ -138,12 +139,12 @@ impl Bert {
 impl Layer {
     fn load(config: &ModelConfig, at: &Scope<'_>, activation: Activation) -> Result<Self, NativeError> {
         let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+        let projections = ["query", "key", "value"].map(|part| at.below("attention.self").below(part));
+        let count = config.num_attention_heads;
         Ok(Self {
-            heads: config.num_attention_heads,
+            heads: Heads { count, width: hidden / count.max(1) },
             activation,
-            query: linear(&at.below("attention.self.query"), hidden, hidden)?,
-            key: linear(&at.below("attention.self.key"), hidden, hidden)?,
-            value: linear(&at.below("attention.self.value"), hidden, hidden)?,
+            projections: linears(&projections, hidden, hidden)?,
             attention_output: linear(&at.below("attention.output.dense"), hidden, hidden)?,
             attention_norm: layer_norm(&at.below("attention.output.LayerNorm"), hidden, eps)?,
             intermediate: linear(&at.below("intermediate.dense"), hidden, inner)?,
@@ -153,27 +154,39 @@ impl Layer {
     }
 
     /// `x` is `[tokens, hidden]`, and so is the result.
-    fn forward(&self, k: usize, x: &[f32], offsets: &[usize], observe: Observe<'_>) -> Result<Vec<f32>, ProductError> {
+    fn forward(
+        &self,
+        x: &[f32],
+        offsets: &[usize],
+        out: LayerOut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ProductError> {
+        let tokens = offsets.last().copied().unwrap_or(0);
+
         // BertSelfAttention
-        let query = self.query.apply(x)?; // [tokens, hidden]
-        let key = self.key.apply(x)?;
-        let value = self.value.apply(x)?;
-        let context = attention(&query, &key, &value, offsets, self.heads)?; // [tokens, hidden]
+        let projected = scratch.projected.of(tokens * self.projections.outputs()); // [tokens, 3 · hidden]
+        self.projections.apply(x, projected)?;
+        let context = scratch.context.of(x.len()); // [tokens, hidden]
+        attention(projected, offsets, self.heads, &mut scratch.attention, context)?;
 
         // BertSelfOutput
-        let mut attended = self.attention_output.apply(&context)?; // [tokens, hidden]
-        self.attention_norm.apply_residual(&mut attended, x);
-        observe(Tap::Attention(k), &attended);
+        let attended = scratch.attended.of(x.len()); // [tokens, hidden]
+        self.attention_output.apply(context, attended)?;
+        self.attention_norm.apply_residual(attended, x);
 
         // BertIntermediate
-        let mut inner = self.intermediate.apply(&attended)?; // [tokens, intermediate]
-        activate(self.activation, &mut inner, self.intermediate.outputs());
+        let inner = scratch.inner.of(tokens * self.intermediate.outputs()); // [tokens, intermediate]
+        self.intermediate.apply(attended, inner)?;
+        (self.activation)(inner);
 
         // BertOutput
-        let mut out = self.output.apply(&inner)?; // [tokens, hidden]
-        observe(Tap::Ffn(k), &out);
-        self.output_norm.apply_residual(&mut out, &attended);
-        Ok(out)
+        self.output.apply(inner, out.states)?; // [tokens, hidden]
+        if let Some([attention, ffn]) = out.inside {
+            attention.copy_from_slice(attended);
+            ffn.copy_from_slice(out.states);
+        }
+        self.output_norm.apply_residual(out.states, attended);
+        Ok(())
     }
 }
 
@@ -183,21 +196,23 @@ impl Model for Bert {
     }
 
     /// LayerNorm(word + type + position), positions counted from 0 in every row.
-    fn embed(&self, batch: &TokenBatch) -> Vec<f32> {
+    fn embed(&self, batch: &TokenBatch, rows: Range<usize>, out: &mut [f32]) {
         let Embeddings { word, token_type, position, norm } = &self.embeddings;
         let hidden = self.limits.hidden;
         let row_of = |i: usize| i * hidden..(i + 1) * hidden;
-        let mut states = Vec::with_capacity(batch.tokens() * hidden); // [tokens, hidden]
-        for r in 0..batch.rows() {
-            for (p, (id, type_id)) in batch.ids(r).iter().zip(batch.type_ids(r)).enumerate() {
+        let mut states = out.chunks_exact_mut(hidden);
+        for r in rows {
+            let tokens = batch.ids(r).iter().zip(batch.type_ids(r)).zip(&mut states);
+            for (p, ((id, type_id), state)) in tokens.enumerate() {
                 let word = &word[row_of(*id as usize)];
                 let token_type = &token_type[row_of(*type_id as usize)];
                 let position = &position[row_of(p)];
-                states.extend(word.iter().zip(token_type).zip(position).map(|((w, t), p)| w + t + p));
+                for (((x, w), t), p) in state.iter_mut().zip(word).zip(token_type).zip(position) {
+                    *x = w + t + p;
+                }
             }
         }
-        norm.apply(&mut states);
-        states
+        norm.apply(out);
     }
 
     fn layer(
@@ -205,13 +220,9 @@ impl Model for Bert {
         k: usize,
         states: &[f32],
         offsets: &[usize],
-        observe: Observe<'_>,
-    ) -> Result<Vec<f32>, ProductError> {
-        self.layers[k].forward(k, states, offsets, observe)
-    }
-
-    /// BERT is post-norm: the last layer's output is `last_hidden_state`.
-    fn finish(&self, _: &[f32]) -> Option<Vec<f32>> {
-        None
+        out: LayerOut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ProductError> {
+        self.layers[k].forward(states, offsets, out, scratch)
     }
 }

@@ -1,9 +1,13 @@
 //! The loop over the layers, and what it reports.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::model::Model;
+use rayon::prelude::*;
+
+use super::model::{LayerOut, Model, Scratch};
 use super::ops::ProductError;
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, WeightSet};
@@ -11,7 +15,11 @@ use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
 use crate::runtimes::{Encoder, RunError};
 use crate::tokens::TokenBatch;
 
-/// A text encoder on float32 weights.
+/// Tokens that go through all layers together: enough to fill the kernels whatever the rows' lengths, little enough
+/// for a layer's states to stay in a core's cache. Threads share out such chunks.
+const CHUNK_TOKENS: usize = 256;
+
+/// A text encoder on float32 weights. Rows lie end to end, so no arithmetic is spent on padding.
 ///
 /// Uses the ambient rayon pool; its results do not depend on the pool's size, on the other rows of a
 /// batch, or on the run.
@@ -96,6 +104,81 @@ fn end_to_end(states: &TapStates) -> (Vec<usize>, Cow<'_, [f32]>) {
     (offsets, states.end_to_end().map_or_else(|| Cow::Owned(gathered()), Cow::Borrowed))
 }
 
+/// Rows that go through all layers together, by number: as many as fit [`CHUNK_TOKENS`], at least one.
+fn chunks(offsets: &[usize]) -> Vec<Range<usize>> {
+    let mut chunks = Vec::new();
+    let mut first = 0;
+    for r in 1..offsets.len() {
+        if r > first + 1 && offsets[r] - offsets[first] > CHUNK_TOKENS {
+            chunks.push(first..r - 1);
+            first = r - 1;
+        }
+    }
+    if first + 1 < offsets.len() {
+        chunks.push(first..offsets.len() - 1);
+    }
+    chunks
+}
+
+/// The chunk's rows, their tokens counted from 0.
+fn rebased(offsets: &[usize], chunk: &Range<usize>) -> Vec<usize> {
+    offsets[chunk.start..=chunk.end].iter().map(|o| o - offsets[chunk.start]).collect()
+}
+
+/// Cuts a `[tokens, hidden]` buffer into the chunks' parts.
+fn split<'a>(
+    mut buffer: &'a mut [f32],
+    offsets: &'a [usize],
+    chunks: &'a [Range<usize>],
+    hidden: usize,
+) -> impl Iterator<Item = &'a mut [f32]> {
+    chunks.iter().map(move |chunk| {
+        let len = (offsets[chunk.end] - offsets[chunk.start]) * hidden;
+        let (part, rest) = std::mem::take(&mut buffer).split_at_mut(len);
+        buffer = rest;
+        part
+    })
+}
+
+/// Runs `f` with this thread's working memory.
+fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::default();
+    }
+    let mut scratch = SCRATCH.take();
+    let result = f(&mut scratch);
+    SCRATCH.set(scratch);
+    result
+}
+
+impl NativeEncoder {
+    /// One chunk through the whole model; `out` is its part of every tap's buffer, in the order of the forward
+    /// pass, `final` only where a norm makes it another tensor than the last layer's output.
+    fn forward(
+        &self,
+        batch: &TokenBatch,
+        rows: Range<usize>,
+        out: &mut [&mut [f32]],
+        scratch: &mut Scratch,
+    ) -> Result<(), ProductError> {
+        let offsets = rebased(batch.offsets(), &rows);
+        let Some((mut states, mut rest)) = out.split_first_mut() else { return Ok(()) };
+        self.model.embed(batch, rows, states);
+        for k in 0..self.layers() {
+            let (inside, behind) = rest.split_at_mut(if self.inner_taps { 2 } else { 0 });
+            let Some((next, behind)) = behind.split_first_mut() else { return Ok(()) };
+            let inside = <&mut [_; 2]>::try_from(inside).ok().map(|[a, f]| [&mut **a, &mut **f]);
+            self.model.layer(k, states, &offsets, LayerOut { states: next, inside }, scratch)?;
+            (states, rest) = (next, behind);
+        }
+        if let Some(last) = rest.first_mut() {
+            last.copy_from_slice(states);
+            self.model.finish(last);
+        }
+        Ok(())
+    }
+}
+
 impl Encoder for NativeEncoder {
     fn describe(&self) -> String {
         format!("native encoder on {}", self.label)
@@ -105,42 +188,51 @@ impl Encoder for NativeEncoder {
         &self.taps
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         self.check(batch)?;
-        let offsets = batch.offsets();
+        let (offsets, hidden) = (batch.offsets(), self.hidden());
+        let mut buffers: Vec<(Tap, Vec<f32>)> = Vec::new();
+        for tap in self.taps.iter().filter(|t| **t != Tap::Final || self.model.limits().final_norm) {
+            buffers.push((*tap, vec![0.0; batch.tokens() * hidden]));
+        }
+        let chunks = chunks(offsets);
+        let mut work: Vec<Vec<&mut [f32]>> = chunks.iter().map(|_| Vec::with_capacity(buffers.len())).collect();
+        for (_, buffer) in &mut buffers {
+            work.iter_mut().zip(split(buffer, offsets, &chunks, hidden)).for_each(|(parts, part)| parts.push(part));
+        }
+        let run = |(rows, mut out): (&Range<usize>, Vec<&mut [f32]>)| {
+            with_scratch(|scratch| self.forward(batch, rows.clone(), &mut out, scratch))
+        };
+        chunks.par_iter().zip(work).try_for_each(run).map_err(|e| self.product(&e))?;
+
         let mut reported = HiddenStates::new();
-        let mut states = Arc::new(self.states(offsets, self.model.embed(batch))?);
-        reported.insert(Tap::Embeddings, Arc::clone(&states));
-        for k in 0..self.layers() {
-            let mut inside = Vec::new();
-            let mut observe = |tap, values: &[f32]| {
-                if self.inner_taps {
-                    inside.push((tap, values.to_vec()));
-                }
-            };
-            let (_, input) = end_to_end(&states);
-            let next = self.model.layer(k, &input, offsets, &mut observe).map_err(|e| self.product(&e))?;
-            for (tap, values) in inside {
-                reported.insert(tap, Arc::new(self.states(offsets, values)?));
-            }
-            states = Arc::new(self.states(offsets, next)?);
-            reported.insert(Tap::Layer(k), Arc::clone(&states));
+        for (tap, values) in buffers {
+            reported.insert(tap, Arc::new(self.states(offsets, values)?));
         }
-        if let Some(normed) = self.model.finish(&end_to_end(&states).1) {
-            states = Arc::new(self.states(offsets, normed)?);
+        let last = self.layers().checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
+        if let (None, Some(last)) = (reported.get(Tap::Final), reported.get(last).cloned()) {
+            reported.insert(Tap::Final, last);
         }
-        reported.insert(Tap::Final, states);
         Ok(reported)
     }
 
-    fn layer(&mut self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {
+    fn layer(&self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {
         if k >= self.layers() || states.hidden() != self.hidden() {
             let (layers, hidden, width) = (self.layers(), self.hidden(), states.hidden());
             let message = format!("layer {k} on states of width {width}: it has {layers} layers of width {hidden}");
             return Err(self.failed(message));
         }
         let (offsets, values) = end_to_end(states);
-        let output = self.model.layer(k, &values, &offsets, &mut |_, _| {}).map_err(|e| self.product(&e))?;
+        let hidden = self.hidden();
+        let mut output = vec![0.0; values.len()];
+        let chunks = chunks(&offsets);
+        let run = |(rows, out): (&Range<usize>, &mut [f32])| {
+            let values = &values[offsets[rows.start] * hidden..offsets[rows.end] * hidden];
+            let out = LayerOut { states: out, inside: None };
+            with_scratch(|scratch| self.model.layer(k, values, &rebased(&offsets, rows), out, scratch))
+        };
+        let parts: Vec<&mut [f32]> = split(&mut output, &offsets, &chunks, hidden).collect();
+        chunks.par_iter().zip(parts).try_for_each(run).map_err(|e| self.product(&e))?;
         self.states(&offsets, output).map(Some)
     }
 }

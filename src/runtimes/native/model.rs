@@ -1,7 +1,6 @@
 //! What an architecture gives the encoder: its stages, one call each.
 
-use super::ops::ProductError;
-use crate::hidden_states::Tap;
+use super::ops::{AttentionScratch, ProductError};
 use crate::tokens::TokenBatch;
 
 /// What a model can take and what it gives.
@@ -17,6 +16,8 @@ pub(super) struct Limits {
     pub(super) positions: usize,
     /// Number of token types.
     pub(super) types: usize,
+    /// A norm follows the last layer, so `final` is not that layer's output.
+    pub(super) final_norm: bool,
 }
 
 /// One loaded encoder, taken apart at its taps. Private to this room: the outside sees
@@ -25,22 +26,51 @@ pub(super) trait Model: Send + Sync {
     /// Its sizes.
     fn limits(&self) -> Limits;
 
-    /// Ids within [`Limits`] to `[tokens, hidden]`.
-    fn embed(&self, batch: &TokenBatch) -> Vec<f32>;
+    /// Ids within [`Limits`] of some of a batch's rows, into `out`: `[tokens, hidden]`.
+    fn embed(&self, batch: &TokenBatch, rows: std::ops::Range<usize>, out: &mut [f32]);
 
-    /// Layer `k < layers` on `[tokens, hidden]`, row `r` owning tokens `offsets[r]..offsets[r+1]`. Tells
-    /// `observe` the states at the taps inside the layer.
+    /// Layer `k < layers` on `[tokens, hidden]`, row `r` owning tokens `offsets[r]..offsets[r+1]`, into `out`.
     fn layer(
         &self,
         k: usize,
         states: &[f32],
         offsets: &[usize],
-        observe: Observe<'_>,
-    ) -> Result<Vec<f32>, ProductError>;
+        out: LayerOut<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ProductError>;
 
-    /// The norm behind the last layer; none where `final` is the last layer's output itself.
-    fn finish(&self, last: &[f32]) -> Option<Vec<f32>>;
+    /// The norm behind the last layer, in place; called where [`Limits::final_norm`] says so.
+    fn finish(&self, _states: &mut [f32]) {}
 }
 
-/// Hears the states (`[tokens, hidden]`) at a tap inside a layer.
-pub(super) type Observe<'a> = &'a mut dyn FnMut(Tap, &[f32]);
+/// Where a layer writes, each `[tokens, hidden]`.
+pub(super) struct LayerOut<'a> {
+    /// Its output.
+    pub(super) states: &'a mut [f32],
+    /// The taps inside it, where asked for: after attention with residual and norm, and the feed-forward block's
+    /// output before its residual.
+    pub(super) inside: Option<[&'a mut [f32]; 2]>,
+}
+
+/// Memory that a layer works in, kept from layer to layer.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) projected: Buffer,
+    pub(super) context: Buffer,
+    pub(super) attended: Buffer,
+    pub(super) inner: Buffer,
+    pub(super) attention: AttentionScratch,
+}
+
+/// A slice of whatever size is asked for; what was in it is unspecified.
+#[derive(Debug, Default)]
+pub(super) struct Buffer(Vec<f32>);
+
+impl Buffer {
+    pub(super) fn of(&mut self, len: usize) -> &mut [f32] {
+        if self.0.len() < len {
+            self.0.resize(len, 0.0);
+        }
+        &mut self.0[..len]
+    }
+}

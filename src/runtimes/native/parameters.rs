@@ -64,9 +64,14 @@ pub(super) fn table(scope: &Scope<'_>, rows: usize, columns: usize) -> Result<Ve
 
 /// A linear layer with a bias.
 pub(super) fn linear(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Result<PackedLinear, NativeError> {
-    let weight = values(scope, "weight", &[outputs, inputs])?;
-    let bias = values(scope, "bias", &[outputs])?;
-    Ok(PackedLinear::new(weight, bias, inputs)?)
+    linears(std::slice::from_ref(scope), inputs, outputs)
+}
+
+/// Linear layers of one shape that are fed with the same states, their outputs side by side.
+pub(super) fn linears(scopes: &[Scope<'_>], inputs: usize, outputs: usize) -> Result<PackedLinear, NativeError> {
+    let part = |scope| Ok((values(scope, "weight", &[outputs, inputs])?, values(scope, "bias", &[outputs])?));
+    let parts = scopes.iter().map(part).collect::<Result<Vec<_>, NativeError>>()?;
+    Ok(PackedLinear::side_by_side(&parts, inputs)?)
 }
 
 /// A layer norm with γ and β.

@@ -1,11 +1,12 @@
 //! The reference encoder: an ONNX Runtime session over the file's own bytes with its taps as outputs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use ort::ep;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{DynValue, Tensor, TensorElementType, ValueType};
+use rayon::prelude::*;
 
 use super::error::OnnxError;
 use super::expose::expose;
@@ -33,9 +34,11 @@ pub enum Optimization {
     All,
 }
 
-/// How a session runs.
+/// How sessions run.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionOptions {
+    /// Batches that may run at the same time, each in a session of its own.
+    pub sessions: usize,
     /// Threads within one operator.
     pub threads: usize,
     /// Graph rewriting.
@@ -44,7 +47,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { threads: 1, optimization: Optimization::default() }
+        Self { sessions: 1, threads: 1, optimization: Optimization::default() }
     }
 }
 
@@ -139,14 +142,48 @@ pub(super) fn run(
     names.iter().map(take).collect()
 }
 
+/// Sessions that take turns: `ort` lets one run at a time in each, because ONNX Runtime's `Run` has not always been
+/// safe to call from several threads.
+struct Sessions {
+    idle: Mutex<Vec<Idle>>,
+    returned: Condvar,
+}
+
+/// A session, and which of its outputs are wanted.
+struct Idle {
+    session: Session,
+    wanted: RunOptions<HasSelectedOutputs>,
+}
+
+impl Sessions {
+    fn new(idle: Vec<Idle>) -> Self {
+        Self { idle: Mutex::new(idle), returned: Condvar::new() }
+    }
+
+    /// Waits for an idle session.
+    fn with<R>(&self, f: impl FnOnce(&mut Idle) -> R) -> R {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = loop {
+            match idle.pop() {
+                Some(session) => break session,
+                None => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
+            }
+        };
+        drop(idle);
+        let result = f(&mut session);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.returned.notify_one();
+        result
+    }
+}
+
 /// An ONNX export under ONNX Runtime, reporting every tap of its map.
 pub struct OnnxEncoder {
     description: String,
     file: String,
-    session: Session,
+    sessions: Sessions,
     /// ONNX Runtime may point into these, so they outlive the session.
     _data: Vec<Arc<[u8]>>,
-    options: RunOptions<HasSelectedOutputs>,
     inputs: Vec<InputPlan>,
     taps: Vec<Tap>,
     /// Which of `tensors` carries each tap.
@@ -187,10 +224,15 @@ impl OnnxEncoder {
             }));
         }
         let bytes = expose(&g, tensors.iter().map(String::as_str));
-        let session = build(runtime, model, &bytes, options).map_err(refused)?;
+        let open = |_| {
+            let session = build(runtime, model, &bytes, options)?;
+            Ok(Idle { session, wanted: selected(tensors.iter().map(String::as_str))? })
+        };
+        let opened: Vec<Idle> =
+            (0..options.sessions.max(1)).into_par_iter().map(open).collect::<Result<_, _>>().map_err(refused)?;
         let mut hidden = None;
         for name in &tensors {
-            let outlet = session.outputs().iter().find(|o| o.name() == name);
+            let outlet = opened.iter().flat_map(|idle| idle.session.outputs()).find(|o| o.name() == name);
             let bad = |found: String| OnnxError::Tensor {
                 file: file(),
                 tensor: name.clone(),
@@ -214,8 +256,7 @@ impl OnnxEncoder {
         Ok(Self {
             description: format!("ONNX Runtime {}", runtime.version()),
             file: file(),
-            options: selected(tensors.iter().map(String::as_str)).map_err(refused)?,
-            session,
+            sessions: Sessions::new(opened),
             _data: model.data_files().iter().map(|f| Arc::clone(f.bytes())).collect(),
             inputs,
             taps: entries.iter().map(|e| e.tap).collect(),
@@ -254,7 +295,7 @@ impl Encoder for OnnxEncoder {
         &self.taps
     }
 
-    fn encode(&mut self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         self.check(batch)?;
         let mut states = HiddenStates::new();
         if batch.is_empty() {
@@ -265,7 +306,9 @@ impl Encoder for OnnxEncoder {
         }
         let (rows, seq) = (batch.rows(), batch.longest().max(1));
         let inputs = super::inputs::fill(&self.inputs, batch, seq).map_err(|m| self.failed(m))?;
-        let outputs = run(&mut self.session, inputs, &self.options, &self.tensors)
+        let outputs = self
+            .sessions
+            .with(|idle| run(&mut idle.session, inputs, &idle.wanted, &self.tensors))
             .map_err(|m| self.failed(format!("on a batch of {rows} rows of {seq} tokens: {m}")))?;
         let lengths: Vec<usize> = (0..rows).map(|r| batch.len(r)).collect();
         let mut shared = Vec::with_capacity(outputs.len());

@@ -1,6 +1,6 @@
 //! Activations by their transformers name (`ACT2FN` in `transformers/activations.py`).
 
-use super::{for_each_row, gelu, gelu_tanh, silu};
+use super::{gelu, gelu_tanh, silu};
 
 /// Applies an activation in place.
 pub type Activation = fn(&mut [f32]);
@@ -23,11 +23,6 @@ fn relu(values: &mut [f32]) {
     for x in values {
         *x = if *x < 0.0 { 0.0 } else { *x };
     }
-}
-
-/// Applies `activation` to `values` (`[tokens, width]`), tokens shared out over the ambient pool.
-pub fn activate(activation: Activation, values: &mut [f32], width: usize) {
-    for_each_row(values, width, activation);
 }
 
 #[cfg(test)]

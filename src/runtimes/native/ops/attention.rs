@@ -1,93 +1,86 @@
 //! Scaled dot-product attention (Vaswani et al. 2017) over rows laid end to end.
 
-use rayon::prelude::*;
+use super::{PackedMatrix, ProductError, Rows, RowsMut, Transposed, softmax};
 
-use super::{Matrix, PackedMatrix, ProductError, softmax};
-
-/// Queries whose scores are held at once: bounds a task's memory to 128 · keys floats, however long the row.
+/// Queries whose scores are held at once: bounds the memory to 128 · keys floats, however long the row.
 const QUERIES_AT_ONCE: usize = 128;
+
+/// Memory that attention works in, kept from call to call.
+#[derive(Debug, Default)]
+pub struct AttentionScratch {
+    queries: PackedMatrix,
+    values: PackedMatrix,
+    scores: Vec<f32>,
+}
+
+/// How the columns of queries, keys and values lie in one `[tokens, stride]` matrix.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// Number of heads.
+    pub count: usize,
+    /// Columns of one head.
+    pub width: usize,
+}
 
 /// softmax(q·kᵀ/√d)·v per row and head, every token of a row seeing every token of it and no other.
 ///
-/// `query`, `key` and `value` are `[tokens, hidden]`, head `h` owning columns `h·d..(h+1)·d` with
-/// d = hidden/heads; row `r` owns tokens `offsets[r]..offsets[r+1]`. The result is `[tokens, hidden]`.
-/// Rows and heads are shared out over the ambient pool.
+/// `projected` is `[tokens, 3 · heads · d]`: queries, keys and values side by side, head `h` owning columns
+/// `h·d..(h+1)·d` of each; row `r` owns tokens `offsets[r]..offsets[r+1]`. `context` is `[tokens, heads · d]`.
+///
+/// # Errors
+/// Sizes that do not fit.
 pub fn attention(
-    query: &[f32],
-    key: &[f32],
-    value: &[f32],
+    projected: &[f32],
     offsets: &[usize],
-    heads: usize,
-) -> Result<Vec<f32>, ProductError> {
+    heads: Heads,
+    scratch: &mut AttentionScratch,
+    context: &mut [f32],
+) -> Result<(), ProductError> {
     let tokens = offsets.last().copied().unwrap_or(0);
-    if tokens == 0 {
-        return Ok(Vec::new());
-    }
-    let hidden = query.len() / tokens;
-    let width = hidden / heads.max(1);
-    let fits = [query, key, value].iter().all(|m| m.len() == tokens * hidden) && width > 0 && width * heads == hidden;
-    if !fits || !offsets.is_sorted() || offsets.first() != Some(&0) {
+    let hidden = heads.count * heads.width;
+    let fits = hidden > 0 && projected.len() == tokens * 3 * hidden && context.len() == tokens * hidden;
+    if !fits || !offsets.is_sorted() || offsets.first().is_some_and(|first| *first != 0) {
         return Err(ProductError(format!(
-            "{} queries, {} keys, {} values do not fit {tokens} tokens and {heads} heads",
-            query.len(),
-            key.len(),
-            value.len()
+            "{} projected values and {} of context do not fit {tokens} tokens and {heads:?}",
+            projected.len(),
+            context.len()
         )));
     }
-
-    // Heads are computed into [row][head][tokens of the row, d], so that each task owns one slice …
-    let mut by_head = vec![0.0; tokens * hidden];
-    let mut tasks = Vec::new();
-    let mut rest = by_head.as_mut_slice();
-    for row in offsets.windows(2).map(|w| w[0]..w[1]) {
-        for h in 0..heads {
-            let (out, tail) = rest.split_at_mut(row.len() * width);
-            rest = tail;
-            if !row.is_empty() {
-                tasks.push((row.clone(), h, out));
-            }
+    for row in offsets.windows(2).map(|w| w[0]..w[1]).filter(|row| !row.is_empty()) {
+        let projected = &projected[row.start * 3 * hidden..row.end * 3 * hidden];
+        let context = &mut context[row.start * hidden..row.end * hidden];
+        for h in 0..heads.count {
+            one_head(projected, heads, h, scratch, context)?;
         }
     }
-    tasks.into_par_iter().try_for_each(|(row, h, out)| {
-        let head = |values| head_of(values, row.start * hidden + h * width, row.len(), width, hidden);
-        one_head(head(query), head(key), head(value), out)
-    })?;
-
-    // … and are then laid side by side: [tokens, heads · d].
-    let mut context = vec![0.0; tokens * hidden];
-    for row in offsets.windows(2).map(|w| w[0]..w[1]) {
-        let span = row.start * hidden..row.end * hidden;
-        let (from, to) = (&by_head[span.clone()], &mut context[span]);
-        for (t, token) in to.chunks_exact_mut(hidden).enumerate() {
-            for (h, part) in token.chunks_exact_mut(width).enumerate() {
-                let start = (h * row.len() + t) * width;
-                part.copy_from_slice(&from[start..start + width]);
-            }
-        }
-    }
-    Ok(context)
+    Ok(())
 }
 
-/// One head's `[tokens, width]` columns inside `[all tokens, hidden]`.
-fn head_of(values: &[f32], start: usize, tokens: usize, width: usize, hidden: usize) -> Matrix<'_> {
-    Matrix { values: &values[start..], shape: [tokens, width], strides: [hidden, 1] }
-}
-
-/// Attention of one head; all three inputs and `out` are `[n, d]`.
-fn one_head(query: Matrix<'_>, key: Matrix<'_>, value: Matrix<'_>, out: &mut [f32]) -> Result<(), ProductError> {
-    let [n, width] = query.shape;
+/// One head of one row. Scores are computed as `[keys, queries]`, see [`softmax`].
+fn one_head(
+    projected: &[f32],
+    heads: Heads,
+    h: usize,
+    scratch: &mut AttentionScratch,
+    context: &mut [f32],
+) -> Result<(), ProductError> {
+    let AttentionScratch { queries, values, scores } = scratch;
+    let (width, hidden) = (heads.width, heads.count * heads.width);
+    let n = context.len() / hidden;
     let scale = (1.0 / (width as f64).sqrt()) as f32;
-    let key = PackedMatrix::new(key.transposed())?; // [d, n]
-    let value = PackedMatrix::new(value)?; // [n, d]
-    let mut scores = vec![0.0; QUERIES_AT_ONCE.min(n) * n];
-    for (tile, out) in out.chunks_mut(QUERIES_AT_ONCE * width).enumerate() {
-        let queries = out.len() / width;
-        let first = &query.values[tile * QUERIES_AT_ONCE * query.strides[0]..];
-        let query = Matrix { values: first, shape: [queries, width], strides: query.strides };
-        let scores = &mut scores[..queries * n]; // [queries, n]
-        key.multiply(query, scale, None, scores)?;
-        scores.chunks_exact_mut(n).for_each(softmax);
-        value.multiply(Matrix::dense(scores, queries, n), 1.0, None, out)?;
+    let part = |which: usize, first: usize, rows: usize| {
+        Rows::strided(&projected[first * 3 * hidden + which * hidden + h * width..], rows, width, 3 * hidden)
+    };
+    let keys = part(1, 0, n)?;
+    values.repack(part(2, 0, n)?); // [n, d]
+    for first in (0..n).step_by(QUERIES_AT_ONCE) {
+        let count = QUERIES_AT_ONCE.min(n - first);
+        queries.repack_transposed(part(0, first, count)?); // [d, queries]
+        scores.resize(n * count, 0.0);
+        queries.multiply(keys, None, RowsMut::dense(scores, count)?)?; // [n, queries]
+        softmax(scores, count, scale);
+        let out = RowsMut::strided(&mut context[first * hidden + h * width..], count, width, hidden)?;
+        values.multiply_transposed(Transposed(Rows::dense(scores, count)?), out)?; // [queries, d]
     }
     Ok(())
 }
@@ -123,21 +116,45 @@ mod tests {
         let offsets = [0, 1, 1, 8, 8 + 300];
         let n = offsets[4] * hidden;
         let (q, k, v) = (noise(n, 1), noise(n, 2), noise(n, 3));
-        let found = attention(&q, &k, &v, &offsets, heads).unwrap();
+        let projected = side_by_side([&q, &k, &v], hidden);
+        let mut found = vec![f32::NAN; n];
+        let mut scratch = AttentionScratch::default();
+        let heads_of = Heads { count: heads, width: hidden / heads };
+        attention(&projected, &offsets, heads_of, &mut scratch, &mut found).unwrap();
         let expected = exact(&q, &k, &v, &offsets, heads, hidden);
         let worst = found.iter().zip(&expected).map(|(f, e)| (f64::from(*f) - e).abs()).fold(0.0, f64::max);
         assert!(worst <= MAX_ABSOLUTE && worst > 0.0, "{worst:e}");
         // a row of one token sees only itself, exactly
         assert_eq!(found[..hidden], v[..hidden]);
+        // a row is what it is alone, whatever the scratch was used for
+        for row in offsets.windows(2).map(|w| w[0]..w[1]) {
+            let mut alone = vec![f32::NAN; row.len() * hidden];
+            let own = &projected[row.start * 3 * hidden..row.end * 3 * hidden];
+            attention(own, &[0, row.len()], heads_of, &mut scratch, &mut alone).unwrap();
+            assert_eq!(alone, found[row.start * hidden..row.end * hidden]);
+        }
+    }
+
+    fn side_by_side(parts: [&[f32]; 3], hidden: usize) -> Vec<f32> {
+        let tokens = 0..parts[0].len() / hidden;
+        tokens.flat_map(|t| parts.map(|p| &p[t * hidden..(t + 1) * hidden]).concat()).collect()
     }
 
     #[test]
     fn nothing_in_nothing_out_and_wrong_sizes_are_errors() {
-        assert!(attention(&[], &[], &[], &[0], 2).unwrap().is_empty());
-        assert!(attention(&[], &[], &[], &[0, 0, 0], 2).unwrap().is_empty());
-        for (n, offsets, heads) in [(4, [0, 2], 2), (8, [0, 2], 3), (8, [0, 2], 0), (8, [0, 3], 2), (8, [1, 2], 2)] {
-            assert!(attention(&[0.0; 8], &[0.0; 8], &vec![0.0; n], &offsets, heads).is_err(), "{offsets:?} {heads}");
+        let mut scratch = AttentionScratch::default();
+        let two = Heads { count: 2, width: 2 };
+        attention(&[], &[0], two, &mut scratch, &mut []).unwrap();
+        attention(&[], &[0, 0, 0], two, &mut scratch, &mut []).unwrap();
+        let mut run = |n: usize, offsets: &[usize], count, width| {
+            attention(&vec![0.0; n], offsets, Heads { count, width }, &mut scratch, &mut [0.0; 8])
+        };
+        run(24, &[0, 2], 2, 2).unwrap();
+        for (n, offsets, count, width) in
+            [(12, [0, 2], 2, 2), (24, [0, 2], 3, 1), (24, [0, 2], 0, 4), (24, [0, 3], 2, 2), (24, [1, 2], 2, 2)]
+        {
+            assert!(run(n, &offsets, count, width).is_err(), "{n} {offsets:?} {count}");
         }
-        assert!(attention(&[0.0; 8], &[0.0; 8], &[0.0; 8], &[0, 3, 1, 2], 2).is_err());
+        assert!(run(24, &[0, 3, 1, 2], 2, 2).is_err());
     }
 }

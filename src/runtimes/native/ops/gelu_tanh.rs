@@ -1,6 +1,9 @@
 //! The tanh approximation of GELU (Hendrycks & Gimpel 2016; transformers `gelu_new`,
 //! `gelu_pytorch_tanh`, `gelu_fast`). Off the exact one by up to 4.7e-4: never a stand-in for it.
 
+use rten_simd::ops::{BitOps, FloatOps, NumOps};
+use rten_simd::{Isa, SimdUnaryOp};
+
 use super::exp;
 
 /// −2·√(2/π) and −2·√(2/π)·0.044715.
@@ -9,14 +12,18 @@ const CUBIC: f32 = -0.071_354_814;
 
 /// 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) in place, written x / (1 + e^(−2u)), which is the same.
 pub fn gelu_tanh(values: &mut [f32]) {
-    for x in values {
-        *x = gelu_tanh_of(*x);
-    }
+    GeluTanh.map_mut(values);
 }
 
-#[inline(always)]
-fn gelu_tanh_of(x: f32) -> f32 {
-    x / (1.0 + exp(x * (LINEAR + CUBIC * (x * x))))
+struct GeluTanh;
+
+impl SimdUnaryOp<f32> for GeluTanh {
+    #[inline(always)]
+    fn eval<I: Isa>(&self, isa: I, x: I::F32) -> I::F32 {
+        let ops = isa.f32();
+        let u = ops.mul(x, ops.mul_add(ops.mul(x, x), ops.splat(CUBIC), ops.splat(LINEAR)));
+        ops.div(x, ops.add(ops.one(), exp(isa, u)))
+    }
 }
 
 #[cfg(test)]
@@ -26,6 +33,12 @@ mod tests {
 
     /// Error over max(|x|, 1) against tanh in f64. Measured 1.2e-7 over 1,000,001 points.
     const MAX_ERROR: f64 = 2e-7;
+
+    fn gelu_tanh_of(x: f32) -> f32 {
+        let mut one = [x];
+        gelu_tanh(&mut one);
+        one[0]
+    }
 
     fn exact(x: f32) -> f64 {
         let x = f64::from(x);

@@ -1,6 +1,6 @@
 //! Layer normalization (Ba et al. 2016).
 
-use super::for_each_row;
+use super::widest;
 
 /// γ·(x − mean)/√(variance + ε) + β over the last dimension, biased variance, as torch `LayerNorm`.
 #[derive(Clone, Debug)]
@@ -18,19 +18,31 @@ impl LayerNorm {
 
     /// Normalizes every row of `states` (`[tokens, hidden]`) in place.
     pub fn apply(&self, states: &mut [f32]) {
-        for_each_row(states, self.weight.len(), |row| self.normalize(row));
+        widest(
+            #[inline(always)]
+            || states.chunks_exact_mut(self.weight.len().max(1)).for_each(|row| self.normalize(row)),
+        );
     }
 
     /// `states` becomes LayerNorm(states + residual), both `[tokens, hidden]`.
     pub fn apply_residual(&self, states: &mut [f32], residual: &[f32]) {
-        for (x, r) in states.iter_mut().zip(residual) {
-            *x += r;
-        }
-        self.apply(states);
+        let width = self.weight.len().max(1);
+        widest(
+            #[inline(always)]
+            || {
+                for (row, residual) in states.chunks_exact_mut(width).zip(residual.chunks_exact(width)) {
+                    for (x, r) in row.iter_mut().zip(residual) {
+                        *x += r;
+                    }
+                    self.normalize(row);
+                }
+            },
+        );
     }
 
     /// Two passes in f64: mean and variance carry no float32 error, and each result is rounded once
     /// before γ and once after it.
+    #[inline(always)]
     fn normalize(&self, row: &mut [f32]) {
         let n = row.len() as f64;
         let mean = sum(row, |x| x) / n;
@@ -42,18 +54,28 @@ impl LayerNorm {
     }
 }
 
-/// Σ f(x) in f64 over eight interleaved chains: a fixed order that vector units like.
+/// Interleaved chains of a sum: four vectors of f64 with AVX-512, so that additions need not wait for each other.
+const CHAINS: usize = 32;
+
+/// Σ f(x) in f64 over interleaved chains: a fixed order, the same on every machine.
 #[inline(always)]
 fn sum(row: &[f32], f: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0.0_f64; 8];
-    let chunks = row.chunks_exact(8);
-    let rest: f64 = chunks.remainder().iter().map(|x| f(f64::from(*x))).sum();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane += f(f64::from(*x));
+    let mut chains = [0.0_f64; CHAINS];
+    let (blocks, rest) = row.as_chunks::<CHAINS>();
+    for block in blocks {
+        for (chain, x) in chains.iter_mut().zip(block) {
+            *chain += f(f64::from(*x));
         }
     }
-    lanes.iter().sum::<f64>() + rest
+    let rest: f64 = rest.iter().map(|x| f(f64::from(*x))).sum();
+    let mut width = CHAINS;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            chains[i] += chains[i + width];
+        }
+    }
+    chains[0] + rest
 }
 
 #[cfg(test)]

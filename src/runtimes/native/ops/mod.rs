@@ -1,8 +1,11 @@
 //! The arithmetic of the forward pass, one function per file.
 //!
 //! Data are flat float32 slices in the shape their comment says. Every result depends on its own row
-//! only, never on the other rows of a batch or on the number of threads: each output is one chain of
-//! additions in a fixed order, and threads only share out whole rows.
+//! only, never on the other rows of a batch: each output is one chain of additions in a fixed order. Nothing here
+//! starts threads; they share out whole rows, further up.
+//!
+//! Vectors are those of `rten-simd`: one source, compiled for AVX-512, AVX2, NEON and a portable twin, the machine's
+//! best picked at run time.
 
 mod activation;
 mod attention;
@@ -15,26 +18,30 @@ mod product;
 mod silu;
 mod softmax;
 
-pub use activation::{ACTIVATIONS, Activation, activate};
-pub use attention::attention;
-pub use exp::exp;
+pub use activation::{ACTIVATIONS, Activation};
+pub use attention::{AttentionScratch, Heads, attention};
+use exp::exp;
 pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
 pub use layer_norm::LayerNorm;
 pub use linear::PackedLinear;
-pub use product::{Matrix, PackedMatrix, ProductError};
+pub use product::{Bias, PackedMatrix, ProductError, Rows, RowsMut, Transposed};
 pub use silu::silu;
 pub use softmax::softmax;
 
-/// Rows of work below which a thread is not worth waking.
-const ROWS_PER_TASK: usize = 16;
+/// Runs plain loops compiled for the machine's widest vectors. Rust never contracts a multiplication and an
+/// addition by itself, so what they compute is the same on every machine.
+fn widest(loops: impl FnOnce()) {
+    struct Widest<F>(F);
+    impl<F: FnOnce()> rten_simd::SimdOp for Widest<F> {
+        type Output = ();
 
-/// Calls `f` on every row of `values` (`[rows, width]`), rows shared out over the ambient pool.
-fn for_each_row(values: &mut [f32], width: usize, f: impl Fn(&mut [f32]) + Send + Sync) {
-    use rayon::prelude::*;
-    if width > 0 {
-        values.par_chunks_exact_mut(width).with_min_len(ROWS_PER_TASK).for_each(f);
+        #[inline(always)]
+        fn eval<I: rten_simd::Isa>(self, _: I) {
+            (self.0)();
+        }
     }
+    rten_simd::SimdOp::dispatch(Widest(loops));
 }
 
 #[cfg(test)]

@@ -1,11 +1,22 @@
 //! SiLU, also called swish: x·sigmoid(x).
 
+use rten_simd::ops::{FloatOps, NumOps};
+use rten_simd::{Isa, SimdUnaryOp};
+
 use super::exp;
 
 /// x / (1 + e^(−x)) in place.
 pub fn silu(values: &mut [f32]) {
-    for x in values {
-        *x /= 1.0 + exp(-*x);
+    Silu.map_mut(values);
+}
+
+struct Silu;
+
+impl SimdUnaryOp<f32> for Silu {
+    #[inline(always)]
+    fn eval<I: Isa>(&self, isa: I, x: I::F32) -> I::F32 {
+        let ops = isa.f32();
+        ops.div(x, ops.add(ops.one(), exp(isa, ops.neg(x))))
     }
 }
 

@@ -1,0 +1,215 @@
+//! The right side of a product, laid out so that the kernel reads it front to back.
+
+use std::cell::RefCell;
+
+use rten_simd::{Isa, SimdOp};
+
+use super::kernel::{self, Left, Panel, STRIDE, Staged};
+use super::{PANEL, ProductError, Rows, RowsMut, Transposed};
+
+/// Inner elements packed at a time: the piece of a panel being written stays in the first-level cache.
+const BLOCK: usize = 64;
+
+/// A `[inner, columns]` right side in panels of [`PANEL`] columns, each `[inner, PANEL]`; the last one is filled
+/// up with zeros.
+#[derive(Clone, Default)]
+pub struct PackedMatrix {
+    /// Panel `p` is `panels[p * inner..][..inner]`.
+    panels: Vec<[f32; PANEL]>,
+    inner: usize,
+    columns: usize,
+}
+
+impl PackedMatrix {
+    /// Packs the transpose: row `c` of a part is a column of the right side, parts side by side. A Linear's weight
+    /// `[outputs, inputs]` is stored this way.
+    ///
+    /// # Errors
+    /// Without a single element, or with parts of different widths.
+    pub fn transposed(parts: &[Rows<'_>]) -> Result<Self, ProductError> {
+        let inner = parts.first().map_or(0, |p| p.columns);
+        let columns: usize = parts.iter().map(|p| p.rows).sum();
+        if inner == 0 || columns == 0 || parts.iter().any(|p| p.columns != inner) {
+            return Err(ProductError(format!("a right side of {columns} columns of {inner}")));
+        }
+        let mut packed = Self::default();
+        packed.reshape(inner, columns);
+        let mut first = 0;
+        for part in parts {
+            packed.fill_transposed(first, *part);
+            first += part.rows;
+        }
+        Ok(packed)
+    }
+
+    /// Packs the transpose of one matrix in place of what was here.
+    pub(crate) fn repack_transposed(&mut self, right: Rows<'_>) {
+        self.reshape(right.columns, right.rows);
+        self.fill_transposed(0, right);
+    }
+
+    /// Packs a matrix as it is in place of what was here.
+    pub(crate) fn repack(&mut self, right: Rows<'_>) {
+        self.reshape(right.rows, right.columns);
+        for (p, panel) in self.panels.chunks_exact_mut(right.rows.max(1)).enumerate() {
+            let span = p * PANEL..((p + 1) * PANEL).min(right.columns);
+            for (k, to) in panel.iter_mut().enumerate() {
+                to[..span.len()].copy_from_slice(&right.row(k)[span.clone()]);
+            }
+        }
+    }
+
+    /// Room for `[inner, columns]`; what lies behind the last column is zero.
+    fn reshape(&mut self, inner: usize, columns: usize) {
+        if !columns.is_multiple_of(PANEL) {
+            self.panels.clear();
+        }
+        self.panels.resize(columns.div_ceil(PANEL) * inner, [0.0; PANEL]);
+        (self.inner, self.columns) = (inner, columns);
+    }
+
+    fn fill_transposed(&mut self, first: usize, part: Rows<'_>) {
+        let inner = self.inner;
+        for start in (0..inner).step_by(BLOCK) {
+            let block = start..(start + BLOCK).min(inner);
+            for r in 0..part.rows {
+                let (p, lane) = ((first + r) / PANEL, (first + r) % PANEL);
+                let to = &mut self.panels[p * inner..][block.clone()];
+                for (to, from) in to.iter_mut().zip(&part.row(r)[block.clone()]) {
+                    to[lane] = *from;
+                }
+            }
+        }
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Length of a column.
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    /// `out = left × self (+ bias on every row)`: `[rows, inner] × [inner, columns]`.
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    pub fn multiply(&self, left: Rows<'_>, bias: Option<&Bias>, out: RowsMut<'_>) -> Result<(), ProductError> {
+        let bias = bias.map(|b| b.padded.as_slice());
+        self.checked([left.rows, left.columns], bias, &out)?;
+        let mut memory = STAGING.take();
+        Multiply { packed: self, left, bias, out, memory: &mut memory }.dispatch();
+        STAGING.set(memory);
+        Ok(())
+    }
+
+    /// `out = leftᵀ × self`.
+    ///
+    /// # Errors
+    /// Sizes that do not fit.
+    pub fn multiply_transposed(&self, left: Transposed<'_>, out: RowsMut<'_>) -> Result<(), ProductError> {
+        self.checked([left.0.columns, left.0.rows], None, &out)?;
+        MultiplyTransposed { packed: self, left, out }.dispatch();
+        Ok(())
+    }
+
+    fn checked(&self, [rows, inner]: [usize; 2], bias: Option<&[f32]>, out: &RowsMut<'_>) -> Result<(), ProductError> {
+        let fits = inner == self.inner
+            && (out.rows, out.columns) == (rows, self.columns)
+            && bias.is_none_or(|b| b.len() == self.columns.div_ceil(PANEL) * PANEL);
+        if !fits {
+            let (by, into) =
+                (format!("[{}, {}]", self.inner, self.columns), format!("[{}, {}]", out.rows, out.columns));
+            return Err(ProductError(format!("[{rows}, {inner}] × {by} into {into}")));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for PackedMatrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedMatrix[{}, {}]", self.inner, self.columns)
+    }
+}
+
+/// What is added to every row of a product.
+#[derive(Clone, Debug)]
+pub struct Bias {
+    /// Filled up to whole panels.
+    padded: Vec<f32>,
+}
+
+impl Bias {
+    /// Parts side by side.
+    pub fn new(parts: &[&[f32]]) -> Self {
+        let mut padded = parts.concat();
+        padded.resize(padded.len().div_ceil(PANEL) * PANEL, 0.0);
+        Self { padded }
+    }
+}
+
+thread_local! {
+    /// Where this thread stages left sides.
+    static STAGING: RefCell<Vec<[f32; STRIDE]>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Values of the left side staged at once: with a panel beside them they stay in a core's second-level cache.
+const STAGED_VALUES: usize = 1 << 18;
+
+/// The loop over the panels, compiled for every instruction set and dispatched to the machine's.
+pub(super) struct Multiply<'a> {
+    pub(super) packed: &'a PackedMatrix,
+    pub(super) left: Rows<'a>,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) out: RowsMut<'a>,
+    pub(super) memory: &'a mut Vec<[f32; STRIDE]>,
+}
+
+impl SimdOp for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(mut self, isa: I) {
+        let parts = (self.left.rows * self.packed.inner).div_ceil(STAGED_VALUES).clamp(1, self.left.rows.max(1));
+        for part in 0..parts {
+            let (from, to) = (self.left.rows * part / parts, self.left.rows * (part + 1) / parts);
+            let staged = Staged::new(self.left, from, to, self.memory);
+            self.packed.multiply_on(isa, staged, self.bias, &mut self.out, from);
+        }
+    }
+}
+
+/// [`Multiply`] with a left side that lies by columns.
+struct MultiplyTransposed<'a> {
+    packed: &'a PackedMatrix,
+    left: Transposed<'a>,
+    out: RowsMut<'a>,
+}
+
+impl SimdOp for MultiplyTransposed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(mut self, isa: I) {
+        self.packed.multiply_on(isa, self.left, None, &mut self.out, 0);
+    }
+}
+
+impl PackedMatrix {
+    #[inline(always)]
+    fn multiply_on<I: Isa, L: Left>(&self, isa: I, left: L, bias: Option<&[f32]>, out: &mut RowsMut<'_>, below: usize) {
+        let blocks = self.inner.div_ceil(L::BLOCK).max(1);
+        for block in 0..blocks {
+            for (p, values) in self.panels.chunks_exact(self.inner.max(1)).enumerate() {
+                let first = p * PANEL;
+                let start = block * L::BLOCK;
+                let values = &values[start..self.inner.min(start.saturating_add(L::BLOCK))];
+                let bias = bias.filter(|_| block + 1 == blocks);
+                let panel = Panel { values, block, bias, first, columns: (self.columns - first).min(PANEL) };
+                kernel::panel(isa, left, panel, out, below);
+            }
+        }
+    }
+}
