@@ -10,7 +10,7 @@ use super::{PANEL, ProductError, Rows, RowsMut, Transposed};
 /// Inner elements packed at a time: the piece of a panel being written stays in the first-level cache.
 const BLOCK: usize = 64;
 
-/// A `[inner, columns]` right side in panels of [`PANEL`] columns, each `[inner, PANEL]`; the last one is filled
+/// A `[inner, columns]` right side in panels of 32 columns, each `[inner, 32]`; the last one is filled
 /// up with zeros.
 #[derive(Clone, Default)]
 pub struct PackedMatrix {
