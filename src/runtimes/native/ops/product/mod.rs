@@ -9,8 +9,17 @@ mod packed;
 
 pub use packed::{Bias, PackedMatrix};
 
-/// Columns per panel: two vectors of AVX-512, four of AVX2, eight of NEON.
-const PANEL: usize = 32;
+/// Columns per panel: four vectors of AVX-512, eight of AVX2, sixteen of NEON.
+const PANEL: usize = 64;
+
+/// One inner element of a panel. Aligned, because a vector that lies across two cache lines is read twice.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line([f32; PANEL]);
+
+impl Line {
+    const ZERO: Self = Self([0.0; PANEL]);
+}
 
 /// A product that was asked for with sizes that do not fit: a bug in the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,18 +4,14 @@ use std::cell::RefCell;
 
 use rten_simd::{Isa, SimdOp};
 
-use super::kernel::{self, Left, Panel, STRIDE, Staged};
-use super::{PANEL, ProductError, Rows, RowsMut, Transposed};
+use super::kernel::{self, Left, Panel, STAGE, STRIDE, Staged};
+use super::{Line, PANEL, ProductError, Rows, RowsMut, Transposed};
 
-/// Inner elements packed at a time: the piece of a panel being written stays in the first-level cache.
-const BLOCK: usize = 64;
-
-/// A `[inner, columns]` right side in panels of 32 columns, each `[inner, 32]`; the last one is filled
-/// up with zeros.
+/// A `[inner, columns]` right side, in the order the kernel reads it: blocks of 96 inner elements, in each of them
+/// panels of 64 columns, each `[96, 64]`; the last block may be shorter, the last panel is filled up with zeros.
 #[derive(Clone, Default)]
 pub struct PackedMatrix {
-    /// Panel `p` is `panels[p * inner..][..inner]`.
-    panels: Vec<[f32; PANEL]>,
+    values: Vec<Line>,
     inner: usize,
     columns: usize,
 }
@@ -51,10 +47,13 @@ impl PackedMatrix {
     /// Packs a matrix as it is in place of what was here.
     pub(crate) fn repack(&mut self, right: Rows<'_>) {
         self.reshape(right.rows, right.columns);
-        for (p, panel) in self.panels.chunks_exact_mut(right.rows.max(1)).enumerate() {
-            let span = p * PANEL..((p + 1) * PANEL).min(right.columns);
-            for (k, to) in panel.iter_mut().enumerate() {
-                to[..span.len()].copy_from_slice(&right.row(k)[span.clone()]);
+        for start in (0..right.rows).step_by(STAGE) {
+            for (p, first) in (0..right.columns).step_by(PANEL).enumerate() {
+                let columns = first..(first + PANEL).min(right.columns);
+                let panel = self.panel(start, p);
+                for (k, to) in self.values[panel].iter_mut().enumerate() {
+                    to.0[..columns.len()].copy_from_slice(&right.row(start + k)[columns.clone()]);
+                }
             }
         }
     }
@@ -62,21 +61,28 @@ impl PackedMatrix {
     /// Room for `[inner, columns]`; what lies behind the last column is zero.
     fn reshape(&mut self, inner: usize, columns: usize) {
         if !columns.is_multiple_of(PANEL) {
-            self.panels.clear();
+            self.values.clear();
         }
-        self.panels.resize(columns.div_ceil(PANEL) * inner, [0.0; PANEL]);
+        self.values.resize(columns.div_ceil(PANEL) * inner, Line::ZERO);
         (self.inner, self.columns) = (inner, columns);
     }
 
+    /// Where the panel `p` of the block that begins at inner element `start` lies, and how long it is.
+    #[inline(always)]
+    fn panel(&self, start: usize, p: usize) -> std::ops::Range<usize> {
+        let len = STAGE.min(self.inner - start);
+        let first = start * self.columns.div_ceil(PANEL) + p * len;
+        first..first + len
+    }
+
     fn fill_transposed(&mut self, first: usize, part: Rows<'_>) {
-        let inner = self.inner;
-        for start in (0..inner).step_by(BLOCK) {
-            let block = start..(start + BLOCK).min(inner);
+        for start in (0..self.inner).step_by(STAGE) {
             for r in 0..part.rows {
                 let (p, lane) = ((first + r) / PANEL, (first + r) % PANEL);
-                let to = &mut self.panels[p * inner..][block.clone()];
-                for (to, from) in to.iter_mut().zip(&part.row(r)[block.clone()]) {
-                    to[lane] = *from;
+                let panel = self.panel(start, p);
+                let from = &part.row(r)[start..start + panel.len()];
+                for (to, from) in self.values[panel].iter_mut().zip(from) {
+                    to.0[lane] = *from;
                 }
             }
         }
@@ -97,8 +103,8 @@ impl PackedMatrix {
     /// # Errors
     /// Sizes that do not fit.
     pub fn multiply(&self, left: Rows<'_>, bias: Option<&Bias>, out: RowsMut<'_>) -> Result<(), ProductError> {
-        let bias = bias.map(|b| b.padded.as_slice());
         self.checked([left.rows, left.columns], bias, &out)?;
+        let bias = bias.map(|b| b.padded.as_slice());
         let mut memory = STAGING.take();
         Multiply { packed: self, left, bias, out, memory: &mut memory }.dispatch();
         STAGING.set(memory);
@@ -115,10 +121,10 @@ impl PackedMatrix {
         Ok(())
     }
 
-    fn checked(&self, [rows, inner]: [usize; 2], bias: Option<&[f32]>, out: &RowsMut<'_>) -> Result<(), ProductError> {
+    fn checked(&self, [rows, inner]: [usize; 2], bias: Option<&Bias>, out: &RowsMut<'_>) -> Result<(), ProductError> {
         let fits = inner == self.inner
             && (out.rows, out.columns) == (rows, self.columns)
-            && bias.is_none_or(|b| b.len() == self.columns.div_ceil(PANEL) * PANEL);
+            && bias.is_none_or(|b| b.columns == self.columns);
         if !fits {
             let (by, into) =
                 (format!("[{}, {}]", self.inner, self.columns), format!("[{}, {}]", out.rows, out.columns));
@@ -139,14 +145,16 @@ impl std::fmt::Debug for PackedMatrix {
 pub struct Bias {
     /// Filled up to whole panels.
     padded: Vec<f32>,
+    columns: usize,
 }
 
 impl Bias {
     /// Parts side by side.
     pub fn new(parts: &[&[f32]]) -> Self {
         let mut padded = parts.concat();
+        let columns = padded.len();
         padded.resize(padded.len().div_ceil(PANEL) * PANEL, 0.0);
-        Self { padded }
+        Self { padded, columns }
     }
 }
 
@@ -200,13 +208,11 @@ impl SimdOp for MultiplyTransposed<'_> {
 impl PackedMatrix {
     #[inline(always)]
     fn multiply_on<I: Isa, L: Left>(&self, isa: I, left: L, bias: Option<&[f32]>, out: &mut RowsMut<'_>, below: usize) {
-        let blocks = self.inner.div_ceil(L::BLOCK).max(1);
-        for block in 0..blocks {
-            for (p, values) in self.panels.chunks_exact(self.inner.max(1)).enumerate() {
-                let first = p * PANEL;
-                let start = block * L::BLOCK;
-                let values = &values[start..self.inner.min(start.saturating_add(L::BLOCK))];
-                let bias = bias.filter(|_| block + 1 == blocks);
+        for start in (0..self.inner).step_by(STAGE) {
+            for (p, first) in (0..self.columns).step_by(PANEL).enumerate() {
+                let values = &self.values[self.panel(start, p)];
+                let bias = bias.filter(|_| start + values.len() == self.inner);
+                let block = start / STAGE;
                 let panel = Panel { values, block, bias, first, columns: (self.columns - first).min(PANEL) };
                 kernel::panel(isa, left, panel, out, below);
             }

@@ -90,6 +90,27 @@ fn every_instruction_set_gives_the_same_product() {
     assert!(worst <= MAX_ERROR && worst > 0.0, "{worst:e}");
 }
 
+/// However the two sides lay in memory: the same bits, over one block of the inner dimension and over many.
+#[test]
+fn sides_that_lie_by_columns_give_the_same_product() {
+    let turned = |values: &[f32], columns: usize| -> Vec<f32> {
+        (0..values.len())
+            .map(|i| values[i % (values.len() / columns) * columns + i / (values.len() / columns)])
+            .collect()
+    };
+    let mut scratch = PackedMatrix::default();
+    for &(rows, inner, columns) in SIZES {
+        let (left, right) = (noise(rows * inner, 5), noise(inner * columns, 6));
+        let wanted = product(&left, &packed(&right, inner), None);
+        let (left, right) = (turned(&left, inner), turned(&right, inner));
+        scratch.repack(Rows::dense(&right, columns).unwrap());
+        let mut out = vec![f32::NAN; wanted.len()];
+        let to = RowsMut::dense(&mut out, columns).unwrap();
+        scratch.multiply_transposed(Transposed(Rows::dense(&left, rows).unwrap()), to).unwrap();
+        assert_eq!(out, wanted, "{rows}×{inner}×{columns}");
+    }
+}
+
 #[test]
 fn bias_parts_strides_and_a_right_side_as_it_is() {
     // [1 2; 3 4] and [5 6], stored as rows of outputs
@@ -125,7 +146,7 @@ fn sizes_that_do_not_fit_are_errors() {
     assert!(
         packed.multiply(Rows::dense(&[0.0; 3], 3).unwrap(), None, RowsMut::dense(&mut [0.0; 3], 3).unwrap()).is_err()
     );
-    let bias = Bias::new(&[&[0.0; 33]]);
+    let bias = Bias::new(&[&[0.0; 4]]);
     assert!(packed.multiply(left, Some(&bias), RowsMut::dense(&mut [0.0; 3], 3).unwrap()).is_err());
     assert!(Rows::dense(&[0.0; 5], 2).is_err());
     assert!(Rows::strided(&[0.0; 5], 2, 3, 3).is_err());
