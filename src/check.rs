@@ -44,6 +44,7 @@ use crate::Error;
 use crate::observe::{Event, Observer};
 use crate::report::Report;
 use crate::{verdict, weights};
+use workers::Workers;
 use write_up::Judged;
 
 /// Runs the whole gate: opens both models, compares them, judges.
@@ -63,6 +64,7 @@ pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Repo
 pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
     let started = SystemTime::now();
     let policy = request.policy_for(&sides.facts)?;
+    let workers = Workers::new()?;
 
     observer.event(Event::Phase("comparing weights"));
     let weights = weights::compare(&sides.original, &sides.candidate_weights)?;
@@ -70,11 +72,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(weights::findings(&sides.original, &sides.candidate_weights, &weights));
 
     observer.event(Event::Phase("proving alignment on the built-in probes"));
-    let probed = probe::run(sides, request)?;
+    let probed = probe::run(sides, request, &workers)?;
     findings.extend(probed.findings());
 
     observer.event(Event::Phase("comparing hidden states"));
-    let streamed = stream::run(sides, request, &probed, observer)?;
+    let streamed = stream::run(sides, request, &workers, &probed, observer)?;
     findings.extend(streamed.findings(&policy));
 
     let measured = evidence::gather(probed, streamed)?;
@@ -83,7 +85,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let mut gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
 
     observer.event(Event::Phase("seeing what the gates are worth"));
-    let proof = proof::of(sides, request, &policy, &weights, &measured, &mut gates)?;
+    let proof = proof::of(sides, &workers, request.canaries, &policy, &weights, &measured, &mut gates)?;
     findings.extend(proof.findings);
     findings.extend(growth::engine_culprits(&measured.measurements, &gates));
     let mut explanation = growth::explain(&measured.measurements);

@@ -171,7 +171,7 @@ fn nobody() -> Box<dyn Encoder> {
 fn a_reference_that_differs_from_itself_is_no_reference() {
     let report = run(&request("parallax-mini-mlx-8bit"), |sides| {
         let variation = sides.variations.iter_mut().find(|v| v.name.contains("optimizations")).unwrap();
-        let Variation { name, mut open } =
+        let Variation { name, open } =
             std::mem::replace(variation, Variation { name: String::new(), open: Box::new(|| Ok(nobody())) });
         *variation = Variation { name, open: Box::new(move || Ok(noisy(open()?, 1e-5))) };
     });

@@ -9,6 +9,7 @@ use super::baselines::{every_arm, off_by_one};
 use super::measure::{Accumulators, Scales, add_sentences};
 use super::sample::Sample;
 use super::sides::Sides;
+use super::workers::Workers;
 use crate::Error;
 use crate::checkpoint::{Weight, WeightSet};
 use crate::finding::{Finding, Severity};
@@ -40,6 +41,7 @@ struct Cage<'a> {
 /// Plants every fault in turn and asks the policy's gates.
 pub(super) fn run(
     sides: &Sides,
+    workers: &Workers,
     sample: &Sample,
     scales: &Scales,
     policy: &Policy,
@@ -49,10 +51,7 @@ pub(super) fn run(
     if let Some(control) = &sample.seen.control {
         cage.already = cage.failing(&cage.measure(control)?);
     }
-    let mut canaries = Vec::new();
-    for fault in FAULTS {
-        canaries.push(cage.canary(fault)?);
-    }
+    let canaries = workers.map(FAULTS, |fault| cage.canary(fault))?;
     let seen = canaries.iter().filter(|c| c.seen_by.is_some());
     let smallest = seen.filter_map(|c| Some((c.effect?, &c.id))).filter(|(e, _)| *e > 0.0);
     let smallest = smallest.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id.clone());

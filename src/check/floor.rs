@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::measure::{Accumulators, Scales, add_sentences};
 use super::sample::Sample;
-use super::sides::Sides;
+use super::sides::{Encoders, Sides, Variation};
+use super::workers::Workers;
 use crate::Error;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
@@ -20,26 +21,46 @@ const HEADROOM: f64 = 4.0;
 const METRIC: &str = "relative_l2";
 
 /// Runs the sample every other way there is.
-pub(super) fn measure(sides: &mut Sides, sample: &Sample, scales: &Scales) -> Result<Vec<FloorSection>, Error> {
-    let mut floors = Vec::new();
-    let name = "each row alone, not in a padded batch".to_owned();
+pub(super) fn measure(
+    sides: &Sides,
+    workers: &Workers,
+    sample: &Sample,
+    scales: &Scales,
+) -> Result<Vec<FloorSection>, Error> {
+    let on = sides.encoders();
+    let ways: Vec<Option<&Variation>> = std::iter::once(None).chain(sides.variations.iter().map(Some)).collect();
+    let floors = workers.map(&ways, |way| match way {
+        Some(variation) => varied(on, variation, sample, scales),
+        None => alone(on, sample, scales),
+    })?;
+    Ok(floors.into_iter().flatten().collect())
+}
+
+/// The sample's rows, each as a batch of its own.
+fn alone(on: Encoders<'_>, sample: &Sample, scales: &Scales) -> Result<Vec<FloorSection>, Error> {
     let mut alone = Accumulators::new(scales.clone());
     for r in 0..sample.batch.rows() {
         let one = row(&sample.batch, r);
         let base = row_states(&sample.seen.reference, r)?;
-        let mut other = sides.reference.encode(&one)?;
-        add_sentences(&sides.reference_head, &mut other)?;
+        let mut other = on.reference.encode(&one)?;
+        add_sentences(on.reference_head, &mut other)?;
         alone.add(Arm::Engine, &one, &base, &other, |_, _, _| ())?;
     }
-    floors.extend(sections(&name, &alone));
-    for variation in &mut sides.variations {
-        let mut other = (variation.open)()?.encode(&sample.batch)?;
-        add_sentences(&sides.reference_head, &mut other)?;
-        let mut accumulators = Accumulators::new(scales.clone());
-        accumulators.add(Arm::Engine, &sample.batch, &sample.seen.reference, &other, |_, _, _| ())?;
-        floors.extend(sections(&variation.name, &accumulators));
-    }
-    Ok(floors)
+    Ok(sections("each row alone, not in a padded batch", &alone))
+}
+
+/// The sample as it is, on the reference run another way.
+fn varied(
+    on: Encoders<'_>,
+    variation: &Variation,
+    sample: &Sample,
+    scales: &Scales,
+) -> Result<Vec<FloorSection>, Error> {
+    let mut other = (variation.open)()?.encode(&sample.batch)?;
+    add_sentences(on.reference_head, &mut other)?;
+    let mut accumulators = Accumulators::new(scales.clone());
+    accumulators.add(Arm::Engine, &sample.batch, &sample.seen.reference, &other, |_, _, _| ())?;
+    Ok(sections(&variation.name, &accumulators))
 }
 
 /// The most a row's states may differ between a padded batch and a batch of its own, on our own sides. Theirs
@@ -48,7 +69,7 @@ const ALONE: f64 = 1e-5;
 
 /// Rows whose states depend on which other rows they are batched with: padding that is looked at, or a kernel
 /// that errs at some lengths. Needs no reference, so no quantization error hides it.
-pub(super) fn batch_dependence(sides: &mut Sides, sample: &Sample) -> Result<Option<Finding>, Error> {
+pub(super) fn batch_dependence(sides: &Sides, sample: &Sample) -> Result<Option<Finding>, Error> {
     let mut accumulators = Accumulators::new(Scales::new());
     for r in 0..sample.batch.rows() {
         let one = row(&sample.batch, r);

@@ -1,6 +1,6 @@
 //! Opens both sides of a request.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::CheckRequest;
 use super::inputs::{inputs, same_file};
@@ -99,7 +99,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         candidate: format!("{} ({precision})", folder.shown()),
     };
     drop(graph);
-    let opened = Rc::new((runtime, model, taps));
+    let opened = Arc::new((runtime, model, taps));
     let variations = variations(&opened, options);
     let observer_check: ObserverCheck =
         Box::new(move |batch| Ok(observer_effect(&opened.0, &opened.1, &opened.2, options, batch)?));
@@ -168,14 +168,14 @@ fn runtime_record(runtime: &Runtime, options: SessionOptions) -> RuntimeRecord {
 }
 
 /// The reference with more threads within an operator, and without graph optimizations.
-fn variations(opened: &Rc<(Runtime, OnnxModel, TapMap)>, options: SessionOptions) -> Vec<Variation> {
+fn variations(opened: &Arc<(Runtime, OnnxModel, TapMap)>, options: SessionOptions) -> Vec<Variation> {
     let options = SessionOptions { sessions: 1, ..options };
     let ways = [
         ("2 threads in place of 1".to_owned(), SessionOptions { threads: 2, ..options }),
         ("graph optimizations off".to_owned(), SessionOptions { optimization: Optimization::Disabled, ..options }),
     ];
     let variation = |(name, options)| {
-        let opened = Rc::clone(opened);
+        let opened = Arc::clone(opened);
         let open =
             move || Ok(Box::new(OnnxEncoder::open(&opened.0, &opened.1, &opened.2, options)?) as Box<dyn Encoder>);
         Variation { name, open: Box::new(open) }

@@ -2,13 +2,15 @@
 //! same points of the computation on both sides, and how wide does each dimension spread there?
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::CheckRequest;
 use super::coverage::Coverage;
 use super::floor;
-use super::measure::{Accumulators, Scales, add_sentences, batches, encode_batch};
+use super::measure::{Accumulators, Scales, Seen, add_sentences, batches, encode_on};
 use super::sample::Sample;
 use super::sides::Sides;
+use super::workers::Workers;
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
@@ -53,7 +55,7 @@ pub(super) struct Probed {
 }
 
 /// Runs all three encoders over the probes.
-pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, Error> {
+pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> Result<Probed, Error> {
     let mut rows = Vec::new();
     let mut disagreements = Vec::new();
     for (i, text) in probes().iter().enumerate() {
@@ -69,34 +71,34 @@ pub(super) fn run(sides: &mut Sides, request: &CheckRequest) -> Result<Probed, E
         None => None,
     };
 
-    let scales = spread(sides, &batches)?;
-    let mut engine = Accumulators::new(scales.clone());
-    let mut cross = CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point);
-    let mut count = (0u64, 0u64);
+    // The longest first, so that no worker is left with one at the end.
+    batches.sort_by_key(|batch| std::cmp::Reverse(batch.rows() * batch.longest()));
+    let scales = spread(sides, workers, &batches)?;
     let mut coverage = Coverage::default();
     coverage.truncated(rows.iter().filter(|(_, row)| row.truncated).count() as u64);
-    let mut total = Accumulators::new(scales.clone());
-    for batch in &batches {
-        coverage.batch(batch);
-        let seen = encode_batch(sides, batch, true)?;
-        if let Some(control) = &seen.control {
-            engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
-        }
-        total.add(Arm::Total, batch, &seen.reference, &seen.candidate, |_, _, _| ())?;
-        cross.add(&seen.reference, &seen.candidate)?;
-        count = (count.0 + batch.rows() as u64, count.1 + batch.tokens() as u64);
-    }
+    let gathered = Mutex::new(Gathered {
+        engine: Accumulators::new(scales.clone()),
+        total: Accumulators::new(scales.clone()),
+        cross: CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point),
+        coverage,
+    });
+    let encoders = sides.encoders();
+    workers.each(&batches, |batch| {
+        let seen = encode_on(encoders, batch, true)?;
+        gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen)
+    })?;
+    let Gathered { engine, total, cross, coverage } = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sample = Sample::take(sides, &rows)?;
     let dependent = sample.as_ref().map_or_else(|| Ok(None), |s| floor::batch_dependence(sides, s))?;
-    let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, s, &scales))?;
+    let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, workers, s, &scales))?;
     Ok(Probed {
         scales,
         engine,
         cross_match: cross.finish(),
         observer,
         disagreements,
-        rows: count.0,
-        tokens: count.1,
+        rows: batches.iter().map(|b| b.rows() as u64).sum(),
+        tokens: batches.iter().map(|b| b.tokens() as u64).sum(),
         coverage,
         total,
         sample,
@@ -135,20 +137,43 @@ fn cut(values: &[u32], n: usize) -> Vec<u32> {
     values[..end].iter().chain(values.last()).copied().take(n).collect()
 }
 
+/// What the batches add to.
+struct Gathered {
+    engine: Accumulators,
+    total: Accumulators,
+    cross: CrossMatch,
+    coverage: Coverage,
+}
+
+impl Gathered {
+    fn add(&mut self, batch: &TokenBatch, seen: &Seen) -> Result<(), Error> {
+        self.coverage.batch(batch);
+        if let Some(control) = &seen.control {
+            self.engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
+        }
+        self.total.add(Arm::Total, batch, &seen.reference, &seen.candidate, |_, _, _| ())?;
+        Ok(self.cross.add(&seen.reference, &seen.candidate)?)
+    }
+}
+
 /// How far each dimension of the reference spreads at each tap: what standardised errors are measured in.
 /// A pass of its own, so that the states of one batch at a time are held.
-fn spread(sides: &mut Sides, batches: &[TokenBatch]) -> Result<Scales, Error> {
-    let mut spread: BTreeMap<Tap, ScaleAccumulator> = BTreeMap::new();
-    for batch in batches {
-        let mut states = sides.reference.encode(batch)?;
-        add_sentences(&sides.reference_head, &mut states)?;
+fn spread(sides: &Sides, workers: &Workers, batches: &[TokenBatch]) -> Result<Scales, Error> {
+    let spread: Mutex<BTreeMap<Tap, ScaleAccumulator>> = Mutex::default();
+    let on = sides.encoders();
+    workers.each(batches, |batch| {
+        let mut states = on.reference.encode(batch)?;
+        add_sentences(on.reference_head, &mut states)?;
+        let mut spread = spread.lock().unwrap_or_else(PoisonError::into_inner);
         for (tap, tap_states) in states.iter() {
             let scale = spread.entry(tap).or_insert_with(|| ScaleAccumulator::new(tap_states.hidden()));
             for r in 0..tap_states.rows() {
                 scale.add_row(tap_states.row(r))?;
             }
         }
-    }
+        Ok(())
+    })?;
+    let spread = spread.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect())
 }
 

@@ -1,9 +1,9 @@
 //! What the gates are worth: limits well above the noise, below what unlike things measure, and exceeded
 //! by faults planted on purpose.
 
-use super::CheckRequest;
 use super::evidence::Measured;
 use super::sides::Sides;
+use super::workers::Workers;
 use super::{baselines, canaries, floor};
 use crate::Error;
 use crate::finding::Finding;
@@ -17,10 +17,11 @@ pub(super) struct Proof {
     pub(super) findings: Vec<Finding>,
 }
 
-/// Fills the baselines in beside the gates, and plants the faults.
+/// Fills the baselines in beside the gates, and plants the faults if they are to be `planted`.
 pub(super) fn of(
     sides: &Sides,
-    request: &CheckRequest,
+    workers: &Workers,
+    planted: bool,
     policy: &Policy,
     weights: &WeightsReport,
     measured: &Measured,
@@ -33,8 +34,8 @@ pub(super) fn of(
     };
     baselines::measure(sides, sample, &measured.scales)?.fill(policy, weights, gates);
     findings.extend(baselines::findings(gates));
-    let canaries = if request.canaries {
-        canaries::run(sides, sample, &measured.scales, policy, weights)?
+    let canaries = if planted {
+        canaries::run(sides, workers, sample, &measured.scales, policy, weights)?
     } else {
         CanariesSection::default()
     };

@@ -21,7 +21,7 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Picks rows of evenly spread length and runs them; none when no probe has a fitting length.
-    pub(super) fn take(sides: &mut Sides, rows: &[(RowId, TokenRow)]) -> Result<Option<Self>, Error> {
+    pub(super) fn take(sides: &Sides, rows: &[(RowId, TokenRow)]) -> Result<Option<Self>, Error> {
         let batch = pick(rows);
         if batch.rows() < 2 {
             return Ok(None);

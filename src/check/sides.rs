@@ -17,14 +17,14 @@ use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair};
 
 /// Compares the untouched reference with the tapped one on one batch.
-pub type ObserverCheck = Box<dyn FnMut(&TokenBatch) -> Result<ObserverEffect, Error>>;
+pub type ObserverCheck = Box<dyn Fn(&TokenBatch) -> Result<ObserverEffect, Error> + Send + Sync>;
 
 /// The same reference run another way: its name, and how to open it.
 pub struct Variation {
     /// `one row at a time`, `2 threads`, `graph optimizations off`.
     pub name: String,
     /// Opens it; it is closed again as soon as it has run.
-    pub open: Box<dyn FnMut() -> Result<Box<dyn Encoder>, Error>>,
+    pub open: Box<dyn Fn() -> Result<Box<dyn Encoder>, Error> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Variation {
@@ -121,7 +121,7 @@ impl Sides {
     }
 
     /// Runs [`Sides::observer`] if there is one.
-    pub(super) fn observer_effect(&mut self, batch: &TokenBatch) -> Result<Option<ObserverEffect>, Error> {
-        self.observer.as_mut().map(|check| check(batch)).transpose()
+    pub(super) fn observer_effect(&self, batch: &TokenBatch) -> Result<Option<ObserverEffect>, Error> {
+        self.observer.as_ref().map(|check| check(batch)).transpose()
     }
 }

@@ -138,6 +138,7 @@ fn isolate(
 pub(super) fn run(
     sides: &mut Sides,
     request: &CheckRequest,
+    workers: &Workers,
     probed: &Probed,
     observer: &mut dyn Observer,
 ) -> Result<Streamed, Error> {
@@ -149,13 +150,12 @@ pub(super) fn run(
         out.built_in = true;
         observer.event(Event::Note("no --corpus given: the built-in probe sentences are the corpus"));
     }
-    let workers = Workers::new()?;
     loop {
         let round = rows.next(BLOCKS_AT_ONCE * BLOCK_ROWS)?;
         if round.is_empty() {
             break;
         }
-        out.round(sides, request, &workers, &round)?;
+        out.round(sides, request, workers, &round)?;
         observer.event(Event::Rows { done: out.rows, total });
     }
     match rows {

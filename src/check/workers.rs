@@ -1,7 +1,7 @@
 //! Threads that share out batches.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -22,6 +22,22 @@ impl Workers {
         Ok(Self { pools: pools.map_err(|e| Error::Environment(format!("threads could not be started: {e}")))? })
     }
 
+    /// What `f` makes of every item, in their order.
+    pub(super) fn map<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        f: impl Fn(&T) -> Result<R, Error> + Sync,
+    ) -> Result<Vec<R>, Error> {
+        let made: Mutex<Vec<Option<R>>> = Mutex::new(items.iter().map(|_| None).collect());
+        let numbers: Vec<usize> = (0..items.len()).collect();
+        self.each(&numbers, |&i| {
+            let one = f(&items[i])?;
+            made.lock().unwrap_or_else(PoisonError::into_inner)[i] = Some(one);
+            Ok(())
+        })?;
+        Ok(made.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
+    }
+
     /// Calls `f` on every item, taken in order; with several errors, the first item's.
     pub(super) fn each<T: Sync>(&self, items: &[T], f: impl Fn(&T) -> Result<(), Error> + Sync) -> Result<(), Error> {
         let next = AtomicUsize::new(0);
@@ -33,7 +49,7 @@ impl Workers {
                 let Some(item) = items.get(i) else { return };
                 if let Err(e) = f(item) {
                     stop.store(true, Ordering::Relaxed);
-                    let mut first = first.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
                     // Items before this one were taken before it, so each of them has its say.
                     if first.as_ref().is_none_or(|(before, _)| i < *before) {
                         *first = Some((i, e));
@@ -46,7 +62,7 @@ impl Workers {
                 scope.spawn(|| pool.install(work));
             }
         });
-        let first = first.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let first = first.into_inner().unwrap_or_else(PoisonError::into_inner);
         first.map_or(Ok(()), |(_, e)| Err(e))
     }
 }
@@ -71,6 +87,7 @@ mod tests {
             workers.each(&items, count).unwrap();
             assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1));
             workers.each(&[], count).unwrap();
+            assert_eq!(workers.map(&items, |i| Ok(i * i)).unwrap()[7..9], [49, 64]);
 
             let fail = |i: &usize| {
                 if *i == 7 {

@@ -1,9 +1,8 @@
 //! Named float32 weights of one model, wherever they came from, read strictly: every tensor is used
 //! once, none is missing, none is left.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How a weight was stored before it became float32.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,7 +87,7 @@ pub enum WeightError {
 pub struct WeightSet {
     source_name: String,
     tensors: BTreeMap<String, Arc<Weight>>,
-    used: RefCell<BTreeSet<String>>,
+    used: Mutex<BTreeSet<String>>,
 }
 
 impl WeightSet {
@@ -99,7 +98,7 @@ impl WeightSet {
             finite(&source_name, tensor, weight)?;
         }
         let tensors = tensors.into_iter().map(|(name, weight)| (name, Arc::new(weight))).collect();
-        Ok(Self { source_name, tensors, used: RefCell::default() })
+        Ok(Self { source_name, tensors, used: Mutex::default() })
     }
 
     /// A copy in which `change` has replaced some weights; the others are shared, not copied. Nothing of it
@@ -112,7 +111,7 @@ impl WeightSet {
                 finite(&self.source_name, name, weight)?;
             }
         }
-        Ok(Self { source_name: self.source_name.clone(), tensors, used: RefCell::default() })
+        Ok(Self { source_name: self.source_name.clone(), tensors, used: Mutex::default() })
     }
 
     /// Where the weights came from, for people.
@@ -132,7 +131,7 @@ impl WeightSet {
 
     /// Refuses weights that nothing has taken, except those for which `ignorable` says so.
     pub fn finish(&self, ignorable: impl Fn(&str) -> bool) -> Result<(), WeightError> {
-        let used = self.used.borrow();
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = self.tensors.keys().filter(|name| !used.contains(*name) && !ignorable(name));
         match left.next() {
             None => Ok(()),
@@ -182,7 +181,7 @@ impl<'a> Scope<'a> {
                 found: weight.shape.clone(),
             });
         }
-        self.set.used.borrow_mut().insert(tensor);
+        self.set.used.lock().unwrap_or_else(PoisonError::into_inner).insert(tensor);
         Ok(weight)
     }
 }
