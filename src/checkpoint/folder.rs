@@ -129,6 +129,8 @@ impl ModelFolder {
             return Err(CheckpointError::Malformed { file: file_name, reason });
         }
         let mut bytes = Vec::new();
+        let room = usize::try_from(size + 1).unwrap_or(usize::MAX);
+        bytes.try_reserve_exact(room).map_err(|e| io(e.into()))?;
         // One more than the size: a file that grows under our hands is caught, not followed.
         file.take(size + 1).read_to_end(&mut bytes).map_err(io)?;
         if bytes.len() as u64 != size {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::{Dtype, SafeTensors};
 
+use super::weight_set::first_non_finite;
 use super::{CheckpointError, ModelFolder};
 use crate::finding::{Finding, Severity};
 
@@ -176,7 +177,7 @@ impl RawTensors {
                 ));
             }
         };
-        match values.iter().position(|v| !v.is_finite()) {
+        match first_non_finite(&values) {
             Some(i) => Err(self.refuse(
                 name,
                 format!("holds {} at element {i}; a model with such a weight cannot be judged", values[i]),

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 /// How a weight was stored before it became float32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
@@ -94,9 +96,12 @@ impl WeightSet {
     /// Takes the weights in; a NaN or infinity anywhere is refused.
     pub fn new(source_name: impl Into<String>, tensors: BTreeMap<String, Weight>) -> Result<Self, WeightError> {
         let source_name = source_name.into();
-        for (tensor, weight) in &tensors {
-            finite(&source_name, tensor, weight)?;
-        }
+        tensors
+            .par_iter()
+            .map(|(t, w)| finite(&source_name, t, w))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<(), _>>()?;
         let tensors = tensors.into_iter().map(|(name, weight)| (name, Arc::new(weight))).collect();
         Ok(Self { source_name, tensors, used: Mutex::default() })
     }
@@ -144,8 +149,19 @@ impl WeightSet {
     }
 }
 
+/// Index of the first NaN or infinity.
+pub(super) fn first_non_finite(values: &[f32]) -> Option<usize> {
+    // All of a piece together first: a loop that may end anywhere is not vectorised.
+    let bad = |piece: &[f32]| piece.iter().fold(false, |bad, v| bad | !v.is_finite());
+    let piece = values.chunks(PIECE).position(bad)?;
+    Some(piece * PIECE + values[piece * PIECE..].iter().position(|v| !v.is_finite())?)
+}
+
+/// Values looked at together.
+const PIECE: usize = 4096;
+
 fn finite(source_name: &str, tensor: &str, weight: &Weight) -> Result<(), WeightError> {
-    let Some(index) = weight.values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let Some(index) = first_non_finite(&weight.values) else { return Ok(()) };
     let (source_name, tensor) = (source_name.to_owned(), tensor.to_owned());
     Err(WeightError::NonFinite { source_name, tensor, value: weight.values[index], index })
 }
@@ -168,7 +184,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Takes a required weight and checks its shape.
-    pub fn take(&self, name: &str, shape: &[usize]) -> Result<&'a Weight, WeightError> {
+    pub fn take(&self, name: &str, shape: &[usize]) -> Result<&'a Arc<Weight>, WeightError> {
         let tensor = self.full(name);
         let Some(weight) = self.set.tensors.get(&tensor) else {
             return Err(WeightError::Missing { source_name: self.set.source_name.clone(), tensor });

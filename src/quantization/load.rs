@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -82,20 +83,27 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, Quant
         ..QuantizationSummary::default()
     };
     let mut types: BTreeMap<String, usize> = BTreeMap::new();
-    for (stored, tensor) in raw.tensors() {
+    let read = |(stored, tensor): (&String, &RawTensor)| {
         let name = canonical.get(stored).cloned().unwrap_or_else(|| stored.clone());
-        let module = stored.rsplit_once('.').map_or("", |(m, _)| m);
-        let part = stored.rsplit_once('.').map_or(stored.as_str(), |(_, p)| p);
+        let (module, part) = stored.rsplit_once('.').unwrap_or(("", stored));
         if names::is_buffer(&name) || (modules.contains(module) && matches!(part, "scales" | "biases")) {
-            continue;
+            return Ok(None);
         }
         let weight = if part == "weight" && modules.contains(module) {
             let setting = declared.of(module).ok_or_else(|| undeclared(raw, module))?;
-            *summary.modules_by_bits.entry(setting.bits).or_default() += 1;
             quantized(raw, stored, tensor, module, setting)?
         } else {
             plain(raw, stored, tensor)?
         };
+        Ok(Some((name, weight)))
+    };
+    // All of them first: the error told is the first tensor's, whichever came first.
+    let tensors: Vec<Result<_, QuantizationError>> = raw.tensors().par_iter().map(read).collect();
+    for tensor in tensors {
+        let Some((name, weight)) = tensor? else { continue };
+        if let Some(bits) = weight.storage.bits {
+            *summary.modules_by_bits.entry(bits).or_default() += 1;
+        }
         if weight.storage.mode.is_none() && weight.shape.len() == 2 {
             summary.plain_matrices.push(name.clone());
         }

@@ -6,9 +6,11 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::model::{LayerOut, Limits, Model, Scratch};
 use super::ops::{ACTIVATIONS, Activation, Heads, LayerNorm, PackedLinear, ProductError, attention};
-use super::parameters::{Inventory, Parameter, layer_norm, linear, linears, table};
+use super::parameters::{Inventory, Parameter, Table, layer_norm, linear, linears, table};
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, Scope, WeightSet};
 use crate::tokens::TokenBatch;
@@ -87,9 +89,9 @@ struct Bert {
 
 /// `BertEmbeddings`.
 struct Embeddings {
-    word: Vec<f32>,       // [vocab, hidden]
-    token_type: Vec<f32>, // [types, hidden]
-    position: Vec<f32>,   // [positions, hidden]
+    word: Table,       // [vocab, hidden]
+    token_type: Table, // [types, hidden]
+    position: Table,   // [positions, hidden]
     norm: LayerNorm,
 }
 
@@ -125,8 +127,9 @@ impl Bert {
             norm: layer_norm(&at.below("LayerNorm"), hidden, eps)?,
         };
         let stack = weights.scope("encoder.layer");
-        let layers = (0..limits.layers).map(|k| Layer::load(config, &stack.below(k), activation));
-        let layers = layers.collect::<Result<_, _>>()?;
+        let layers = (0..limits.layers).into_par_iter().map(|k| Layer::load(config, &stack.below(k), activation));
+        // All of them first: the error told is the first layer's, whichever came first.
+        let layers = layers.collect::<Vec<_>>().into_iter().collect::<Result<_, _>>()?;
         if weights.tensors().contains_key("pooler.dense.weight") {
             let pooler = weights.scope("pooler.dense");
             pooler.take("weight", &[hidden, hidden])?;
@@ -199,14 +202,13 @@ impl Model for Bert {
     fn embed(&self, batch: &TokenBatch, rows: Range<usize>, out: &mut [f32]) {
         let Embeddings { word, token_type, position, norm } = &self.embeddings;
         let hidden = self.limits.hidden;
-        let row_of = |i: usize| i * hidden..(i + 1) * hidden;
         let mut states = out.chunks_exact_mut(hidden);
         for r in rows {
             let tokens = batch.ids(r).iter().zip(batch.type_ids(r)).zip(&mut states);
             for (p, ((id, type_id), state)) in tokens.enumerate() {
-                let word = &word[row_of(*id as usize)];
-                let token_type = &token_type[row_of(*type_id as usize)];
-                let position = &position[row_of(p)];
+                let word = word.row(*id as usize);
+                let token_type = token_type.row(*type_id as usize);
+                let position = position.row(p);
                 for (((x, w), t), p) in state.iter_mut().zip(word).zip(token_type).zip(position) {
                     *x = w + t + p;
                 }

@@ -1,8 +1,10 @@
 //! The tensors an architecture is made of, and taking them out of a checkpoint.
 
+use std::sync::Arc;
+
 use super::NativeError;
 use super::ops::{LayerNorm, PackedLinear};
-use crate::checkpoint::Scope;
+use crate::checkpoint::{Scope, Weight};
 
 /// One tensor an architecture needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,17 +51,35 @@ impl Inventory {
 
 /// A tensor's values, its shape checked.
 fn values<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a [f32], NativeError> {
+    Ok(&taken(scope, name, shape)?.values)
+}
+
+/// A tensor, its shape checked.
+fn taken<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a Arc<Weight>, NativeError> {
     let weight = scope.take(name, shape)?;
     let expected = shape.iter().product();
     match weight.values.len() {
-        found if found == expected => Ok(&weight.values),
+        found if found == expected => Ok(weight),
         found => Err(NativeError::Values { tensor: name.to_owned(), expected, found }),
     }
 }
 
+/// An embedding table `[rows, columns]`: the checkpoint's own, not a copy.
+pub(super) struct Table {
+    weight: Arc<Weight>,
+    columns: usize,
+}
+
+impl Table {
+    /// Row `i`, below the number of rows.
+    pub(super) fn row(&self, i: usize) -> &[f32] {
+        &self.weight.values[i * self.columns..(i + 1) * self.columns]
+    }
+}
+
 /// An embedding table `[rows, columns]`.
-pub(super) fn table(scope: &Scope<'_>, rows: usize, columns: usize) -> Result<Vec<f32>, NativeError> {
-    Ok(values(scope, "weight", &[rows, columns])?.to_vec())
+pub(super) fn table(scope: &Scope<'_>, rows: usize, columns: usize) -> Result<Table, NativeError> {
+    Ok(Table { weight: Arc::clone(taken(scope, "weight", &[rows, columns])?), columns })
 }
 
 /// A linear layer with a bias.

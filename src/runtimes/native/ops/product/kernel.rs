@@ -285,6 +285,7 @@ impl<L: Left> Tile<'_, L> {
                 unrolled!(v < V, { sums[r][v] = ops.load(&out[v * lanes..]) });
             });
         }
+        #[allow(clippy::needless_range_loop, reason = "a plain index is what the compiler sees to be in bounds")]
         for k in 0..values.len().min(STAGE) {
             let line = &values[k].0;
             let mut b = [ops.zero(); V];
