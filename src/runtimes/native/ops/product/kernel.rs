@@ -163,8 +163,9 @@ struct Column<'a, L> {
 }
 
 impl<L: Left> Column<'_, L> {
-    /// Tiles of nearly the same height: two of 8 keep the registers busier than 12 and 4. The first one fetches the next
-    /// panel. Returns the number of columns.
+    /// Tiles of nearly the same height: two of 8 keep the registers busier than 12 and 4. The last two fetch the next
+    /// panel, half of it each: just in time, and without driving this one out of the first-level cache.
+    /// Returns the number of columns.
     #[inline(always)]
     fn multiply<I: Isa, const V: usize>(self, isa: I, out: &mut RowsMut<'_>) -> usize {
         let tiles = self.left.height().div_ceil(Registers::<I>::rows(V)).max(1);
@@ -178,7 +179,7 @@ impl<L: Left> Column<'_, L> {
             let at = [self.below + row, self.right.first + self.at];
             if columns < width {
                 tile.at_the_edge::<I, V>(isa, [rows, columns], out, at);
-            } else if t < 2 && self.at == 0 && const { V == Registers::<I>::VECTORS } {
+            } else if t + 2 >= tiles && self.at == 0 && const { V == Registers::<I>::VECTORS } {
                 tile.rows::<I, V, true>(isa, rows, out, at);
             } else {
                 tile.rows::<I, V, false>(isa, rows, out, at);
