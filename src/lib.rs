@@ -35,6 +35,7 @@
 //!
 //! | room | what happens there |
 //! |---|---|
+//! | `vectors` | plain loops on the machine's widest vectors |
 //! | [`hidden_states`] | the vocabulary: taps, arms, rows, ragged states; depends on nothing |
 //! | [`fault`], [`finding`], [`observe`] | classes of errors, things noticed, progress |
 //! | [`corpus`] | texts in |
@@ -74,6 +75,7 @@ pub mod quantization;
 pub mod report;
 pub mod runtimes;
 pub mod tokens;
+mod vectors;
 pub mod verdict;
 pub mod weights;
 

@@ -9,6 +9,7 @@ use common::repository;
 
 /// Rooms from top to bottom; a room may use the rooms before it.
 const ROOMS: &[&str] = &[
+    "vectors",
     "hidden_states",
     "fault",
     "finding",

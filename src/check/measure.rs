@@ -108,8 +108,23 @@ pub(super) fn encode_batch(sides: &Sides, batch: &TokenBatch, with_control: bool
 
 /// [`encode_batch`], for threads.
 pub(super) fn encode_on(on: Encoders<'_>, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
+    beside(on, batch, reference_states(on, batch)?, with_control)
+}
+
+/// The reference alone on one batch.
+pub(super) fn reference_states(on: Encoders<'_>, batch: &TokenBatch) -> Result<HiddenStates, Error> {
     let mut reference = on.reference.encode(batch)?;
     add_sentences(on.reference_head, &mut reference)?;
+    Ok(reference)
+}
+
+/// [`encode_on`] where the reference has run already.
+pub(super) fn beside(
+    on: Encoders<'_>,
+    batch: &TokenBatch,
+    reference: HiddenStates,
+    with_control: bool,
+) -> Result<Seen, Error> {
     let mut candidate = on.candidate.encode(batch)?;
     add_sentences(on.candidate_head, &mut candidate)?;
     let control = if with_control {

@@ -2,20 +2,21 @@
 //! same points of the computation on both sides, and how wide does each dimension spread there?
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::CheckRequest;
 use super::coverage::Coverage;
 use super::floor;
-use super::measure::{Accumulators, Scales, Seen, add_sentences, batches, encode_on};
+use super::measure::{Accumulators, Scales, Seen, batches, beside, reference_states};
 use super::sample::Sample;
-use super::sides::Sides;
+use super::sides::{Encoders, Sides};
 use super::workers::Workers;
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
 use crate::finding::{Finding, Severity};
-use crate::hidden_states::{Arm, RowId, RowSet, Tap};
+use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Measurement, ScaleAccumulator};
 use crate::report::FloorSection;
 use crate::runtimes::onnx::ObserverEffect;
@@ -73,7 +74,8 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
 
     // The longest first, so that no worker is left with one at the end.
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.rows() * batch.longest()));
-    let scales = spread(sides, workers, &batches)?;
+    let encoders = sides.encoders();
+    let (scales, kept) = spread(encoders, workers, &batches)?;
     let mut coverage = Coverage::default();
     coverage.truncated(rows.iter().filter(|(_, row)| row.truncated).count() as u64);
     let gathered = Mutex::new(Gathered {
@@ -82,9 +84,13 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         cross: CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point),
         coverage,
     });
-    let encoders = sides.encoders();
-    workers.each(&batches, |batch| {
-        let seen = encode_on(encoders, batch, true)?;
+    let jobs: Vec<_> = batches.iter().zip(kept.into_iter().map(Mutex::new)).collect();
+    workers.each(&jobs, |(batch, kept)| {
+        let reference = match kept.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(kept) => kept,
+            None => reference_states(encoders, batch)?,
+        };
+        let seen = beside(encoders, batch, reference, true)?;
         gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen)
     })?;
     let Gathered { engine, total, cross, coverage } = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -156,14 +162,20 @@ impl Gathered {
     }
 }
 
+/// Values of the reference's states kept between the two passes over the probes: 64 MiB.
+const KEPT_VALUES: usize = 1 << 24;
+
 /// How far each dimension of the reference spreads at each tap: what standardised errors are measured in.
-/// A pass of its own, so that the states of one batch at a time are held.
-fn spread(sides: &Sides, workers: &Workers, batches: &[TokenBatch]) -> Result<Scales, Error> {
+/// Also the reference's states of those batches for which there is room, so that it need not run twice on them.
+fn spread(
+    on: Encoders<'_>,
+    workers: &Workers,
+    batches: &[TokenBatch],
+) -> Result<(Scales, Vec<Option<HiddenStates>>), Error> {
     let spread: Mutex<BTreeMap<Tap, ScaleAccumulator>> = Mutex::default();
-    let on = sides.encoders();
-    workers.each(batches, |batch| {
-        let mut states = on.reference.encode(batch)?;
-        add_sentences(on.reference_head, &mut states)?;
+    let room = AtomicUsize::new(KEPT_VALUES);
+    let kept = workers.map(batches, |batch| {
+        let states = reference_states(on, batch)?;
         let mut spread = spread.lock().unwrap_or_else(PoisonError::into_inner);
         for (tap, tap_states) in states.iter() {
             let scale = spread.entry(tap).or_insert_with(|| ScaleAccumulator::new(tap_states.hidden()));
@@ -171,10 +183,13 @@ fn spread(sides: &Sides, workers: &Workers, batches: &[TokenBatch]) -> Result<Sc
                 scale.add_row(tap_states.row(r))?;
             }
         }
-        Ok(())
+        drop(spread);
+        let values: usize = states.iter().map(|(_, s)| (0..s.rows()).map(|r| s.row(r).len()).sum::<usize>()).sum();
+        let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(values)).is_ok();
+        Ok(fits.then_some(states))
     })?;
     let spread = spread.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect())
+    Ok((spread.into_iter().filter_map(|(tap, s)| Some((tap, s.finish()?))).collect(), kept))
 }
 
 impl Probed {

@@ -1,6 +1,7 @@
 //! The one pass over a token's two vectors that every formula lives on.
 
 use super::scale::Scale;
+use crate::vectors::widest;
 
 /// Independent partial sums. Fixed, so that a token's sums have the same bits on every machine: four
 /// f64 are two SSE2 registers or one AVX2 register, and six such sums fit the sixteen SSE2 registers.
@@ -35,6 +36,14 @@ impl TokenSums {
     /// One token: both vectors `[hidden]`. They must be equally long and, with a scale, as long as
     /// that; what is longer is not read.
     pub fn of(reference: &[f32], candidate: &[f32], scale: Option<&Scale>) -> Self {
+        widest(
+            #[inline(always)]
+            || Self::sums(reference, candidate, scale),
+        )
+    }
+
+    #[inline(always)]
+    fn sums(reference: &[f32], candidate: &[f32], scale: Option<&Scale>) -> Self {
         let mut n = reference.len().min(candidate.len());
         if let Some(scale) = scale {
             n = n.min(scale.weights().len());
@@ -99,6 +108,7 @@ impl Lanes {
     }
 }
 
+#[inline(always)]
 fn first_pass<const SCALED: bool>(r: &[f32], c: &[f32], weights: &[f64]) -> TokenSums {
     let (r_chunks, r_rest) = r.as_chunks::<LANES>();
     let (c_chunks, c_rest) = c.as_chunks::<LANES>();
@@ -141,6 +151,7 @@ fn first_pass<const SCALED: bool>(r: &[f32], c: &[f32], weights: &[f64]) -> Toke
 }
 
 /// ‖r/‖r‖ − c/‖c‖‖². A pass of its own because it needs both norms; the vectors are in the cache.
+#[inline(always)]
 fn unit_difference(r: &[f32], c: &[f32], sums: &TokenSums) -> f64 {
     if sums.reference == 0.0 || sums.candidate == 0.0 {
         return f64::NAN;
@@ -169,6 +180,14 @@ fn unit_difference(r: &[f32], c: &[f32], sums: &TokenSums) -> f64 {
 
 /// Σ(c−r)² alone: what a cross-match needs of each pair of taps.
 pub(crate) fn difference(r: &[f32], c: &[f32]) -> f64 {
+    widest(
+        #[inline(always)]
+        || square_of_difference(r, c),
+    )
+}
+
+#[inline(always)]
+fn square_of_difference(r: &[f32], c: &[f32]) -> f64 {
     let square = |r: f32, c: f32| {
         let d = f64::from(c) - f64::from(r);
         d * d
@@ -189,6 +208,14 @@ pub(crate) fn difference(r: &[f32], c: &[f32]) -> f64 {
 
 /// Σa·b: similarities and energies.
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+    widest(
+        #[inline(always)]
+        || sum_of_products(a, b),
+    )
+}
+
+#[inline(always)]
+fn sum_of_products(a: &[f32], b: &[f32]) -> f64 {
     let (a_chunks, a_rest) = a.as_chunks::<LANES>();
     let (b_chunks, b_rest) = b.as_chunks::<LANES>();
     let mut sum = [0.0; LANES];
@@ -203,6 +230,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     total(sum)
 }
 
+#[inline(always)]
 fn total(sum: [f64; LANES]) -> f64 {
     (sum[0] + sum[1]) + (sum[2] + sum[3])
 }

@@ -1,6 +1,6 @@
 //! Layer normalization (Ba et al. 2016).
 
-use super::widest;
+use crate::vectors::widest;
 
 /// γ·(x − mean)/√(variance + ε) + β over the last dimension, biased variance, as torch `LayerNorm`.
 #[derive(Clone, Debug)]

@@ -29,21 +29,6 @@ pub use product::{Bias, PackedMatrix, ProductError, Rows, RowsMut, Transposed};
 pub use silu::silu;
 pub use softmax::softmax;
 
-/// Runs plain loops compiled for the machine's widest vectors. Rust never contracts a multiplication and an
-/// addition by itself, so what they compute is the same on every machine.
-fn widest(loops: impl FnOnce()) {
-    struct Widest<F>(F);
-    impl<F: FnOnce()> rten_simd::SimdOp for Widest<F> {
-        type Output = ();
-
-        #[inline(always)]
-        fn eval<I: rten_simd::Isa>(self, _: I) {
-            (self.0)();
-        }
-    }
-    rten_simd::SimdOp::dispatch(Widest(loops));
-}
-
 #[cfg(test)]
 pub(super) mod testing {
     /// Distance of `found` from the exact value, in units of the float32 spacing at `exact`.
