@@ -54,6 +54,8 @@ pub(super) struct Panel<'a> {
     pub(super) first: usize,
     /// Columns that are real.
     pub(super) columns: usize,
+    /// How many lines on the next one begins, of those that are multiplied.
+    pub(super) next: usize,
 }
 
 /// A left side, however it lies in memory.
@@ -88,6 +90,7 @@ pub(super) struct Staged<'a> {
 
 impl<'a> Staged<'a> {
     /// Copies rows `from..to` of `left` into `memory`.
+    #[inline(always)]
     pub(super) fn new(left: Rows<'_>, from: usize, to: usize, memory: &'a mut Vec<[f32; STRIDE]>) -> Self {
         let rows = to - from;
         let blocks = left.columns.div_ceil(STAGE);
@@ -95,8 +98,15 @@ impl<'a> Staged<'a> {
             memory.resize(rows * blocks, [0.0; STRIDE]);
         }
         for r in 0..rows {
-            for (b, values) in left.row(from + r).chunks(STAGE).enumerate() {
-                memory[b * rows + r][..values.len()].copy_from_slice(values);
+            let (whole, rest) = left.row(from + r).as_chunks::<STAGE>();
+            for (b, values) in whole.iter().enumerate() {
+                // Of a length known to the compiler: no call for so little.
+                if let Some(to) = memory[b * rows + r].first_chunk_mut() {
+                    *to = *values;
+                }
+            }
+            if !rest.is_empty() {
+                memory[whole.len() * rows + r][..rest.len()].copy_from_slice(rest);
             }
         }
         Self { values: &memory[..rows * blocks], rows }
@@ -175,7 +185,8 @@ impl<L: Left> Column<'_, L> {
         let mut row = 0;
         for t in 0..tiles {
             let rows = height + usize::from(t < higher);
-            let tile = Tile { left: self.left, row, right: self.right, at: self.at, ahead: t % 2 * (PANEL / 2) };
+            let ahead = self.right.next.wrapping_mul(PANEL).wrapping_add(t % 2 * (PANEL / 2));
+            let tile = Tile { left: self.left, row, right: self.right, at: self.at, ahead };
             let at = [self.below + row, self.right.first + self.at];
             if columns < width {
                 tile.at_the_edge::<I, V>(isa, [rows, columns], out, at);
@@ -197,7 +208,7 @@ struct Tile<'a, L> {
     row: usize,
     right: Panel<'a>,
     at: usize,
-    /// From which column on the next panel is fetched, half of it.
+    /// How far off in the next panel is what is fetched.
     ahead: usize,
 }
 
@@ -292,8 +303,7 @@ impl<L: Left> Tile<'_, L> {
             let mut b = [ops.zero(); V];
             unrolled!(v < V, { b[v] = ops.load(&line[at + v * lanes..]) });
             if AHEAD {
-                // The next panel begins where this one ends.
-                let next = line.as_ptr().wrapping_add(STAGE * PANEL + self.ahead);
+                let next = line.as_ptr().wrapping_add(self.ahead);
                 for line in 0..PANEL / 32 {
                     ops.prefetch(next.wrapping_add(line * 16));
                 }

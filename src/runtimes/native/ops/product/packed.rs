@@ -50,7 +50,7 @@ impl PackedMatrix {
         for start in (0..right.rows).step_by(STAGE) {
             for (p, first) in (0..right.columns).step_by(PANEL).enumerate() {
                 let columns = first..(first + PANEL).min(right.columns);
-                let panel = self.panel(start, p);
+                let panel = self.panel(start / STAGE, p);
                 for (k, to) in self.values[panel].iter_mut().enumerate() {
                     to.0[..columns.len()].copy_from_slice(&right.row(start + k)[columns.clone()]);
                 }
@@ -67,19 +67,24 @@ impl PackedMatrix {
         (self.inner, self.columns) = (inner, columns);
     }
 
-    /// Where the panel `p` of the block that begins at inner element `start` lies, and how long it is.
+    /// Where panel `p` of block `block` begins.
     #[inline(always)]
-    fn panel(&self, start: usize, p: usize) -> std::ops::Range<usize> {
-        let len = STAGE.min(self.inner - start);
-        let first = start * self.columns.div_ceil(PANEL) + p * len;
-        first..first + len
+    fn start(&self, block: usize, p: usize) -> usize {
+        block * STAGE * self.columns.div_ceil(PANEL) + p * STAGE.min(self.inner - block * STAGE)
+    }
+
+    /// Where panel `p` of block `block` lies.
+    #[inline(always)]
+    fn panel(&self, block: usize, p: usize) -> std::ops::Range<usize> {
+        let first = self.start(block, p);
+        first..first + STAGE.min(self.inner - block * STAGE)
     }
 
     fn fill_transposed(&mut self, first: usize, part: Rows<'_>) {
         for start in (0..self.inner).step_by(STAGE) {
             for r in 0..part.rows {
                 let (p, lane) = ((first + r) / PANEL, (first + r) % PANEL);
-                let panel = self.panel(start, p);
+                let panel = self.panel(start / STAGE, p);
                 let from = &part.row(r)[start..start + panel.len()];
                 for (to, from) in self.values[panel].iter_mut().zip(from) {
                     to.0[lane] = *from;
@@ -205,17 +210,36 @@ impl SimdOp for MultiplyTransposed<'_> {
     }
 }
 
+/// Rows from which on a product is worked off panel by panel: that many fill the first-level cache anyway.
+const MANY_ROWS: usize = 48;
+
 impl PackedMatrix {
+    /// Block by block, so that the left side's block stays near; with many rows and more columns than inner elements
+    /// panel by panel, so that what a panel has added up is still near when its next block adds to it.
     #[inline(always)]
     fn multiply_on<I: Isa, L: Left>(&self, isa: I, left: L, bias: Option<&[f32]>, out: &mut RowsMut<'_>, below: usize) {
-        for start in (0..self.inner).step_by(STAGE) {
-            for (p, first) in (0..self.columns).step_by(PANEL).enumerate() {
-                let values = &self.values[self.panel(start, p)];
-                let bias = bias.filter(|_| start + values.len() == self.inner);
-                let block = start / STAGE;
-                let panel = Panel { values, block, bias, first, columns: (self.columns - first).min(PANEL) };
-                kernel::panel(isa, left, panel, out, below);
-            }
+        let (blocks, panels) = (self.inner.div_ceil(STAGE), self.columns.div_ceil(PANEL));
+        let by_panels = self.columns > self.inner && left.height() >= MANY_ROWS;
+        let (mut block, mut p) = (0, 0);
+        while block < blocks && p < panels {
+            let next = match by_panels {
+                true if block + 1 < blocks => (block + 1, p),
+                true => (0, p + 1),
+                false if p + 1 < panels => (block, p + 1),
+                false => (block + 1, 0),
+            };
+            let values = self.panel(block, p);
+            let last = block + 1 == blocks;
+            let panel = Panel {
+                block,
+                bias: bias.filter(|_| last),
+                first: p * PANEL,
+                columns: (self.columns - p * PANEL).min(PANEL),
+                next: if last && p + 1 == panels { 0 } else { self.start(next.0, next.1).wrapping_sub(values.start) },
+                values: &self.values[values],
+            };
+            kernel::panel(isa, left, panel, out, below);
+            (block, p) = next;
         }
     }
 }
