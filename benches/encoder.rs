@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use parallax::checkpoint::{ModelConfig, Storage, Weight, WeightSet};
 use parallax::hidden_states::{RowId, RowSet};
+use parallax::panels::Panels;
 use parallax::runtimes::Encoder;
 use parallax::runtimes::native::ops::{AttentionScratch, Heads, LayerNorm, PackedLinear, attention, gelu, softmax};
 use parallax::runtimes::native::{Architecture, NativeEncoder};
@@ -103,7 +105,8 @@ fn ops(c: &mut Criterion) {
             b.iter(|| attention(black_box(&projected), &offsets, heads, &mut scratch, &mut states).unwrap());
         });
     }
-    let linear = PackedLinear::new(&noise(INNER * HIDDEN), &noise(INNER), HIDDEN).unwrap();
+    let linear =
+        PackedLinear::new(vec![(Arc::new(Panels::of_rows(&noise(INNER * HIDDEN), HIDDEN)), &noise(INNER))]).unwrap();
     group.bench_function("linear 256x384 to 1536", |b| {
         b.iter(|| linear.apply(black_box(&hidden), &mut out).unwrap());
     });

@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use parallax::runtimes::native::ops::{PackedMatrix, Rows, RowsMut};
+use parallax::panels::Panels;
+use parallax::runtimes::native::ops::{Rows, RowsMut, multiply};
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
 
@@ -34,11 +35,11 @@ fn products(c: &mut Criterion) {
         let mut out = vec![0.0; tokens * outputs];
         let mut group = c.benchmark_group(format!("product {tokens}x{outputs}x{inputs}"));
         group.throughput(Throughput::Elements(2 * (tokens * outputs * inputs) as u64));
-        let own = PackedMatrix::transposed(&[Rows::dense(&right, inputs).unwrap()]).unwrap();
+        let own = [Panels::of_rows(&right, inputs)];
         group.bench_function("own", |b| {
             b.iter(|| {
                 let to = RowsMut::dense(&mut out, outputs).unwrap();
-                own.multiply(Rows::dense(black_box(&left), inputs).unwrap(), None, to).unwrap();
+                multiply(Rows::dense(black_box(&left), inputs).unwrap(), &own, None, to).unwrap();
             });
         });
         let library = GemmExecutor::new();

@@ -35,7 +35,7 @@ fn dequantization(c: &mut Criterion) {
                 let mut out = vec![0.0; ROWS * COLUMNS];
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
                 group.bench_function(BenchmarkId::new(format!("{bits} bits"), name), |b| {
-                    b.iter(|| pool.install(|| (mode.dequantize)(black_box(&packed), &mut out)));
+                    b.iter(|| pool.install(|| mode.dequantize(black_box(&packed), &mut out)));
                 });
             }
         }

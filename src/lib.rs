@@ -36,6 +36,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | `vectors` | plain loops on the machine's widest vectors |
+//! | [`panels`] | a weight as the matrix product wants it |
 //! | [`hidden_states`] | the vocabulary: taps, arms, rows, ragged states; depends on nothing |
 //! | [`fault`], [`finding`], [`observe`] | classes of errors, things noticed, progress |
 //! | [`corpus`] | texts in |
@@ -70,6 +71,7 @@ pub mod finding;
 pub mod hidden_states;
 pub mod metrics;
 pub mod observe;
+pub mod panels;
 pub mod policy;
 pub mod quantization;
 pub mod report;

@@ -44,7 +44,7 @@ fn differences(file: &str, case: &serde_json::Value, flip: bool) -> usize {
     let mut out = vec![0.0f32; packed.rows * packed.cols];
     let mode = MODES.iter().find(|m| m.name == case["mode"]).unwrap();
     assert!(mode.bits.contains(&packed.bits) && mode.group_sizes.contains(&packed.group_size));
-    (mode.dequantize)(&packed, &mut out);
+    mode.dequantize(&packed, &mut out);
     let view = tensors.tensor("expected").unwrap();
     assert_eq!(view.shape(), [packed.rows, packed.cols]);
     let expected: Vec<f32> = match view.dtype() {

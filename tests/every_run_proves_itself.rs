@@ -247,8 +247,8 @@ fn requantized_weights_are_what_mlx_makes_of_them() {
         let (mut same, mut all) = (0usize, 0usize);
         for (name, mlx) in candidate.tensors().iter().filter(|(_, w)| w.storage.bits == Some(bits)) {
             let ours = requantized(&original.tensors()[name], bits, 64, &mlx.storage.dtype).unwrap();
-            same += ours.values.iter().zip(&mlx.values).filter(|(a, b)| a == b).count();
-            all += mlx.values.len();
+            same += ours.rows().iter().zip(mlx.rows().iter()).filter(|(a, b)| a == b).count();
+            all += mlx.len();
             assert_eq!(ours.storage.bytes, mlx.storage.bytes, "{name}");
         }
         println!("{bits} bits: {same} of {all} as MLX");

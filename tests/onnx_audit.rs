@@ -19,8 +19,7 @@ fn checkpoint() -> WeightSet {
 fn changed(rename: impl Fn(&str) -> String, change: impl Fn(&mut [f32])) -> WeightSet {
     let mut tensors = BTreeMap::new();
     for (name, weight) in checkpoint().tensors() {
-        let mut weight = Weight::clone(weight);
-        change(&mut weight.values);
+        let weight = weight.changed(|values| change(values));
         tensors.insert(rename(name), weight);
     }
     WeightSet::new("changed", tensors).unwrap()

@@ -36,7 +36,7 @@ type Recovered = Vec<(String, Vec<usize>, Vec<u32>)>;
 fn weights(model: &OnnxModel) -> Recovered {
     let set = recover(&Graph::new(model).unwrap(), &taps(model)).unwrap();
     let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect();
-    set.tensors().iter().map(|(name, w)| (name.clone(), w.shape.clone(), bits(&w.values))).collect()
+    set.tensors().iter().map(|(name, w)| (name.clone(), w.shape.clone(), bits(&w.rows()))).collect()
 }
 
 #[test]

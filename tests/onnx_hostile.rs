@@ -79,7 +79,7 @@ fn weights_are_recovered_without_any_name() {
         let model = OnnxModel::from_bytes("renamed.onnx", Bytes::from(bytes)).unwrap();
         let set = recover(&Graph::new(&model).unwrap(), &taps(&model)).unwrap();
         for (name, weight) in set.tensors() {
-            let bits: Vec<[u8; 4]> = weight.values.iter().map(|v| v.to_le_bytes()).collect();
+            let bits: Vec<[u8; 4]> = weight.rows().iter().map(|v| v.to_le_bytes()).collect();
             assert!(bits.as_flattened() == original.tensor(name).unwrap().data(), "{name}");
         }
         assert!(set.tensors().len() >= 69);
@@ -162,7 +162,7 @@ fn a_bias_the_exporter_dropped_is_zeros_and_one_added_elsewhere_is_refused() {
     };
     let model = OnnxModel::from_bytes("dropped.onnx", Bytes::from(edited("dyn18", |m| skip(m, None)))).unwrap();
     let set = recover(&Graph::new(&model).unwrap(), &taps(&model)).unwrap();
-    assert!(set.tensors()[bias].values.iter().all(|v| v.to_bits() == 0));
+    assert!(set.tensors()[bias].rows().iter().all(|v| v.to_bits() == 0));
     let error = everything(edited("dyn18", |m| skip(m, Some("Identity")))).unwrap_err();
     assert!(error.contains("some way behind") && error.contains("--original"), "{error}");
 }

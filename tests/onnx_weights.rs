@@ -17,7 +17,7 @@ fn assert_equal(set: &WeightSet, original: &[u8]) {
     for (name, weight) in set.tensors() {
         let t = original.tensor(name).unwrap();
         assert_eq!(weight.shape, t.shape(), "{name}");
-        let bits: Vec<[u8; 4]> = weight.values.iter().map(|v| v.to_le_bytes()).collect();
+        let bits: Vec<[u8; 4]> = weight.rows().iter().map(|v| v.to_le_bytes()).collect();
         assert!(bits.as_flattened() == t.data(), "{name} differs");
     }
 }

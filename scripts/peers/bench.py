@@ -55,10 +55,11 @@ def spread(values):
     return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
-def encoder(model, threads, rounds, out):
+def encoder(model, threads, rounds, who, out):
     folder, cases_file = MODELS[model][0], CACHE / "peers.json"
     cases, config = json.load(open(cases_file)), json.load(open(folder / "config.json"))
     names = [*RUST, "ort-all", "ort-extended", "torch", *(["ort-all-within"] if threads > 1 else []), "peak"]
+    names = [n for n in names if not who or n in [*who, "own", "peak"]]
     contestants = []
     for name in names:
         try:
@@ -176,13 +177,14 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=CACHE / "bench_peers")
     parser.add_argument("--encoder-only", action="store_true")
     parser.add_argument("--check-only", action="store_true")
+    parser.add_argument("--who", help="only these beside parallax: ort,ort-all,ort-extended,ort-all-within,rten,tract,candle,torch")
     parser.add_argument("--no-slow", action="store_true", help="leave the Python script and Polygraphy out")
     args = parser.parse_args()
     out = []
     for model in args.models.split(","):
         for threads in map(int, args.threads.split(",")):
             if not args.check_only:
-                encoder(model, threads, args.rounds, out)
+                encoder(model, threads, args.rounds, args.who.split(",") if args.who else None, out)
                 load(model, threads, args.rounds, out)
             if not args.encoder_only:
                 check(model, threads, args.rows if model == "minilm" else args.rows // 10, min(args.rounds, 3), not args.no_slow, out)

@@ -271,13 +271,14 @@ fn weight_error(e: crate::checkpoint::WeightError) -> Error {
 fn moved(original: &Weight, candidate: &Weight, codes: u32) -> Option<Weight> {
     let size = usize::try_from(candidate.storage.group_size?).ok().filter(|n| *n > 0)?;
     let range = 2f32.powi(i32::try_from(candidate.storage.bits?).ok()?) - 1.0;
-    let start = candidate.values.len() / 2 / size * size;
-    let group = original.values.get(start..start + size)?;
+    let start = candidate.len() / 2 / size * size;
+    let rows = original.rows();
+    let group = rows.get(start..start + size)?;
     let (low, high) = group.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
     let step = (high - low) / range;
-    let mut changed = candidate.clone();
-    changed.values.get_mut(start..start + size)?.iter_mut().for_each(|v| *v += codes as f32 * step);
-    (step > 0.0).then_some(changed)
+    let moved =
+        candidate.changed(|values| values.iter_mut().skip(start).take(size).for_each(|v| *v += codes as f32 * step));
+    (step > 0.0).then_some(moved)
 }
 
 /// Rows filled up to the longest with the id padding has, as if it were text.

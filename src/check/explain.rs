@@ -208,7 +208,7 @@ impl Bench<'_> {
             return Some((better, MOST_BITS, extra));
         }
         let width = if matches!(weight.storage.dtype.as_str(), "F16" | "BF16") { 2 } else { 4 };
-        let extra = (width * original.values.len() as u64).saturating_sub(weight.storage.bytes);
+        let extra = (width * original.len() as u64).saturating_sub(weight.storage.bytes);
         Some(((**original).clone(), 32, extra))
     }
 }

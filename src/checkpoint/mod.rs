@@ -8,6 +8,7 @@ pub mod names;
 mod pooling_config;
 mod sequence_length;
 mod tensors;
+mod weight;
 mod weight_set;
 
 pub use config::{ConfigError, ModelConfig};
@@ -18,4 +19,5 @@ pub use names::layer_of;
 pub use pooling_config::{PoolingMode, UnknownPooling};
 pub use sequence_length::{max_sequence_length, stated_model_max_length};
 pub use tensors::{RawTensor, RawTensors, STALE_SHARD};
-pub use weight_set::{Scope, Storage, Weight, WeightError, WeightSet};
+pub use weight::{Storage, Weight};
+pub use weight_set::{Scope, WeightError, WeightSet};

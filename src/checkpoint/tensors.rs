@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::weight_set::first_non_finite;
+use super::weight::first_non_finite;
 use super::{CheckpointError, ModelFolder};
 use crate::finding::{Finding, Severity};
 

@@ -6,33 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-/// How a weight was stored before it became float32.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Storage {
-    /// Stored element type: `F32`, `F16`, `BF16`; for quantized weights that of the scales.
-    pub dtype: String,
-    /// Quantization mode (`affine`), none for plain tensors.
-    pub mode: Option<&'static str>,
-    /// Bits per code, for quantized weights.
-    pub bits: Option<u32>,
-    /// Weights per scale, for quantized weights.
-    pub group_size: Option<u32>,
-    /// Bytes on disk, scales and biases included.
-    pub bytes: u64,
-    /// File name (within the model's folder) it was read from.
-    pub file: String,
-}
-
-/// One weight in float32.
-#[derive(Clone, Debug)]
-pub struct Weight {
-    /// Logical shape; a Linear is `[out, in]`.
-    pub shape: Vec<usize>,
-    /// Row-major values, `shape`'s product of them.
-    pub values: Vec<f32>,
-    /// How it was stored.
-    pub storage: Storage,
-}
+use super::Weight;
 
 /// What can be wrong with a set of weights.
 #[derive(Debug, thiserror::Error)]
@@ -149,21 +123,10 @@ impl WeightSet {
     }
 }
 
-/// Index of the first NaN or infinity.
-pub(super) fn first_non_finite(values: &[f32]) -> Option<usize> {
-    // All of a piece together first: a loop that may end anywhere is not vectorised.
-    let bad = |piece: &[f32]| piece.iter().fold(false, |bad, v| bad | !v.is_finite());
-    let piece = values.chunks(PIECE).position(bad)?;
-    Some(piece * PIECE + values[piece * PIECE..].iter().position(|v| !v.is_finite())?)
-}
-
-/// Values looked at together.
-const PIECE: usize = 4096;
-
 fn finite(source_name: &str, tensor: &str, weight: &Weight) -> Result<(), WeightError> {
-    let Some(index) = first_non_finite(&weight.values) else { return Ok(()) };
+    let Some((index, value)) = weight.first_non_finite() else { return Ok(()) };
     let (source_name, tensor) = (source_name.to_owned(), tensor.to_owned());
-    Err(WeightError::NonFinite { source_name, tensor, value: weight.values[index], index })
+    Err(WeightError::NonFinite { source_name, tensor, value, index })
 }
 
 /// Strict access to the weights below one prefix.

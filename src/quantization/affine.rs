@@ -6,23 +6,12 @@
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use rayon::prelude::*;
 
 use super::{Floats, Packed};
 
-/// Writes `rows × cols` values.
-pub(super) fn dequantize(packed: &Packed<'_>, out: &mut [f32]) {
-    if packed.cols == 0 {
-        return;
-    }
-    out.par_chunks_mut(packed.cols)
-        .enumerate()
-        .for_each_init(Halves::default, |halves, (row, values)| dequantize_row(packed, row, values, halves));
-}
-
 /// Where a row is rounded to half precision.
-#[derive(Default)]
-struct Halves {
+#[derive(Debug, Default)]
+pub struct Halves {
     f16: Vec<f16>,
     bf16: Vec<bf16>,
 }
@@ -45,7 +34,8 @@ impl Halves {
     }
 }
 
-fn dequantize_row(packed: &Packed<'_>, row: usize, out: &mut [f32], halves: &mut Halves) {
+/// Writes row `row`.
+pub(super) fn dequantize_row(packed: &Packed<'_>, row: usize, out: &mut [f32], halves: &mut Halves) {
     let row_bytes = packed.cols * packed.bits as usize / 8;
     let codes = packed.codes.get(row * row_bytes..(row + 1) * row_bytes).unwrap_or(&[]);
     match packed.bits {
@@ -109,7 +99,7 @@ mod tests {
             let (scales, biases) = (Floats::F32(&one), Floats::F32(&[0; 4]));
             let packed = Packed { rows: 1, cols: n, bits, group_size: n, codes: &stream, scales, biases };
             let mut back = vec![f32::NAN; n];
-            dequantize(&packed, &mut back);
+            dequantize_row(&packed, 0, &mut back, &mut Halves::default());
             prop_assert_eq!(back, codes.iter().map(|c| *c as f32).collect::<Vec<_>>());
         }
     }

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Floats, ModuleSetting, Packed, QuantizationConfig, QuantizationError};
+use super::{Floats, Halves, ModuleSetting, Packed, QuantizationConfig, QuantizationError};
 use crate::checkpoint::{
     CheckpointError, ModelFolder, RawTensor, RawTensors, STALE_SHARD, Storage, Weight, WeightSet, names,
 };
@@ -91,9 +91,9 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, Quant
         }
         let weight = if part == "weight" && modules.contains(module) {
             let setting = declared.of(module).ok_or_else(|| undeclared(raw, module))?;
-            quantized(raw, stored, tensor, module, setting)?
+            quantized(raw, (stored, &name), tensor, module, setting)?
         } else {
-            plain(raw, stored, tensor)?
+            plain(raw, (stored, &name), tensor)?
         };
         Ok(Some((name, weight)))
     };
@@ -107,7 +107,7 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, Quant
         if weight.storage.mode.is_none() && weight.shape.len() == 2 {
             summary.plain_matrices.push(name.clone());
         }
-        *types.entry(weight.storage.dtype.clone()).or_default() += weight.values.len();
+        *types.entry(weight.storage.dtype.clone()).or_default() += weight.len();
         out.insert(name, weight);
     }
     for module in &modules {
@@ -171,11 +171,11 @@ fn undeclared(raw: &RawTensors, module: &str) -> QuantizationError {
 }
 
 /// A tensor stored as plain floats.
-fn plain(raw: &RawTensors, name: &str, tensor: &RawTensor) -> Result<Weight, QuantizationError> {
+fn plain(raw: &RawTensors, (stored, name): (&str, &str), tensor: &RawTensor) -> Result<Weight, QuantizationError> {
     if tensor.dtype == Dtype::U32 {
-        return Err(raw.refuse(name, "holds packed codes but has no scales beside it").into());
+        return Err(raw.refuse(stored, "holds packed codes but has no scales beside it").into());
     }
-    let values = raw.floats(name, tensor)?;
+    let values = raw.floats(stored, tensor)?;
     let storage = Storage {
         dtype: format!("{:?}", tensor.dtype),
         mode: None,
@@ -184,13 +184,13 @@ fn plain(raw: &RawTensors, name: &str, tensor: &RawTensor) -> Result<Weight, Qua
         bytes: raw.bytes(tensor).len() as u64,
         file: tensor.file.clone(),
     };
-    Ok(Weight { shape: tensor.shape.clone(), values, storage })
+    Ok(Weight::new(name, tensor.shape.clone(), values, storage))
 }
 
 /// A packed matrix with its scales and biases.
 fn quantized(
     raw: &RawTensors,
-    name: &str,
+    (stored, name): (&str, &str),
     tensor: &RawTensor,
     module: &str,
     setting: ModuleSetting,
@@ -199,19 +199,19 @@ fn quantized(
         let full = format!("{module}.{suffix}");
         match raw.tensors().get(&full) {
             Some(t) => Ok((full, t)),
-            None => Err(raw.refuse(name, format!("is quantized ({}) but `{full}` is missing", setting.mode.name))),
+            None => Err(raw.refuse(stored, format!("is quantized ({}) but `{full}` is missing", setting.mode.name))),
         }
     };
     let (scales_name, scales) = part("scales")?;
     let (biases_name, biases) = part("biases")?;
     let (&[rows, words], &[scale_rows, groups]) = (tensor.shape.as_slice(), scales.shape.as_slice()) else {
         return Err(raw
-            .refuse(name, format!("and its scales must be matrices, found {:?} and {:?}", tensor.shape, scales.shape))
+            .refuse(stored, format!("and its scales must be matrices, found {:?} and {:?}", tensor.shape, scales.shape))
             .into());
     };
     if tensor.dtype != Dtype::U32 {
         return Err(raw
-            .refuse(name, format!("has scales but is stored as {:?} instead of U32 codes", tensor.dtype))
+            .refuse(stored, format!("has scales but is stored as {:?} instead of U32 codes", tensor.dtype))
             .into());
     }
     if biases.shape != scales.shape || scale_rows != rows {
@@ -219,7 +219,7 @@ fn quantized(
             "has {rows} rows, scales {:?} and biases {:?}; they do not belong together",
             scales.shape, biases.shape
         );
-        return Err(raw.refuse(name, reason).into());
+        return Err(raw.refuse(stored, reason).into());
     }
     let bits = setting.bits as usize;
     let by_codes = words.checked_mul(32).filter(|n| n % bits == 0).map(|n| n / bits);
@@ -229,7 +229,7 @@ fn quantized(
             "is declared as {setting:?}, but {words} words of codes and {groups} scales per row do not fit that{}",
             what_would_fit(words, groups)
         );
-        return Err(raw.refuse(name, reason).into());
+        return Err(raw.refuse(stored, reason).into());
     };
     raw.floats(&scales_name, scales)?;
     raw.floats(&biases_name, biases)?;
@@ -242,9 +242,6 @@ fn quantized(
         scales: floats(raw, scales),
         biases: floats(raw, biases),
     };
-    // The codes are there (the header was checked against the file), so this is at most 16 times the file.
-    let mut values = vec![0.0f32; rows * cols];
-    (setting.mode.dequantize)(&packed, &mut values);
     let storage = Storage {
         dtype: format!("{:?}", scales.dtype),
         mode: Some(setting.mode.name),
@@ -253,7 +250,9 @@ fn quantized(
         bytes: [tensor, scales, biases].iter().map(|t| raw.bytes(t).len() as u64).sum(),
         file: tensor.file.clone(),
     };
-    Ok(Weight { shape: vec![rows, cols], values, storage })
+    // The codes are there (the header was checked against the file), so this is at most 16 times the file.
+    let row = |halves: &mut Halves, r, values: &mut [f32]| (setting.mode.dequantize_row)(&packed, r, values, halves);
+    Ok(Weight::matrix(name, [rows, cols], storage, row))
 }
 
 fn floats<'a>(raw: &'a RawTensors, tensor: &RawTensor) -> Floats<'a> {

@@ -7,9 +7,12 @@ mod config;
 mod load;
 mod requantize;
 
+use rayon::prelude::*;
+
 use crate::checkpoint::{CheckpointError, WeightError};
 use crate::fault::Fault;
 
+pub use affine::Halves;
 pub use config::{ModuleSetting, QuantizationConfig};
 pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
 pub use requantize::requantized;
@@ -80,8 +83,16 @@ pub struct QuantizationMode {
     pub default_bits: u32,
     /// Group size where a per-layer override states none.
     pub default_group_size: usize,
+    /// Writes a row: `cols` float32 values.
+    pub dequantize_row: fn(&Packed<'_>, usize, &mut [f32], &mut Halves),
+}
+
+impl QuantizationMode {
     /// Writes `rows × cols` float32 values.
-    pub dequantize: fn(&Packed<'_>, &mut [f32]),
+    pub fn dequantize(&self, packed: &Packed<'_>, out: &mut [f32]) {
+        let rows = out.par_chunks_mut(packed.cols.max(1)).enumerate();
+        rows.for_each_init(Halves::default, |halves, (r, row)| (self.dequantize_row)(packed, r, row, halves));
+    }
 }
 
 /// Every mode parallax reads.
@@ -91,7 +102,7 @@ pub const MODES: &[QuantizationMode] = &[QuantizationMode {
     group_sizes: &[32, 64, 128],
     default_bits: 4,
     default_group_size: 64,
-    dequantize: affine::dequantize,
+    dequantize_row: affine::dequantize_row,
 }];
 
 /// What can be wrong with a quantized checkpoint.

@@ -22,8 +22,8 @@ pub fn requantized(original: &Weight, bits: u32, group_size: u32, dtype: &str) -
         "BF16" => |v| bf16::from_f32(v).to_f32(),
         _ => |v| v,
     };
-    let mut values = Vec::with_capacity(original.values.len());
-    for group in original.values.chunks(size) {
+    let mut values = Vec::with_capacity(original.len());
+    for group in original.rows().chunks(size) {
         // A checkpoint is cast to its type before it is quantized.
         let group: Vec<f32> = group.iter().map(|v| round(*v)).collect();
         let (low, high) = group.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
@@ -41,11 +41,11 @@ pub fn requantized(original: &Weight, bits: u32, group_size: u32, dtype: &str) -
             round(round(code * stored_scale) + stored_bias)
         }));
     }
-    let mut weight = Weight { values, ..original.clone() };
+    let mut weight = original.changed(|all| *all = values);
     weight.storage.mode = Some("affine");
     (weight.storage.bits, weight.storage.group_size) = (Some(bits), Some(group_size));
     dtype.clone_into(&mut weight.storage.dtype);
-    weight.storage.bytes = bytes(original.values.len(), bits, size, dtype);
+    weight.storage.bytes = bytes(original.len(), bits, size, dtype);
     Some(weight)
 }
 
@@ -63,18 +63,18 @@ mod tests {
     fn matrix(values: Vec<f32>) -> Weight {
         let storage =
             Storage { dtype: "F32".into(), mode: None, bits: None, group_size: None, bytes: 0, file: String::new() };
-        Weight { shape: vec![values.len() / 32, 32], values, storage }
+        Weight::new("a.weight", vec![values.len() / 32, 32], values, storage)
     }
 
     #[test]
     fn codes_on_a_grid_come_back_exactly_and_others_within_half_a_step() {
         let grid = matrix((0..64).map(|i| (i % 16) as f32 - 15.0).collect());
-        assert_eq!(requantized(&grid, 4, 32, "F32").unwrap().values, grid.values);
+        assert_eq!(requantized(&grid, 4, 32, "F32").unwrap().rows(), grid.rows());
         let ragged = matrix((0..64).map(|i| ((i * 37) as f32).sin()).collect());
         for bits in [2, 4, 8] {
             let back = requantized(&ragged, bits, 32, "F32").unwrap();
             let step = 2.0 / (2f32.powi(bits as i32) - 1.0);
-            let worst = ragged.values.iter().zip(&back.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let worst = ragged.rows().iter().zip(back.rows().iter()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             // Half a step, and what laying the largest weight on a code clips at the other end.
             assert!(worst <= step, "{bits} bits: {worst} of {step}");
             assert!(worst > 0.1 * step, "something was rounded");
@@ -85,6 +85,6 @@ mod tests {
 
     #[test]
     fn a_group_of_zeros_stays_zero() {
-        assert_eq!(requantized(&matrix(vec![0.0; 32]), 4, 32, "F16").unwrap().values, vec![0.0; 32]);
+        assert_eq!(requantized(&matrix(vec![0.0; 32]), 4, 32, "F16").unwrap().rows(), vec![0.0; 32]);
     }
 }

@@ -30,7 +30,7 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
             candidate: candidate.source_name().to_owned(),
         });
     }
-    if let Some((name, o, c)) = pairs.iter().find(|(_, o, c)| o.shape != c.shape || o.values.len() != c.values.len()) {
+    if let Some((name, o, c)) = pairs.iter().find(|(_, o, c)| o.shape != c.shape || o.len() != c.len()) {
         return Err(WeightsError::Shape {
             tensor: (*name).clone(),
             original: original.source_name().to_owned(),
@@ -62,7 +62,7 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
 fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
     let (mut difference, mut o2, mut c2, mut oc) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
     let (mut max_abs, mut at) = (0.0f64, 0usize);
-    for (i, (&o, &c)) in original.values.iter().zip(&candidate.values).enumerate() {
+    for (i, (&o, &c)) in original.rows().iter().zip(candidate.rows().iter()).enumerate() {
         let (o, c) = (f64::from(o), f64::from(c));
         let d = c - o;
         difference += d * d;
@@ -74,7 +74,7 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
             (max_abs, at) = (d.abs(), i);
         }
     }
-    let n = original.values.len() as f64;
+    let n = original.len() as f64;
     let mse = if n > 0.0 { difference / n } else { 0.0 };
     let storage = &candidate.storage;
     let shift = largest_shift(original, candidate);
@@ -86,7 +86,7 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
         bits: storage.bits,
         group_size: storage.group_size,
         bytes: storage.bytes,
-        float32_bytes: 4 * candidate.values.len() as u64,
+        float32_bytes: 4 * candidate.len() as u64,
         mse,
         rmse: mse.sqrt(),
         relative_error: ratio(difference.sqrt(), o2.sqrt()),
@@ -123,7 +123,7 @@ fn same_but_for_storage(original: &Weight, candidate: &Weight) -> bool {
         "BF16" => |v| bf16::from_f32(v).to_f32(),
         _ => |v| v,
     };
-    original.values.iter().zip(&candidate.values).all(|(&o, &c)| round(o) == c)
+    original.rows().iter().zip(candidate.rows().iter()).all(|(&o, &c)| round(o) == c)
 }
 
 /// Sums over the two-dimensional tensors, as the matrices of a model are usually reported.

@@ -33,7 +33,7 @@ pub(super) fn largest_shift(original: &Weight, candidate: &Weight) -> Option<Gro
     let codes = f64::from((1u32.checked_shl(bits)?).checked_sub(1)?);
     let unit = unit_roundoff(&storage.dtype);
     let mut worst: Option<GroupShift> = None;
-    for (i, (o, c)) in original.values.chunks(size).zip(candidate.values.chunks(size)).enumerate() {
+    for (i, (o, c)) in original.rows().chunks(size).zip(candidate.rows().chunks(size)).enumerate() {
         let (mut low, mut high, mut moved) = (f64::INFINITY, f64::NEG_INFINITY, 0.0f64);
         for (&o, &c) in o.iter().zip(c) {
             let (o, c) = (f64::from(o), f64::from(c));
@@ -76,7 +76,7 @@ mod tests {
             bytes: 0,
             file: String::new(),
         };
-        Weight { shape: vec![2, 8], values, storage }
+        Weight::new("a.weight", vec![2, 8], values, storage)
     }
 
     #[test]

@@ -87,13 +87,14 @@ fn questioned(original: &WeightSet, name: &str, matrix: &Weight, error: f64) -> 
 /// Centred cosine of two matrices over an evenly spread sample of elements; 0 when undefined.
 fn correlation(a: &Weight, b: &Weight, transposed: bool) -> f64 {
     let (rows, cols) = (b.shape[0], b.shape[1]);
-    let n = a.values.len().min(b.values.len());
+    let n = a.len().min(b.len());
     // An odd step, so that a sample does not fall on the same columns again and again.
     let step = (n / SAMPLED).max(1) | 1;
     let (mut count, mut sa, mut sb, mut saa, mut sbb, mut sab) = (0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64);
     for i in (0..n).step_by(step) {
         let j = if transposed { (i % cols) * rows + i / cols } else { i };
-        let (x, y) = (f64::from(a.values[j]), f64::from(b.values[i]));
+        let (Some(x), Some(y)) = (a.get(j), b.get(i)) else { continue };
+        let (x, y) = (f64::from(x), f64::from(y));
         count += 1.0;
         sa += x;
         sb += y;

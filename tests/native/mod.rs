@@ -91,8 +91,8 @@ pub fn weight_set(tensors: &BTreeMap<String, Tensor>) -> WeightSet {
         file: "model.safetensors".into(),
     };
     let weight =
-        |(shape, values): &Tensor| Weight { shape: shape.clone(), values: values.clone(), storage: storage.clone() };
-    WeightSet::new("test weights", tensors.iter().map(|(n, t)| (n.clone(), weight(t))).collect()).unwrap()
+        |name: &str, (shape, values): &Tensor| Weight::new(name, shape.clone(), values.clone(), storage.clone());
+    WeightSet::new("test weights", tensors.iter().map(|(n, t)| (n.clone(), weight(n, t))).collect()).unwrap()
 }
 
 /// Token rows and the padded `[rows, seq, hidden]` states another runtime computed for them.

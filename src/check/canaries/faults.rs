@@ -89,11 +89,7 @@ fn swapped_layers(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
 
 /// Rows `a` and `b` (of `size` values each) of a tensor, changed places.
 fn swap_blocks(weight: &Weight, size: usize, a: usize, b: usize) -> Weight {
-    let mut changed = weight.clone();
-    for i in 0..size {
-        changed.values.swap(a * size + i, b * size + i);
-    }
-    changed
+    weight.changed(|values| (0..size).for_each(|i| values.swap(a * size + i, b * size + i)))
 }
 
 /// The first tensor of layer `k` whose name ends in one of `ends`.
@@ -111,7 +107,7 @@ fn permuted_heads(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
     let bias = name.replace(".weight", ".bias");
     for name in [name, bias] {
         if let Some(old) = tensors.get(&name).cloned() {
-            let block = old.values.len() / config.num_attention_heads;
+            let block = old.len() / config.num_attention_heads;
             tensors.insert(name, Arc::new(swap_blocks(&old, block, 0, 1)));
         }
     }
@@ -121,14 +117,13 @@ fn permuted_heads(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
 fn zeroed_bias(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
     let k = middle(config);
     let is_bias =
-        |n: &&String, w: &Weight| n.ends_with(".bias") && !n.contains("Norm") && w.values.iter().any(|v| *v != 0.0);
+        |n: &&String, w: &Weight| n.ends_with(".bias") && !n.contains("Norm") && w.rows().iter().any(|v| *v != 0.0);
     // A key's bias moves all scores of a query alike and so changes nothing: not that one.
     let found = tensors.iter().filter(|(n, _)| of_layer(n, k) && !n.contains("key") && !n.contains("k_"));
     let found = found.filter(|(n, w)| is_bias(n, w)).map(|(n, _)| n.clone()).next();
     let Some(name) = found else { return Err("no bias but zeros in the middle layer") };
     if let Some(old) = tensors.get(&name).cloned() {
-        let values = vec![0.0; old.values.len()];
-        tensors.insert(name.clone(), Arc::new(Weight { values, ..(*old).clone() }));
+        tensors.insert(name.clone(), Arc::new(old.changed(|values| values.fill(0.0))));
     }
     Ok(format!("{name} set to zero"))
 }
@@ -138,8 +133,7 @@ fn position_offset(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
     let Some((name, old)) = name.and_then(|n| Some((n.clone(), tensors.get(&n)?.clone()))) else {
         return Err("the model has no position table");
     };
-    let mut changed = (*old).clone();
-    changed.values.rotate_left(config.hidden_size.min(old.values.len()));
+    let changed = old.changed(|values| values.rotate_left(config.hidden_size.min(old.len())));
     tensors.insert(name, Arc::new(changed));
     Ok("positions counted from 1".to_owned())
 }

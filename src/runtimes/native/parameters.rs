@@ -49,16 +49,16 @@ impl Inventory {
     }
 }
 
-/// A tensor's values, its shape checked.
-fn values<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a [f32], NativeError> {
-    Ok(&taken(scope, name, shape)?.values)
+/// A vector `[width]`.
+fn vector(scope: &Scope<'_>, name: &str, width: usize) -> Result<Vec<f32>, NativeError> {
+    Ok(taken(scope, name, &[width])?.rows().into_owned())
 }
 
 /// A tensor, its shape checked.
 fn taken<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a Arc<Weight>, NativeError> {
     let weight = scope.take(name, shape)?;
     let expected = shape.iter().product();
-    match weight.values.len() {
+    match weight.len() {
         found if found == expected => Ok(weight),
         found => Err(NativeError::Values { tensor: name.to_owned(), expected, found }),
     }
@@ -66,20 +66,20 @@ fn taken<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a Arc<W
 
 /// An embedding table `[rows, columns]`: the checkpoint's own, not a copy.
 pub(super) struct Table {
-    weight: Arc<Weight>,
+    values: Arc<Vec<f32>>,
     columns: usize,
 }
 
 impl Table {
     /// Row `i`, below the number of rows.
     pub(super) fn row(&self, i: usize) -> &[f32] {
-        &self.weight.values[i * self.columns..(i + 1) * self.columns]
+        &self.values[i * self.columns..(i + 1) * self.columns]
     }
 }
 
 /// An embedding table `[rows, columns]`.
 pub(super) fn table(scope: &Scope<'_>, rows: usize, columns: usize) -> Result<Table, NativeError> {
-    Ok(Table { weight: Arc::clone(taken(scope, "weight", &[rows, columns])?), columns })
+    Ok(Table { values: taken(scope, "weight", &[rows, columns])?.shared_rows(), columns })
 }
 
 /// A linear layer with a bias.
@@ -87,16 +87,16 @@ pub(super) fn linear(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Result
     linears(std::slice::from_ref(scope), inputs, outputs)
 }
 
-/// Linear layers of one shape that are fed with the same states, their outputs side by side.
+/// Linear layers of one shape that are fed with the same states, their outputs side by side. The weights are the
+/// checkpoint's own, not copies.
 pub(super) fn linears(scopes: &[Scope<'_>], inputs: usize, outputs: usize) -> Result<PackedLinear, NativeError> {
-    let part = |scope| Ok((values(scope, "weight", &[outputs, inputs])?, values(scope, "bias", &[outputs])?));
-    let parts = scopes.iter().map(part).collect::<Result<Vec<_>, NativeError>>()?;
-    Ok(PackedLinear::side_by_side(&parts, inputs)?)
+    let biases = scopes.iter().map(|scope| vector(scope, "bias", outputs)).collect::<Result<Vec<_>, _>>()?;
+    let part = |(scope, bias)| Ok((taken(scope, "weight", &[outputs, inputs])?.panels(), Vec::as_slice(bias)));
+    let parts = scopes.iter().zip(&biases).map(part).collect::<Result<Vec<_>, NativeError>>()?;
+    Ok(PackedLinear::new(parts)?)
 }
 
 /// A layer norm with γ and β.
 pub(super) fn layer_norm(scope: &Scope<'_>, width: usize, eps: f64) -> Result<LayerNorm, NativeError> {
-    let weight = values(scope, "weight", &[width])?;
-    let bias = values(scope, "bias", &[width])?;
-    Ok(LayerNorm::new(weight.to_vec(), bias.to_vec(), eps))
+    Ok(LayerNorm::new(vector(scope, "weight", width)?, vector(scope, "bias", width)?, eps))
 }

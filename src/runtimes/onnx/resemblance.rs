@@ -64,7 +64,7 @@ impl<'w> Layered<'w> {
         let slot = samples.entry((m, first, outputs)).or_insert_with(|| {
             let w = self.matrices[m].2;
             let inputs = w.shape[1];
-            sample(outputs, inputs, |o, i| w.values.get((first + o) * inputs + i).copied()).map(Into::into)
+            sample(outputs, inputs, |o, i| w.get((first + o) * inputs + i)).map(Into::into)
         });
         slot.clone()
     }

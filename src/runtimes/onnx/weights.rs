@@ -119,7 +119,8 @@ impl Found<'_, '_> {
             bytes: 4 * array.values.len() as u64,
             file: self.file.clone(),
         };
-        self.tensors.insert(name, Weight { shape: array.shape, values: array.values, storage });
+        let weight = Weight::new(&name, array.shape, array.values, storage);
+        self.tensors.insert(name, weight);
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! Scaled dot-product attention (Vaswani et al. 2017) over rows laid end to end.
 
-use super::{PackedMatrix, ProductError, Rows, RowsMut, Transposed, softmax};
+use super::{
+    ProductError, Rows, RowsMut, Transposed, multiply, multiply_transposed, repack, repack_transposed, softmax,
+};
+use crate::panels::Panels;
 
 /// Queries whose scores are held at once: bounds the memory to 128 · keys floats, however long the row.
 const QUERIES_AT_ONCE: usize = 128;
@@ -8,8 +11,8 @@ const QUERIES_AT_ONCE: usize = 128;
 /// Memory that attention works in, kept from call to call.
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
-    queries: PackedMatrix,
-    values: PackedMatrix,
+    queries: Panels,
+    values: Panels,
     scores: Vec<f32>,
 }
 
@@ -72,15 +75,15 @@ fn one_head(
         Rows::strided(&projected[first * 3 * hidden + which * hidden + h * width..], rows, width, 3 * hidden)
     };
     let keys = part(1, 0, n)?;
-    values.repack(part(2, 0, n)?); // [n, d]
+    repack(values, part(2, 0, n)?); // [n, d]
     for first in (0..n).step_by(QUERIES_AT_ONCE) {
         let count = QUERIES_AT_ONCE.min(n - first);
-        queries.repack_transposed(part(0, first, count)?); // [d, queries]
+        repack_transposed(queries, part(0, first, count)?); // [d, queries]
         scores.resize(n * count, 0.0);
-        queries.multiply(keys, None, RowsMut::dense(scores, count)?)?; // [n, queries]
+        multiply(keys, &[&*queries], None, RowsMut::dense(scores, count)?)?; // [n, queries]
         softmax(scores, count, scale);
         let out = RowsMut::strided(&mut context[first * hidden + h * width..], count, width, hidden)?;
-        values.multiply_transposed(Transposed(Rows::dense(scores, count)?), out)?; // [queries, d]
+        multiply_transposed(Transposed(Rows::dense(scores, count)?), values, out)?; // [queries, d]
     }
     Ok(())
 }

@@ -1,40 +1,42 @@
 //! y = x·Wᵀ + b.
 
-use super::{Bias, PackedMatrix, ProductError, Rows, RowsMut};
+use std::sync::Arc;
 
-/// A linear layer whose weight is packed for the machine's vector unit.
+use super::{Bias, ProductError, Rows, RowsMut, multiply};
+use crate::panels::Panels;
+
+/// A linear layer, or several fed with the same states: their outputs lie side by side.
 #[derive(Debug)]
 pub struct PackedLinear {
-    weight: PackedMatrix,
+    weights: Vec<Arc<Panels>>,
     bias: Bias,
+    inputs: usize,
+    outputs: usize,
 }
 
 impl PackedLinear {
-    /// `weight` is `[outputs, inputs]` as checkpoints store it, `bias` is `[outputs]`; neither is empty.
+    /// Each part's weight `[inputs, outputs]` in panels, shared with whoever else has it, and its bias `[outputs]`;
+    /// neither is empty.
     ///
     /// # Errors
     /// Sizes that do not fit.
-    pub fn new(weight: &[f32], bias: &[f32], inputs: usize) -> Result<Self, ProductError> {
-        Self::side_by_side(&[(weight, bias)], inputs)
-    }
-
-    /// Several layers fed with the same states, as one: their outputs lie side by side.
-    ///
-    /// # Errors
-    /// Sizes that do not fit.
-    pub fn side_by_side(parts: &[(&[f32], &[f32])], inputs: usize) -> Result<Self, ProductError> {
-        let weights = parts.iter().map(|(weight, _)| Rows::dense(weight, inputs)).collect::<Result<Vec<_>, _>>()?;
-        let weight = PackedMatrix::transposed(&weights)?;
-        let biases: Vec<&[f32]> = parts.iter().map(|(_, bias)| *bias).collect();
-        if parts.iter().any(|(weight, bias)| weight.len() != bias.len() * inputs) {
-            return Err(ProductError(format!("a weight of {weight:?} with biases of other lengths")));
+    pub fn new(parts: Vec<(Arc<Panels>, &[f32])>) -> Result<Self, ProductError> {
+        let inputs = parts.first().map_or(0, |(weight, _)| weight.inner());
+        let fits = |(weight, bias): &(Arc<Panels>, &[f32])| {
+            weight.inner() == inputs && weight.columns() == bias.len() && !bias.is_empty()
+        };
+        if inputs == 0 || !parts.iter().all(fits) {
+            let sizes: Vec<_> = parts.iter().map(|(weight, bias)| (weight, bias.len())).collect();
+            return Err(ProductError(format!("weights and numbers of biases {sizes:?}")));
         }
-        Ok(Self { weight, bias: Bias::new(&biases) })
+        let biases: Vec<&[f32]> = parts.iter().map(|(_, bias)| *bias).collect();
+        let (bias, outputs) = (Bias::new(&biases), biases.iter().map(|b| b.len()).sum());
+        Ok(Self { weights: parts.into_iter().map(|(weight, _)| weight).collect(), bias, inputs, outputs })
     }
 
     /// Width of its result.
     pub fn outputs(&self) -> usize {
-        self.weight.columns()
+        self.outputs
     }
 
     /// `states` is `[tokens, inputs]`, `out` is `[tokens, outputs]`.
@@ -42,8 +44,8 @@ impl PackedLinear {
     /// # Errors
     /// Sizes that do not fit.
     pub fn apply(&self, states: &[f32], out: &mut [f32]) -> Result<(), ProductError> {
-        let out = RowsMut::dense(out, self.outputs())?;
-        self.weight.multiply(Rows::dense(states, self.weight.inner())?, Some(&self.bias), out)
+        let out = RowsMut::dense(out, self.outputs)?;
+        multiply(Rows::dense(states, self.inputs)?, &self.weights, Some(&self.bias), out)
     }
 }
 
@@ -53,14 +55,16 @@ mod tests {
 
     #[test]
     fn it_is_the_textbook_product() {
-        let linear = PackedLinear::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[0.5, -0.5], 3).unwrap();
+        let part = |weight: &[f32], bias: &'static [f32]| (Arc::new(Panels::of_rows(weight, 3)), bias);
+        let linear = PackedLinear::new(vec![part(&[1.0, 2.0, 3.0], &[0.5]), part(&[4.0, 5.0, 6.0], &[-0.5])]).unwrap();
         let mut out = [0.0; 4];
         linear.apply(&[1.0, 1.0, 1.0, 1.0, 0.0, -1.0], &mut out).unwrap();
         assert_eq!(out, [6.5, 14.5, -1.5, -2.5]);
         linear.apply(&[], &mut []).unwrap();
         assert!(linear.apply(&[1.0; 4], &mut out).is_err());
         assert!(linear.apply(&[1.0; 3], &mut out).is_err());
-        assert!(PackedLinear::new(&[1.0; 5], &[0.0; 2], 3).is_err());
-        assert!(PackedLinear::new(&[1.0; 6], &[0.0; 3], 3).is_err());
+        assert!(PackedLinear::new(vec![]).is_err());
+        assert!(PackedLinear::new(vec![part(&[1.0; 6], &[0.0; 3])]).is_err());
+        assert!(PackedLinear::new(vec![part(&[], &[])]).is_err());
     }
 }

@@ -25,7 +25,9 @@ pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
 pub use layer_norm::LayerNorm;
 pub use linear::PackedLinear;
-pub use product::{Bias, PackedMatrix, ProductError, Rows, RowsMut, Transposed};
+pub use product::{
+    Bias, ProductError, Rows, RowsMut, Transposed, multiply, multiply_transposed, repack, repack_transposed,
+};
 pub use silu::silu;
 pub use softmax::softmax;
 

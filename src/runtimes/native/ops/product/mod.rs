@@ -5,21 +5,10 @@
 //! `unsafe` and are about as fast as `rten-gemm` with its right side packed: `benches/product.rs` shows both.
 
 mod kernel;
-mod packed;
+mod multiply;
+mod staged;
 
-pub use packed::{Bias, PackedMatrix};
-
-/// Columns per panel: four vectors of AVX-512, eight of AVX2, sixteen of NEON.
-const PANEL: usize = 64;
-
-/// One inner element of a panel. Aligned, because a vector that lies across two cache lines is read twice.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-struct Line([f32; PANEL]);
-
-impl Line {
-    const ZERO: Self = Self([0.0; PANEL]);
-}
+pub use multiply::{Bias, multiply, multiply_transposed, repack, repack_transposed};
 
 /// A product that was asked for with sizes that do not fit: a bug in the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,203 @@
+//! One weight in float32, in the one layout it is used in.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::panels::Panels;
+
+/// How a weight was stored before it became float32.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// Stored element type: `F32`, `F16`, `BF16`; for quantized weights that of the scales.
+    pub dtype: String,
+    /// Quantization mode (`affine`), none for plain tensors.
+    pub mode: Option<&'static str>,
+    /// Bits per code, for quantized weights.
+    pub bits: Option<u32>,
+    /// Weights per scale, for quantized weights.
+    pub group_size: Option<u32>,
+    /// Bytes on disk, scales and biases included.
+    pub bytes: u64,
+    /// File name (within the model's folder) it was read from.
+    pub file: String,
+}
+
+/// One weight in float32. A copy shares its values.
+#[derive(Clone, Debug)]
+pub struct Weight {
+    /// Logical shape; a Linear is `[out, in]`.
+    pub shape: Vec<usize>,
+    /// How it was stored.
+    pub storage: Storage,
+    values: Values,
+}
+
+/// `shape`'s product of values.
+#[derive(Clone, Debug)]
+enum Values {
+    /// Row-major.
+    Rows(Arc<Vec<f32>>),
+    /// As the matrix product wants them.
+    Panels(Arc<Panels>),
+}
+
+/// Whether a tensor is most likely multiplied with, and not looked up in. Where this errs, a second copy is made by who
+/// needs the other layout; nothing else.
+fn is_linear(name: &str, shape: &[usize]) -> bool {
+    let module = name.strip_suffix(".weight").and_then(|m| m.rsplit('.').next());
+    shape.len() == 2 && module.is_some_and(|m| !m.contains("embed"))
+}
+
+impl Weight {
+    /// Of row-major values; the name of the tensor decides how they are laid out.
+    pub fn new(name: &str, shape: Vec<usize>, values: Vec<f32>, storage: Storage) -> Self {
+        let whole = shape.iter().product::<usize>() == values.len();
+        let values = match shape.as_slice() {
+            &[_, inner] if is_linear(name, &shape) && whole && inner > 0 => {
+                Values::Panels(Arc::new(Panels::of_rows(&values, inner)))
+            }
+            _ => Values::Rows(Arc::new(values)),
+        };
+        Self { shape, storage, values }
+    }
+
+    /// A matrix `[rows, columns]` that `row(kept, r, values)` writes row by row, by many threads and in any order; what
+    /// it keeps from row to row begins as `T::default()`.
+    pub fn matrix<T: Default>(
+        name: &str,
+        [rows, columns]: [usize; 2],
+        storage: Storage,
+        row: impl Fn(&mut T, usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let shape = vec![rows, columns];
+        let values = if is_linear(name, &shape) {
+            Values::Panels(Arc::new(Panels::from_columns(rows, columns, row)))
+        } else {
+            let mut values = vec![0.0; rows * columns];
+            let each = values.par_chunks_mut(columns.max(1)).enumerate();
+            each.for_each_init(T::default, |kept, (r, values)| row(kept, r, values));
+            Values::Rows(Arc::new(values))
+        };
+        Self { shape, storage, values }
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match &self.values {
+            Values::Rows(rows) => rows.len(),
+            Values::Panels(panels) => panels.columns() * panels.inner(),
+        }
+    }
+
+    /// True without values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Value `i` of the row-major ones.
+    pub fn get(&self, i: usize) -> Option<f32> {
+        match &self.values {
+            Values::Rows(rows) => rows.get(i).copied(),
+            Values::Panels(panels) => panels.get(i / panels.inner().max(1), i % panels.inner().max(1)),
+        }
+    }
+
+    /// Row-major values.
+    pub fn rows(&self) -> Cow<'_, [f32]> {
+        match &self.values {
+            Values::Rows(rows) => Cow::Borrowed(rows),
+            Values::Panels(panels) => Cow::Owned(panels.to_rows()),
+        }
+    }
+
+    /// Row-major values, to be kept: shared where they are laid out so.
+    pub fn shared_rows(&self) -> Arc<Vec<f32>> {
+        match &self.values {
+            Values::Rows(rows) => Arc::clone(rows),
+            Values::Panels(panels) => Arc::new(panels.to_rows()),
+        }
+    }
+
+    /// A matrix's values for a product, to be kept: shared where they are laid out so.
+    pub fn panels(&self) -> Arc<Panels> {
+        match &self.values {
+            Values::Rows(rows) => Arc::new(Panels::of_rows(rows, self.shape.last().copied().unwrap_or(0))),
+            Values::Panels(panels) => Arc::clone(panels),
+        }
+    }
+
+    /// A copy whose row-major values `change` has gone over.
+    pub fn changed(&self, change: impl FnOnce(&mut Vec<f32>)) -> Self {
+        let mut values = self.rows().into_owned();
+        change(&mut values);
+        let values = match &self.values {
+            Values::Rows(_) => Values::Rows(Arc::new(values)),
+            Values::Panels(panels) => Values::Panels(Arc::new(Panels::of_rows(&values, panels.inner()))),
+        };
+        Self { values, ..self.clone() }
+    }
+
+    /// The first NaN or infinity, and where it is.
+    pub(super) fn first_non_finite(&self) -> Option<(usize, f32)> {
+        if let Values::Panels(panels) = &self.values
+            && panels.is_finite()
+        {
+            return None;
+        }
+        let rows = self.rows();
+        first_non_finite(&rows).map(|i| (i, rows[i]))
+    }
+}
+
+/// Index of the first NaN or infinity.
+pub(super) fn first_non_finite(values: &[f32]) -> Option<usize> {
+    // All of a piece together first: a loop that may end anywhere is not vectorised.
+    let bad = |piece: &[f32]| piece.iter().fold(false, |bad, v| bad | !v.is_finite());
+    let piece = values.chunks(PIECE).position(bad)?;
+    Some(piece * PIECE + values[piece * PIECE..].iter().position(|v| !v.is_finite())?)
+}
+
+/// Values looked at together.
+const PIECE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn storage() -> Storage {
+        Storage { dtype: "F32".into(), mode: None, bits: None, group_size: None, bytes: 0, file: String::new() }
+    }
+
+    /// However a tensor is laid out, it is the same tensor.
+    #[test]
+    fn the_layout_is_nobodys_business() {
+        let values: Vec<f32> = (0..34).map(|i| i as f32).collect();
+        for name in ["embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.weight", "odd"] {
+            let whole = Weight::new(name, vec![17, 2], values.clone(), storage());
+            let row = |(): &mut (), r: usize, out: &mut [f32]| out.copy_from_slice(&values[2 * r..2 * r + 2]);
+            for weight in [&whole, &Weight::matrix(name, [17, 2], storage(), row)] {
+                assert_eq!((weight.len(), &*weight.rows(), &*weight.shared_rows()), (34, &*values, &values), "{name}");
+                assert_eq!(weight.panels().to_rows(), values);
+                assert_eq!((weight.get(33), weight.get(34)), (Some(33.0), None));
+                assert_eq!(weight.first_non_finite(), None);
+                let broken = weight.changed(|v| v[5] = f32::INFINITY);
+                assert_eq!(broken.first_non_finite(), Some((5, f32::INFINITY)));
+                assert_eq!(*weight.rows(), *values, "the copy was changed");
+            }
+        }
+    }
+
+    /// One float32 copy: the encoder's is the checkpoint's.
+    #[test]
+    fn linears_are_kept_in_panels_and_tables_in_rows() {
+        let linear = Weight::new("encoder.layer.0.output.dense.weight", vec![2, 2], vec![0.0; 4], storage());
+        assert!(Arc::ptr_eq(&linear.panels(), &linear.panels()));
+        let table = Weight::new("embeddings.word_embeddings.weight", vec![2, 2], vec![0.0; 4], storage());
+        assert!(Arc::ptr_eq(&table.shared_rows(), &table.shared_rows()));
+        // a shape that lies is not made to fit
+        let odd = Weight::new("a.weight", vec![2, 2], vec![0.0; 3], storage());
+        assert_eq!((odd.len(), odd.rows().len()), (3, 3));
+    }
+}
