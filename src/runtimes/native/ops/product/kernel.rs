@@ -110,22 +110,25 @@ struct Column<'a, L> {
 }
 
 impl<L: Left> Column<'_, L> {
-    /// Tiles of nearly the same height: two of 8 keep the registers busier than 12 and 4. The last one fetches the next
-    /// strip: just in time, and without driving this one out of the first-level cache.
+    /// Tiles of nearly the same height: two of 8 keep the registers busier than 12 and 4. The last few fetch the
+    /// next strip, each a part of it: evenly, so that memory works while the registers do, and late, so that this one is
+    /// not driven out of the first-level cache.
     #[inline(always)]
     fn multiply<I: Isa, const V: usize>(self, isa: I, out: &mut RowsMut<'_>) {
         let tiles = self.left.height().div_ceil(Registers::<I>::rows(V)).max(1);
         let (height, higher) = (self.left.height() / tiles, self.left.height() % tiles);
         let width = V * Registers::<I>::LANES;
         let columns = self.right.columns.min(width);
+        let parts = tiles.min(FETCHING);
         let mut row = 0;
         for t in 0..tiles {
             let rows = height + usize::from(t < higher);
-            let tile = Tile { left: self.left, row, right: self.right, at: self.at };
+            let fetch = (t + parts).checked_sub(tiles).map(|part| Fetch { part, share: 256 / parts });
+            let tile = Tile { left: self.left, row, right: self.right, at: self.at, fetch };
             let at = [self.at.below + row, self.at.first + self.right.column];
             if columns < width {
                 tile.at_the_edge::<I, V>(isa, [rows, columns], out, at);
-            } else if t + 1 == tiles && const { V == Registers::<I>::VECTORS } {
+            } else if fetch.is_some() && const { V == Registers::<I>::VECTORS } {
                 tile.rows::<I, V, true>(isa, rows, out, at);
             } else {
                 tile.rows::<I, V, false>(isa, rows, out, at);
@@ -142,6 +145,18 @@ struct Tile<'a, L> {
     row: usize,
     right: Strip<'a>,
     at: Part<'a>,
+    /// What is fetched meanwhile.
+    fetch: Option<Fetch>,
+}
+
+/// Tiles that fetch the next strip.
+const FETCHING: usize = 8;
+
+/// Part `part` of the next strip, of parts of so many 256ths.
+#[derive(Clone, Copy, Default)]
+struct Fetch {
+    part: usize,
+    share: usize,
 }
 
 /// A loop up to a constant of at most 12, written out: an index the compiler does not know would keep what it points
@@ -244,14 +259,18 @@ impl<L: Left> Tile<'_, L> {
                 unrolled!(v < V, { sums[r][v] = ops.load(&out[v * lanes..]) });
             });
         }
+        let Fetch { part, share } = self.fetch.unwrap_or_default();
+        let ahead = self.right.next.wrapping_add(span.from + ((part * span.len * share) >> 8));
         #[allow(clippy::needless_range_loop, reason = "a plain index is what the compiler sees to be in bounds")]
         for k in span.from..end {
             let mut b = [ops.zero(); V];
             unrolled!(v < V, { b[v] = ops.load(&panels[v][k].0[v * lanes % PANEL..]) });
             if AHEAD {
+                // Each line some times over: that costs less than a second loop.
+                let line = ahead.wrapping_add(((k - span.from) * share) >> 8);
                 unrolled!(v < V, {
                     if v * lanes % PANEL == 0 {
-                        ops.prefetch(panels[v].as_ptr().wrapping_add(k.wrapping_add(self.right.next)).cast());
+                        ops.prefetch(panels[v].as_ptr().wrapping_add(line).cast());
                     }
                 });
             }
