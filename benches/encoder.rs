@@ -39,8 +39,11 @@ fn encoder() -> NativeEncoder {
     let parameters = (Architecture::of(&config, "noise").unwrap().parameters)(&config);
     let storage =
         Storage { dtype: "F32".into(), mode: None, bits: None, group_size: None, bytes: 0, file: "noise".into() };
-    let weight = |shape: Vec<usize>| Weight { values: noise(shape.iter().product()), shape, storage: storage.clone() };
-    let tensors: BTreeMap<_, _> = parameters.into_iter().map(|p| (p.name, weight(p.shape))).collect();
+    let weight = |name: &str, shape: Vec<usize>| {
+        let values = noise(shape.iter().product());
+        Weight::new(name, shape, values, storage.clone())
+    };
+    let tensors: BTreeMap<_, _> = parameters.into_iter().map(|p| (p.name.clone(), weight(&p.name, p.shape))).collect();
     NativeEncoder::build(&config, &WeightSet::new("noise", tensors).unwrap(), "noise").unwrap()
 }
 

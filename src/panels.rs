@@ -71,7 +71,12 @@ impl Panels {
     /// Writes inner element `k` of all columns.
     pub(crate) fn set_inner(&mut self, k: usize, values: &[f32]) {
         for (p, from) in values.chunks(PANEL).enumerate() {
-            self.lines[p * self.inner + k].0[..from.len()].copy_from_slice(from);
+            let line = &mut self.lines[p * self.inner + k].0;
+            match from.first_chunk() {
+                // Of a length known to the compiler: no call for so little.
+                Some(whole) => *line = *whole,
+                None => line[..from.len()].copy_from_slice(from),
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     ProductError, Rows, RowsMut, Transposed, multiply, multiply_transposed, repack, repack_transposed, softmax,
 };
-use crate::panels::Panels;
+use crate::panels::{PANEL, Panels};
 
 /// Queries whose scores are held at once: bounds the memory to 128 · keys floats, however long the row.
 const QUERIES_AT_ONCE: usize = 128;
@@ -79,11 +79,13 @@ fn one_head(
     for first in (0..n).step_by(QUERIES_AT_ONCE) {
         let count = QUERIES_AT_ONCE.min(n - first);
         repack_transposed(queries, part(0, first, count)?); // [d, queries]
-        scores.resize(n * count, 0.0);
-        multiply(keys, &[&*queries], None, RowsMut::dense(scores, count)?)?; // [n, queries]
-        softmax(scores, count, scale);
+        // Whole vectors of queries; what lies in the columns too many stays there.
+        let stride = count.next_multiple_of(PANEL);
+        scores.resize(n * stride, 0.0);
+        multiply(keys, &[&*queries], None, RowsMut::strided(scores, n, count, stride)?)?; // [n, queries]
+        softmax(scores, stride, scale);
         let out = RowsMut::strided(&mut context[first * hidden + h * width..], count, width, hidden)?;
-        multiply_transposed(Transposed(Rows::dense(scores, count)?), values, out)?; // [queries, d]
+        multiply_transposed(Transposed(Rows::strided(scores, n, count, stride)?), values, out)?; // [queries, d]
     }
     Ok(())
 }

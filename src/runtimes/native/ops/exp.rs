@@ -25,13 +25,17 @@ const C4: f32 = 0.001_381_460_9;
 /// e^x to within 1.2 units in the last place for -87.3 ≤ x ≤ 88; 0 below, e^88 above; NaN for NaN.
 #[inline(always)]
 pub(super) fn exp<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    let ops = isa.f32();
+    exp_up_to_88(isa, ops.select(ops.splat(SATURATION), x, ops.gt(x, ops.splat(SATURATION))))
+}
+
+/// [`exp`] for x ≤ 88 or NaN.
+#[inline(always)]
+pub(super) fn exp_up_to_88<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     let (ops, ints) = (isa.f32(), isa.i32());
-    let low = ops.lt(x, ops.splat(UNDERFLOW));
-    let y =
-        ops.select(ops.splat(SATURATION), ops.select(ops.splat(UNDERFLOW), x, low), ops.gt(x, ops.splat(SATURATION)));
-    let rounded = ops.mul_add(y, ops.splat(std::f32::consts::LOG2_E), ops.splat(ROUND));
+    let rounded = ops.mul_add(x, ops.splat(std::f32::consts::LOG2_E), ops.splat(ROUND));
     let k = ops.sub(rounded, ops.splat(ROUND));
-    let r = ops.mul_add(k, ops.splat(-LN_2_LOW), ops.mul_add(k, ops.splat(-LN_2_HIGH), y));
+    let r = ops.mul_add(k, ops.splat(-LN_2_LOW), ops.mul_add(k, ops.splat(-LN_2_HIGH), x));
     let mut q = ops.splat(C4);
     for next in [C3, C2, C1, C0] {
         q = ops.mul_add(q, r, ops.splat(next));
@@ -39,7 +43,8 @@ pub(super) fn exp<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     let exponent = ints.shift_left::<23>(rounded.reinterpret_cast::<I::I32>());
     let power = ints.add(exponent, ints.splat(1.0_f32.to_bits().cast_signed())).reinterpret_cast::<I::F32>();
     let e = ops.mul(ops.add(ops.splat(1.0), ops.mul_add(ops.mul(r, r), q, r)), power);
-    ops.select(ops.zero(), e, low)
+    // Far below, all of the above is nonsense.
+    ops.select(ops.zero(), e, ops.lt(x, ops.splat(UNDERFLOW)))
 }
 
 /// [`exp`] of every value: what it is tested through.

@@ -7,7 +7,7 @@
 use rten_simd::ops::{BitOps, FloatOps, NumOps};
 use rten_simd::{Isa, SimdUnaryOp};
 
-use super::exp;
+use super::exp_up_to_88;
 
 /// g(a) = P(a)/Q(a) on 0 ≤ a ≤ 13.3 (beyond, e^(−a²/2) is 0 in float32); all coefficients positive, so
 /// nothing cancels. Weighted least squares with Lawson's iteration, relative error of the fit 5e-9.
@@ -26,8 +26,10 @@ impl SimdUnaryOp<f32> for Gelu {
     fn eval<I: Isa>(&self, isa: I, x: I::F32) -> I::F32 {
         let ops = isa.f32();
         let a = ops.abs(x);
-        let tail =
-            ops.mul(exp(isa, ops.mul(ops.mul(ops.splat(-0.5), a), a)), ops.div(horner(isa, &P, a), horner(isa, &Q, a)));
+        let tail = ops.mul(
+            exp_up_to_88(isa, ops.mul(ops.mul(ops.splat(-0.5), a), a)),
+            ops.div(horner(isa, &P, a), horner(isa, &Q, a)),
+        );
         let tail = ops.mul(x, tail);
         ops.select(tail, ops.sub(x, tail), ops.lt(x, ops.zero()))
     }

@@ -20,7 +20,11 @@ impl LayerNorm {
     pub fn apply(&self, states: &mut [f32]) {
         widest(
             #[inline(always)]
-            || states.chunks_exact_mut(self.weight.len().max(1)).for_each(|row| self.normalize(row)),
+            || {
+                for row in states.chunks_exact_mut(self.weight.len().max(1)) {
+                    self.normalize(row);
+                }
+            },
         );
     }
 
@@ -40,42 +44,77 @@ impl LayerNorm {
         );
     }
 
-    /// Two passes in f64: mean and variance carry no float32 error, and each result is rounded once
-    /// before γ and once after it.
+    /// The variance is that of the distances from a first mean, whose own error is then taken out (Chan, Golub &
+    /// LeVeque 1983, the corrected two-pass algorithm): a row far from zero is as accurate as one around it.
     #[inline(always)]
     fn normalize(&self, row: &mut [f32]) {
         let n = row.len() as f64;
-        let mean = sum(row, |x| x) / n;
-        let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
-        let scale = 1.0 / (variance + self.eps).sqrt();
+        let first = (sum(row) / n) as f32;
+        let (sum, squares) = shift(row, first);
+        let mean = sum / n;
+        let variance = squares / n - mean * mean;
+        // Below zero only by rounding; NaN stays NaN.
+        let scale = 1.0 / (if variance < 0.0 { 0.0 } else { variance } + self.eps).sqrt();
+        let scale = scale as f32;
+        let mean = mean as f32;
         for ((x, w), b) in row.iter_mut().zip(&self.weight).zip(&self.bias) {
-            *x = ((f64::from(*x) - mean) * scale) as f32 * w + b;
+            *x = (*x - mean) * scale * w + b;
         }
     }
 }
 
-/// Interleaved chains of a sum: four vectors of f64 with AVX-512, so that additions need not wait for each other.
+/// Interleaved chains of a sum: two vectors of AVX-512, so that additions need not wait for each other. Each chain
+/// adds a few dozen values in float32; the chains are then added in f64.
 const CHAINS: usize = 32;
 
-/// Σ f(x) in f64 over interleaved chains: a fixed order, the same on every machine.
+/// Σx: a fixed order, the same on every machine.
 #[inline(always)]
-fn sum(row: &[f32], f: impl Fn(f64) -> f64) -> f64 {
-    let mut chains = [0.0_f64; CHAINS];
+fn sum(row: &[f32]) -> f64 {
+    let mut chains = [0.0_f32; CHAINS];
     let (blocks, rest) = row.as_chunks::<CHAINS>();
     for block in blocks {
-        for (chain, x) in chains.iter_mut().zip(block) {
-            *chain += f(f64::from(*x));
+        for i in 0..CHAINS {
+            chains[i] += block[i];
         }
     }
-    let rest: f64 = rest.iter().map(|x| f(f64::from(*x))).sum();
-    let mut width = CHAINS;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            chains[i] += chains[i + width];
+    for (chain, x) in chains.iter_mut().zip(rest) {
+        *chain += x;
+    }
+    total(&chains)
+}
+
+/// Takes `first` from every value; Σx and Σx² of what is left, likewise.
+#[inline(always)]
+fn shift(row: &mut [f32], first: f32) -> (f64, f64) {
+    let (mut sums, mut squares) = ([0.0_f32; CHAINS], [0.0_f32; CHAINS]);
+    let (blocks, rest) = row.as_chunks_mut::<CHAINS>();
+    for block in blocks {
+        for i in 0..CHAINS {
+            block[i] -= first;
+            sums[i] += block[i];
+            squares[i] += block[i] * block[i];
         }
     }
-    chains[0] + rest
+    for ((sum, square), x) in sums.iter_mut().zip(&mut squares).zip(rest) {
+        *x -= first;
+        *sum += *x;
+        *square += *x * *x;
+    }
+    let (sum, square) = (total(&sums), total(&squares));
+    // Squares beyond float32 are none of a model's, but they are not to be taken for zeros after the division.
+    let square = if square.is_finite() { square } else { row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum() };
+    (sum, square)
+}
+
+#[inline(always)]
+fn total(chains: &[f32; CHAINS]) -> f64 {
+    let mut sums = [0.0_f64; 4];
+    for four in chains.as_chunks::<4>().0 {
+        for i in 0..4 {
+            sums[i] += f64::from(four[i]);
+        }
+    }
+    (sums[0] + sums[2]) + (sums[1] + sums[3])
 }
 
 #[cfg(test)]
@@ -111,6 +150,14 @@ mod tests {
             }
         }
         assert!(worst <= MAX_ERROR && worst > 0.0, "{worst:e}");
+    }
+
+    #[test]
+    fn squares_beyond_float32_are_not_lost() {
+        let norm = LayerNorm::new(vec![1.0; 4], vec![0.0; 4], 1e-12);
+        let mut row = [3e25, -3e25, 3e25, -3e25];
+        norm.apply(&mut row);
+        assert_eq!(row, [1.0, -1.0, 1.0, -1.0]);
     }
 
     #[test]

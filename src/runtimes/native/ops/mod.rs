@@ -20,7 +20,7 @@ mod softmax;
 
 pub use activation::{ACTIVATIONS, Activation};
 pub use attention::{AttentionScratch, Heads, attention};
-use exp::exp;
+use exp::{exp, exp_up_to_88};
 pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
 pub use layer_norm::LayerNorm;

@@ -3,19 +3,19 @@
 use rten_simd::ops::{BitOps, NumOps};
 use rten_simd::{Isa, SimdOp};
 
-use super::exp;
+use super::exp_up_to_88;
 
 /// Keys whose powers are added up in float32 before the sum goes on: the rounding of a long row's total grows with
 /// this number and the number of such sums, not with their product.
 const KEYS_AT_ONCE: usize = 16;
-/// The widest vector there is.
-const MOST_LANES: usize = 16;
+/// Vectors side by side that go through together: whole cache lines, and what is kept of each stays near.
+const VECTORS: usize = 16;
 
 /// e^(scale·(x − max)) / Σ e^(scale·(x − max)) down each column, in place, for scale > 0; a NaN or +∞ anywhere makes
 /// its whole column NaN.
 ///
 /// `scores` is `[keys, queries]`: with the queries side by side every step is vector work and nothing is summed
-/// across a vector. Values behind the last whole row are left alone.
+/// across a vector. It is fastest where the queries fill whole vectors. Values behind the last whole row are left alone.
 pub fn softmax(scores: &mut [f32], queries: usize, scale: f32) {
     if queries > 0 {
         Softmax { scores, queries, scale }.dispatch();
@@ -36,8 +36,9 @@ impl SimdOp for Softmax<'_> {
         let lanes = isa.f32().len();
         let mut at = 0;
         while at + lanes <= self.queries {
-            columns(isa, self.scores, self.queries, at, self.scale);
-            at += lanes;
+            let vectors = ((self.queries - at) / lanes).min(VECTORS);
+            columns(isa, self.scores, self.queries, at, vectors, self.scale);
+            at += vectors * lanes;
         }
         if at < self.queries {
             // The last few queries, with columns of zeros beside them.
@@ -46,40 +47,50 @@ impl SimdOp for Softmax<'_> {
             let mut wide = vec![0.0; keys * lanes];
             let rows = self.scores.chunks_exact(self.queries);
             wide.chunks_exact_mut(lanes).zip(rows).for_each(|(w, r)| w[..rest.len()].copy_from_slice(&r[rest.clone()]));
-            columns(isa, &mut wide, lanes, 0, self.scale);
+            columns(isa, &mut wide, lanes, 0, 1, self.scale);
             let rows = self.scores.chunks_exact_mut(self.queries);
             wide.chunks_exact(lanes).zip(rows).for_each(|(w, r)| r[rest.clone()].copy_from_slice(&w[..rest.len()]));
         }
     }
 }
 
-/// One vector of columns, from column `at` on.
+/// Some vectors of columns, from column `at` on, row by row: memory is read in the order in which it lies.
 #[inline(always)]
-fn columns<I: Isa>(isa: I, scores: &mut [f32], stride: usize, at: usize, scale: f32) {
+fn columns<I: Isa>(isa: I, scores: &mut [f32], stride: usize, at: usize, vectors: usize, scale: f32) {
     let ops = isa.f32();
-    let lanes = ops.len().min(MOST_LANES);
-    let mut max = ops.splat(f32::NEG_INFINITY);
+    let lanes = ops.len();
+    let (vectors, width) = (vectors.min(VECTORS), vectors.min(VECTORS) * lanes);
+    let mut max = [ops.splat(f32::NEG_INFINITY); VECTORS];
     for row in scores.chunks_exact(stride) {
-        // A NaN may be lost here; its own power brings it back.
-        max = ops.max(max, ops.load(&row[at..at + lanes]));
+        for (max, x) in max.iter_mut().zip(row[at..at + width].chunks_exact(lanes)) {
+            // A NaN may be lost here; its own power brings it back.
+            *max = ops.max(*max, ops.load(x));
+        }
     }
     let scale = ops.splat(scale);
-    let mut total = ops.zero();
+    let mut total = [ops.zero(); VECTORS];
     for block in scores.chunks_mut(stride * KEYS_AT_ONCE) {
-        let mut sum = ops.zero();
+        let mut sum = [ops.zero(); VECTORS];
         for row in block.chunks_exact_mut(stride) {
-            let row = &mut row[at..at + lanes];
-            // ∞ − ∞ is NaN, which is what a column with +∞ deserves.
-            let power = exp(isa, ops.mul(ops.sub(ops.load(row), max), scale));
-            ops.store(power, row);
-            sum = ops.add(sum, power);
+            let vectors = row[at..at + width].chunks_exact_mut(lanes).zip(&max).zip(&mut sum);
+            for ((x, max), sum) in vectors {
+                // ∞ − ∞ is NaN, which is what a column with +∞ deserves.
+                let power = exp_up_to_88(isa, ops.mul(ops.sub(ops.load(x), *max), scale));
+                ops.store(power, x);
+                *sum = ops.add(*sum, power);
+            }
         }
-        total = ops.add(total, sum);
+        for (total, sum) in total.iter_mut().zip(&sum).take(vectors) {
+            *total = ops.add(*total, *sum);
+        }
     }
-    let inverse = rten_simd::ops::FloatOps::div(ops, ops.one(), total);
+    for total in total.iter_mut().take(vectors) {
+        *total = rten_simd::ops::FloatOps::div(ops, ops.one(), *total);
+    }
     for row in scores.chunks_exact_mut(stride) {
-        let row = &mut row[at..at + lanes];
-        ops.store(ops.mul(ops.load(row), inverse), row);
+        for (x, inverse) in row[at..at + width].chunks_exact_mut(lanes).zip(&total) {
+            ops.store(ops.mul(ops.load(x), *inverse), x);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Left sides, however they lie in memory.
 
 use super::{Rows, Transposed};
+use crate::panels::PANEL;
 
 /// A left side.
 pub(super) trait Left: Copy {
@@ -49,7 +50,10 @@ impl<'a> Staged<'a> {
                 }
             }
             if !rest.is_empty() {
-                memory[whole.len() * rows + r][..rest.len()].copy_from_slice(rest);
+                let (pieces, few) = rest.as_chunks::<PANEL>();
+                let to = memory[whole.len() * rows + r][..rest.len()].as_chunks_mut::<PANEL>();
+                to.0.iter_mut().zip(pieces).for_each(|(to, from)| *to = *from);
+                to.1.copy_from_slice(few);
             }
         }
         Self { values: &memory[..rows * blocks], rows }
