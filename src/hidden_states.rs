@@ -201,7 +201,11 @@ pub struct TapStates {
 
 impl TapStates {
     /// Rows laid end to end: `values` is `[tokens, hidden]`, row `r` owns tokens `offsets[r]..offsets[r+1]`.
-    pub fn ragged(hidden: usize, offsets: &[usize], values: Vec<f32>) -> Result<Self, LayoutError> {
+    pub fn ragged(
+        hidden: usize,
+        offsets: &[usize],
+        values: impl AsRef<[f32]> + Send + Sync + 'static,
+    ) -> Result<Self, LayoutError> {
         let tokens = offsets.last().copied().unwrap_or(0);
         let spans = offsets.windows(2).map(|w| Span { start: w[0], len: w[1].saturating_sub(w[0]) }).collect();
         Self::checked(hidden, tokens, spans, Box::new(values), || format!("[{tokens} tokens, {hidden}]"))

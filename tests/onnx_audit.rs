@@ -6,7 +6,7 @@ mod onnx_common;
 use std::collections::BTreeMap;
 
 use onnx_common::{EXPORTS, folder, model, taps};
-use parallax::checkpoint::{ModelFolder, Weight, WeightSet};
+use parallax::checkpoint::{ModelFolder, WeightSet};
 use parallax::finding::Severity;
 use parallax::quantization::load_float;
 use parallax::runtimes::onnx::{Audit, Graph, audit};

@@ -296,7 +296,8 @@ fn padded(batch: &TokenBatch) -> TokenBatch {
 fn trimmed(states: &HiddenStates, batch: &TokenBatch) -> Result<HiddenStates, Error> {
     let mut out = HiddenStates::new();
     for (tap, all) in states.iter().filter(|(tap, _)| !tap.is_sentence_level()) {
-        let values = (0..batch.rows()).flat_map(|r| &all.row(r)[..batch.len(r) * all.hidden()]).copied().collect();
+        let values: Vec<f32> =
+            (0..batch.rows()).flat_map(|r| &all.row(r)[..batch.len(r) * all.hidden()]).copied().collect();
         out.insert(tap, std::sync::Arc::new(TapStates::ragged(all.hidden(), batch.offsets(), values)?));
     }
     Ok(out)

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::model::{LayerOut, Model, Scratch};
 use super::ops::ProductError;
+use super::recycled::Recycled;
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, WeightSet};
 use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
@@ -81,7 +82,7 @@ impl NativeEncoder {
         Ok(())
     }
 
-    fn states(&self, offsets: &[usize], values: Vec<f32>) -> Result<TapStates, RunError> {
+    fn states(&self, offsets: &[usize], values: Recycled) -> Result<TapStates, RunError> {
         TapStates::ragged(self.hidden(), offsets, values).map_err(|e: LayoutError| self.failed(e.to_string()))
     }
 
@@ -191,14 +192,16 @@ impl Encoder for NativeEncoder {
     fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
         self.check(batch)?;
         let (offsets, hidden) = (batch.offsets(), self.hidden());
-        let mut buffers: Vec<(Tap, Vec<f32>)> = Vec::new();
+        let mut buffers: Vec<(Tap, Recycled)> = Vec::new();
         for tap in self.taps.iter().filter(|t| **t != Tap::Final || self.model.limits().final_norm) {
-            buffers.push((*tap, vec![0.0; batch.tokens() * hidden]));
+            buffers.push((*tap, Recycled::of(batch.tokens() * hidden)));
         }
         let chunks = chunks(offsets);
         let mut work: Vec<Vec<&mut [f32]>> = chunks.iter().map(|_| Vec::with_capacity(buffers.len())).collect();
         for (_, buffer) in &mut buffers {
-            work.iter_mut().zip(split(buffer, offsets, &chunks, hidden)).for_each(|(parts, part)| parts.push(part));
+            work.iter_mut()
+                .zip(split(buffer.as_mut(), offsets, &chunks, hidden))
+                .for_each(|(parts, part)| parts.push(part));
         }
         let run = |(rows, mut out): (&Range<usize>, Vec<&mut [f32]>)| {
             with_scratch(|scratch| self.forward(batch, rows.clone(), &mut out, scratch))
@@ -224,14 +227,14 @@ impl Encoder for NativeEncoder {
         }
         let (offsets, values) = end_to_end(states);
         let hidden = self.hidden();
-        let mut output = vec![0.0; values.len()];
+        let mut output = Recycled::of(values.len());
         let chunks = chunks(&offsets);
         let run = |(rows, out): (&Range<usize>, &mut [f32])| {
             let values = &values[offsets[rows.start] * hidden..offsets[rows.end] * hidden];
             let out = LayerOut { states: out, inside: None };
             with_scratch(|scratch| self.model.layer(k, values, &rebased(&offsets, rows), out, scratch))
         };
-        let parts: Vec<&mut [f32]> = split(&mut output, &offsets, &chunks, hidden).collect();
+        let parts: Vec<&mut [f32]> = split(output.as_mut(), &offsets, &chunks, hidden).collect();
         chunks.par_iter().zip(parts).try_for_each(run).map_err(|e| self.product(&e))?;
         self.states(&offsets, output).map(Some)
     }

@@ -13,6 +13,7 @@ mod model;
 pub mod ops;
 mod parameters;
 mod pooling;
+mod recycled;
 
 pub use encoder::NativeEncoder;
 pub use error::NativeError;

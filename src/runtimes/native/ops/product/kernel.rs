@@ -269,7 +269,7 @@ impl<L: Left> Tile<'_, L> {
                 // Each line some times over: that costs less than a second loop.
                 let line = ahead.wrapping_add(((k - span.from) * share) >> 8);
                 unrolled!(v < V, {
-                    if v * lanes % PANEL == 0 {
+                    if (v * lanes).is_multiple_of(PANEL) {
                         ops.prefetch(panels[v].as_ptr().wrapping_add(line).cast());
                     }
                 });
