@@ -201,14 +201,19 @@ pub struct TapStates {
 
 impl TapStates {
     /// Rows laid end to end: `values` is `[tokens, hidden]`, row `r` owns tokens `offsets[r]..offsets[r+1]`.
-    pub fn ragged(
+    pub fn ragged(hidden: usize, offsets: &[usize], values: Vec<f32>) -> Result<Self, LayoutError> {
+        Self::ragged_in(hidden, offsets, Box::new(values))
+    }
+
+    /// As [`TapStates::ragged`], in memory that is somebody else's.
+    pub fn ragged_in(
         hidden: usize,
         offsets: &[usize],
-        values: impl AsRef<[f32]> + Send + Sync + 'static,
+        values: Box<dyn AsRef<[f32]> + Send + Sync>,
     ) -> Result<Self, LayoutError> {
         let tokens = offsets.last().copied().unwrap_or(0);
         let spans = offsets.windows(2).map(|w| Span { start: w[0], len: w[1].saturating_sub(w[0]) }).collect();
-        Self::checked(hidden, tokens, spans, Box::new(values), || format!("[{tokens} tokens, {hidden}]"))
+        Self::checked(hidden, tokens, spans, values, || format!("[{tokens} tokens, {hidden}]"))
     }
 
     /// A right-padded `[rows, seq, hidden]` buffer, read in place: row `r` has `lengths[r]` real tokens.

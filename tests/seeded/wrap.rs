@@ -107,7 +107,7 @@ impl Encoder for Unmasked {
         let states = self.0.encode(&padded)?;
         let mut out = HiddenStates::new();
         for (tap, s) in states.iter() {
-            let real: Vec<f32> = (0..s.rows()).flat_map(|r| s.row(r)[..batch.len(r) * s.hidden()].to_vec()).collect();
+            let real = (0..s.rows()).flat_map(|r| s.row(r)[..batch.len(r) * s.hidden()].to_vec()).collect();
             out.insert(tap, Arc::new(TapStates::ragged(s.hidden(), batch.offsets(), real).unwrap()));
         }
         Ok(out)

@@ -83,7 +83,8 @@ impl NativeEncoder {
     }
 
     fn states(&self, offsets: &[usize], values: Recycled) -> Result<TapStates, RunError> {
-        TapStates::ragged(self.hidden(), offsets, values).map_err(|e: LayoutError| self.failed(e.to_string()))
+        TapStates::ragged_in(self.hidden(), offsets, Box::new(values))
+            .map_err(|e: LayoutError| self.failed(e.to_string()))
     }
 
     fn failed(&self, message: String) -> RunError {
