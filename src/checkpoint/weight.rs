@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::panels::Panels;
+use crate::panels::{PANEL, Panels};
 
 /// How a weight was stored before it became float32.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,15 +47,15 @@ enum Values {
 /// needs the other layout; nothing else.
 fn is_linear(name: &str, shape: &[usize]) -> bool {
     let module = name.strip_suffix(".weight").and_then(|m| m.rsplit('.').next());
-    shape.len() == 2 && module.is_some_and(|m| !m.contains("embed"))
+    // Fewer rows than a panel has columns would be filled up to many times their size before any shape is checked.
+    matches!(shape, &[rows, _] if rows >= PANEL) && module.is_some_and(|m| !m.contains("embed"))
 }
 
 impl Weight {
     /// Of row-major values; the name of the tensor decides how they are laid out.
     pub fn new(name: &str, shape: Vec<usize>, values: Vec<f32>, storage: Storage) -> Self {
-        let whole = shape.iter().product::<usize>() == values.len();
         let values = match shape.as_slice() {
-            &[_, inner] if is_linear(name, &shape) && whole && inner > 0 => {
+            &[rows, inner] if is_linear(name, &shape) && inner > 0 && rows.checked_mul(inner) == Some(values.len()) => {
                 Values::Panels(Arc::new(Panels::of_rows(&values, inner)))
             }
             _ => Values::Rows(Arc::new(values)),
@@ -192,12 +192,15 @@ mod tests {
     /// One float32 copy: the encoder's is the checkpoint's.
     #[test]
     fn linears_are_kept_in_panels_and_tables_in_rows() {
-        let linear = Weight::new("encoder.layer.0.output.dense.weight", vec![2, 2], vec![0.0; 4], storage());
+        let linear = Weight::new("encoder.layer.0.output.dense.weight", vec![16, 2], vec![0.0; 32], storage());
         assert!(Arc::ptr_eq(&linear.panels(), &linear.panels()));
         let table = Weight::new("embeddings.word_embeddings.weight", vec![2, 2], vec![0.0; 4], storage());
         assert!(Arc::ptr_eq(&table.shared_rows(), &table.shared_rows()));
         // a shape that lies is not made to fit
-        let odd = Weight::new("a.weight", vec![2, 2], vec![0.0; 3], storage());
+        let odd = Weight::new("a.weight", vec![16, 2], vec![0.0; 3], storage());
         assert_eq!((odd.len(), odd.rows().len()), (3, 3));
+        // one long row is not filled up to sixteen
+        let long = Weight::matrix("a.weight", [1, 64], storage(), |(): &mut (), _, row| row.fill(1.0));
+        assert!(matches!(&long.values, Values::Rows(rows) if rows.len() == 64));
     }
 }

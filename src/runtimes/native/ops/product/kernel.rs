@@ -149,7 +149,8 @@ struct Tile<'a, L> {
     fetch: Option<Fetch>,
 }
 
-/// Tiles that fetch the next strip.
+/// Tiles that fetch the next strip. Four do as well; with one, weights that come from memory are multiplied 2 to 19 %
+/// slower (16 to 256 rows, interleaved runs).
 const FETCHING: usize = 8;
 
 /// Part `part` of the next strip, of parts of so many 256ths.
