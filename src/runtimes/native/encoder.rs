@@ -16,9 +16,13 @@ use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
 use crate::runtimes::{Encoder, RunError};
 use crate::tokens::TokenBatch;
 
-/// Tokens that go through all layers together: enough to fill the kernels whatever the rows' lengths, little enough
-/// for a layer's states to stay in a core's cache. Threads share out such chunks.
+/// Tokens that go through a layer together: enough to fill the kernels whatever the rows' lengths, little enough for
+/// the layer's states to stay in a core's cache.
 const CHUNK_TOKENS: usize = 256;
+/// Chunks that one thread takes through a layer before it goes on to the next one, at most: the layer's weights are
+/// read from memory once for all of them. Against one chunk at a time through all layers, interleaved runs: 1.04 to 1.13
+/// times as fast with 2 to 16 chunks.
+const GROUP_CHUNKS: usize = 16;
 
 /// A text encoder on float32 weights. Rows lie end to end, so no arithmetic is spent on padding.
 ///
@@ -106,7 +110,7 @@ fn end_to_end(states: &TapStates) -> (Vec<usize>, Cow<'_, [f32]>) {
     (offsets, states.end_to_end().map_or_else(|| Cow::Owned(gathered()), Cow::Borrowed))
 }
 
-/// Rows that go through all layers together, by number: as many as fit [`CHUNK_TOKENS`], at least one.
+/// Rows that go through a layer together, by number: as many as fit [`CHUNK_TOKENS`], at least one.
 fn chunks(offsets: &[usize]) -> Vec<Range<usize>> {
     let mut chunks = Vec::new();
     let mut first = 0;
@@ -153,29 +157,40 @@ fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
     result
 }
 
+/// A chunk's rows, and its part of every tap's buffer, in the order of the forward pass; `final` only where a norm
+/// makes it another tensor than the last layer's output.
+type ChunkWork<'a> = (&'a Range<usize>, Vec<&'a mut [f32]>);
+
 impl NativeEncoder {
-    /// One chunk through the whole model; `out` is its part of every tap's buffer, in the order of the forward
-    /// pass, `final` only where a norm makes it another tensor than the last layer's output.
+    /// Some chunks through the whole model, layer by layer: a layer's weights are read from memory once for all of them.
     fn forward(
         &self,
         batch: &TokenBatch,
-        rows: Range<usize>,
-        out: &mut [&mut [f32]],
+        group: &mut [ChunkWork<'_>],
         scratch: &mut Scratch,
     ) -> Result<(), ProductError> {
-        let offsets = rebased(batch.offsets(), &rows);
-        let Some((mut states, mut rest)) = out.split_first_mut() else { return Ok(()) };
-        self.model.embed(batch, rows, states);
-        for k in 0..self.layers() {
-            let (inside, behind) = rest.split_at_mut(if self.inner_taps { 2 } else { 0 });
-            let Some((next, behind)) = behind.split_first_mut() else { return Ok(()) };
-            let inside = <&mut [_; 2]>::try_from(inside).ok().map(|[a, f]| [&mut **a, &mut **f]);
-            self.model.layer(k, states, &offsets, LayerOut { states: next, inside }, scratch)?;
-            (states, rest) = (next, behind);
+        for (rows, out) in &mut *group {
+            if let Some(embeddings) = out.first_mut() {
+                self.model.embed(batch, (*rows).clone(), embeddings);
+            }
         }
-        if let Some(last) = rest.first_mut() {
-            last.copy_from_slice(states);
-            self.model.finish(last);
+        let step = if self.inner_taps { 3 } else { 1 };
+        for k in 0..self.layers() {
+            for (rows, out) in &mut *group {
+                let (before, behind) = out.split_at_mut(k * step + 1);
+                let (Some(states), Some((next, inside))) = (before.last(), behind[..step].split_last_mut()) else {
+                    continue;
+                };
+                let inside = <&mut [_; 2]>::try_from(inside).ok().map(|[a, f]| [&mut **a, &mut **f]);
+                let out = LayerOut { states: next, inside };
+                self.model.layer(k, states, &rebased(batch.offsets(), rows), out, scratch)?;
+            }
+        }
+        for (_, out) in &mut *group {
+            if let [.., last, norm] = &mut out[self.layers() * step..] {
+                norm.copy_from_slice(last);
+                self.model.finish(norm);
+            }
         }
         Ok(())
     }
@@ -198,16 +213,19 @@ impl Encoder for NativeEncoder {
             buffers.push((*tap, Recycled::of(batch.tokens() * hidden)));
         }
         let chunks = chunks(offsets);
-        let mut work: Vec<Vec<&mut [f32]>> = chunks.iter().map(|_| Vec::with_capacity(buffers.len())).collect();
+        let mut work: Vec<ChunkWork<'_>> =
+            chunks.iter().map(|rows| (rows, Vec::with_capacity(buffers.len()))).collect();
         for (_, buffer) in &mut buffers {
             work.iter_mut()
                 .zip(split(buffer.as_mut(), offsets, &chunks, hidden))
-                .for_each(|(parts, part)| parts.push(part));
+                .for_each(|((_, parts), part)| parts.push(part));
         }
-        let run = |(rows, mut out): (&Range<usize>, Vec<&mut [f32]>)| {
-            with_scratch(|scratch| self.forward(batch, rows.clone(), &mut out, scratch))
-        };
-        chunks.par_iter().zip(work).try_for_each(run).map_err(|e| self.product(&e))?;
+        let threads = rayon::current_num_threads();
+        let groups = work.len().div_ceil(GROUP_CHUNKS).next_multiple_of(threads);
+        let size = work.len().div_ceil(groups.max(1)).max(1);
+        work.par_chunks_mut(size)
+            .try_for_each(|group| with_scratch(|scratch| self.forward(batch, group, scratch)))
+            .map_err(|e| self.product(&e))?;
 
         let mut reported = HiddenStates::new();
         for (tap, values) in buffers {
