@@ -36,6 +36,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | `vectors` | plain loops on the machine's widest vectors |
+//! | [`memory`] | large pieces of memory on huge pages |
 //! | [`panels`] | a weight as the matrix product wants it |
 //! | [`hidden_states`] | the vocabulary: taps, arms, rows, ragged states; depends on nothing |
 //! | [`fault`], [`finding`], [`observe`] | classes of errors, things noticed, progress |
@@ -69,6 +70,7 @@ mod error;
 pub mod fault;
 pub mod finding;
 pub mod hidden_states;
+pub mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod panels;

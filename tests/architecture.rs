@@ -10,6 +10,7 @@ use common::repository;
 /// Rooms from top to bottom; a room may use the rooms before it.
 const ROOMS: &[&str] = &[
     "vectors",
+    "memory",
     "panels",
     "hidden_states",
     "fault",

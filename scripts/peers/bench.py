@@ -181,16 +181,21 @@ def main():
     parser.add_argument("--no-slow", action="store_true", help="leave the Python script and Polygraphy out")
     args = parser.parse_args()
     out = []
+
+    def write():  # after every part: a run that is broken off keeps what it has
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "results.json").write_text(json.dumps(out, indent=1))
+        chart.write(out, args.out)
+
     for model in args.models.split(","):
         for threads in map(int, args.threads.split(",")):
             if not args.check_only:
                 encoder(model, threads, args.rounds, args.who.split(",") if args.who else None, out)
                 load(model, threads, args.rounds, out)
+                write()
             if not args.encoder_only:
                 check(model, threads, args.rows if model == "minilm" else args.rows // 10, min(args.rounds, 3), not args.no_slow, out)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "results.json").write_text(json.dumps(out, indent=1))
-    chart.write(out, args.out)
+                write()
 
 
 main()

@@ -3,12 +3,13 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::{CheckpointError, ModulesError, SentenceModules};
+use crate::memory::Memory;
 
 /// Largest file read whole that is not a tensor file.
 const MAX_TEXT_BYTES: u64 = 256 << 20;
@@ -109,7 +110,7 @@ impl ModelFolder {
 
     /// A small file's bytes, none if it is not there.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, CheckpointError> {
-        self.read_up_to(name, MAX_TEXT_BYTES)
+        Ok(self.read_up_to(name, MAX_TEXT_BYTES)?.map(Memory::into_vec))
     }
 
     /// A small file's bytes.
@@ -118,22 +119,24 @@ impl ModelFolder {
     }
 
     /// A file's bytes up to a size, none if it is not there.
-    pub(super) fn read_up_to(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, CheckpointError> {
+    pub(super) fn read_up_to(&self, name: &str, limit: u64) -> Result<Option<Memory<u8>>, CheckpointError> {
         let Some(path) = self.locate(name)? else { return Ok(None) };
         let file_name = format!("{}/{name}", self.shown);
         let io = |e: std::io::Error| CheckpointError::Io { path: file_name.clone(), reason: e.to_string() };
-        let file = fs::File::open(&path).map_err(io)?;
+        let mut file = fs::File::open(&path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         if size > limit {
             let reason = format!("has {size} bytes, more than the {limit} such a file may have");
             return Err(CheckpointError::Malformed { file: file_name, reason });
         }
-        let mut bytes = Vec::new();
-        let room = usize::try_from(size + 1).unwrap_or(usize::MAX);
-        bytes.try_reserve_exact(room).map_err(|e| io(e.into()))?;
-        // One more than the size: a file that grows under our hands is caught, not followed.
-        file.take(size + 1).read_to_end(&mut bytes).map_err(io)?;
-        if bytes.len() as u64 != size {
+        let mut bytes = Memory::zeroed(usize::try_from(size).unwrap_or(usize::MAX)).map_err(io)?;
+        // A file that grows or shrinks under our hands is caught, not followed.
+        let whole = match file.read_exact(&mut bytes) {
+            Ok(()) => file.read(&mut [0]).map_err(io)? == 0,
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => false,
+            Err(e) => return Err(io(e)),
+        };
+        if !whole {
             let reason = "changed while it was read".to_owned();
             return Err(CheckpointError::Malformed { file: file_name, reason });
         }

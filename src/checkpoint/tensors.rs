@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::weight::first_non_finite;
 use super::{CheckpointError, ModelFolder};
 use crate::finding::{Finding, Severity};
+use crate::memory::Memory;
 
 /// Largest tensor file read.
 const MAX_TENSOR_FILE: u64 = 64 << 30;
@@ -34,7 +35,7 @@ pub struct RawTensor {
 #[derive(Debug)]
 pub struct RawTensors {
     shown: String,
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, Memory<u8>>,
     tensors: BTreeMap<String, RawTensor>,
     findings: Vec<Finding>,
 }

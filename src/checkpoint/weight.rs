@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::memory::Memory;
 use crate::panels::{PANEL, Panels};
 
 /// How a weight was stored before it became float32.
@@ -38,7 +39,7 @@ pub struct Weight {
 #[derive(Clone, Debug)]
 enum Values {
     /// Row-major.
-    Rows(Arc<Vec<f32>>),
+    Rows(Arc<Memory<f32>>),
     /// As the matrix product wants them.
     Panels(Arc<Panels>),
 }
@@ -58,7 +59,7 @@ impl Weight {
             &[rows, inner] if is_linear(name, &shape) && inner > 0 && rows.checked_mul(inner) == Some(values.len()) => {
                 Values::Panels(Arc::new(Panels::of_rows(&values, inner)))
             }
-            _ => Values::Rows(Arc::new(values)),
+            _ => Values::Rows(Arc::new(values.into())),
         };
         Self { shape, storage, values }
     }
@@ -75,7 +76,8 @@ impl Weight {
         let values = if is_linear(name, &shape) {
             Values::Panels(Arc::new(Panels::from_columns(rows, columns, row)))
         } else {
-            let mut values = vec![0.0; rows * columns];
+            let len = rows * columns;
+            let mut values = Memory::zeroed(len).unwrap_or_else(|_| vec![0.0; len].into());
             let each = values.par_chunks_mut(columns.max(1)).enumerate();
             each.for_each_init(T::default, |kept, (r, values)| row(kept, r, values));
             Values::Rows(Arc::new(values))
@@ -113,10 +115,10 @@ impl Weight {
     }
 
     /// Row-major values, to be kept: shared where they are laid out so.
-    pub fn shared_rows(&self) -> Arc<Vec<f32>> {
+    pub fn shared_rows(&self) -> Arc<Memory<f32>> {
         match &self.values {
             Values::Rows(rows) => Arc::clone(rows),
-            Values::Panels(panels) => Arc::new(panels.to_rows()),
+            Values::Panels(panels) => Arc::new(panels.to_rows().into()),
         }
     }
 
@@ -133,7 +135,7 @@ impl Weight {
         let mut values = self.rows().into_owned();
         change(&mut values);
         let values = match &self.values {
-            Values::Rows(_) => Values::Rows(Arc::new(values)),
+            Values::Rows(_) => Values::Rows(Arc::new(values.into())),
             Values::Panels(panels) => Values::Panels(Arc::new(Panels::of_rows(&values, panels.inner()))),
         };
         Self { values, ..self.clone() }
@@ -178,7 +180,11 @@ mod tests {
             let whole = Weight::new(name, vec![17, 2], values.clone(), storage());
             let row = |(): &mut (), r: usize, out: &mut [f32]| out.copy_from_slice(&values[2 * r..2 * r + 2]);
             for weight in [&whole, &Weight::matrix(name, [17, 2], storage(), row)] {
-                assert_eq!((weight.len(), &*weight.rows(), &*weight.shared_rows()), (34, &*values, &values), "{name}");
+                assert_eq!(
+                    (weight.len(), &*weight.rows(), &**weight.shared_rows()),
+                    (34, &*values, &*values),
+                    "{name}"
+                );
                 assert_eq!(weight.panels().to_rows(), values);
                 assert_eq!((weight.get(33), weight.get(34)), (Some(33.0), None));
                 assert_eq!(weight.first_non_finite(), None);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::NativeError;
 use super::ops::{LayerNorm, PackedLinear};
 use crate::checkpoint::{Scope, Weight};
+use crate::memory::Memory;
 
 /// One tensor an architecture needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,7 @@ fn taken<'a>(scope: &Scope<'a>, name: &str, shape: &[usize]) -> Result<&'a Arc<W
 
 /// An embedding table `[rows, columns]`: the checkpoint's own, not a copy.
 pub(super) struct Table {
-    values: Arc<Vec<f32>>,
+    values: Arc<Memory<f32>>,
     columns: usize,
 }
 

@@ -1,0 +1,105 @@
+//! Large pieces of memory, on huge pages where the system has them: fresh pages of the usual size cost the loading of a
+//! model a quarter of its time.
+
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use bytemuck::Pod;
+use memmap2::MmapMut;
+
+/// Bytes from which on memory is asked for as a mapping of its own: two huge pages.
+const LARGE: usize = 4 << 20;
+
+/// So many values.
+#[derive(Debug)]
+pub struct Memory<T>(Place<T>);
+
+#[derive(Debug)]
+enum Place<T> {
+    Small(Vec<T>),
+    /// Anonymous, so that nobody else changes or cuts it; so many values and nothing behind them.
+    Large(MmapMut, PhantomData<T>),
+}
+
+impl<T: Pod> Memory<T> {
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// More than the system has.
+    pub fn zeroed(len: usize) -> io::Result<Self> {
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?;
+        if bytes < LARGE {
+            let mut values = Vec::new();
+            values.try_reserve_exact(len)?;
+            values.resize(len, T::zeroed());
+            return Ok(values.into());
+        }
+        let map = MmapMut::map_anon(bytes)?;
+        // A system without huge pages says so, and gives the usual ones.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(Self(Place::Large(map, PhantomData)))
+    }
+
+    /// The values as a vector: copied where there are many.
+    pub fn into_vec(self) -> Vec<T> {
+        match self.0 {
+            Place::Small(values) => values,
+            large @ Place::Large(..) => Self(large).to_vec(),
+        }
+    }
+}
+
+impl<T> From<Vec<T>> for Memory<T> {
+    fn from(values: Vec<T>) -> Self {
+        Self(Place::Small(values))
+    }
+}
+
+impl<T: Pod> Deref for Memory<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match &self.0 {
+            Place::Small(values) => values,
+            Place::Large(map, _) => bytemuck::cast_slice(map),
+        }
+    }
+}
+
+impl<T: Pod> DerefMut for Memory<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        match &mut self.0 {
+            Place::Small(values) => values,
+            Place::Large(map, _) => bytemuck::cast_slice_mut(map),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_or_large_it_is_so_many_zeros_to_be_written_to() {
+        let large = LARGE / size_of::<f32>();
+        for len in [0, 1, large - 1, large, large + 3] {
+            let mut memory = Memory::<f32>::zeroed(len).unwrap();
+            assert_eq!(matches!(memory.0, Place::Large(..)), len >= large, "{len}");
+            assert!(memory.len() == len && memory.iter().all(|v| *v == 0.0), "{len}");
+            if let Some(last) = memory.last_mut() {
+                *last = 7.0;
+            }
+            let values = memory.into_vec();
+            assert_eq!((values.len(), values.last().copied()), (len, (len > 0).then_some(7.0)));
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_is_an_error() {
+        assert!(Memory::<f32>::zeroed(usize::MAX).is_err());
+        assert!(Memory::<u8>::zeroed(usize::MAX).is_err());
+        assert!(Memory::<f32>::zeroed(usize::MAX / 8).is_err());
+    }
+}
