@@ -1,5 +1,5 @@
 //! Large pieces of memory, on huge pages where the system has them: fresh pages of the usual size cost the loading of a
-//! model a quarter of its time.
+//! model a fifth of its time (medians of 12 interleaved loads of the 8-bit MiniLM, 0.203 and 0.166 s).
 
 use std::io;
 use std::marker::PhantomData;
