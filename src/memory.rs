@@ -11,15 +11,15 @@ use memmap2::MmapMut;
 /// Bytes from which on memory is asked for as a mapping of its own: two huge pages.
 const LARGE: usize = 4 << 20;
 
-/// So many values.
+/// Values in a row, wherever they lie.
 #[derive(Debug)]
 pub struct Memory<T>(Place<T>);
 
 #[derive(Debug)]
 enum Place<T> {
-    Small(Vec<T>),
+    Vector(Vec<T>),
     /// Anonymous, so that nobody else changes or cuts it; so many values and nothing behind them.
-    Large(MmapMut, PhantomData<T>),
+    Mapping(MmapMut, PhantomData<T>),
 }
 
 impl<T: Pod> Memory<T> {
@@ -39,21 +39,21 @@ impl<T: Pod> Memory<T> {
         // A system without huge pages says so, and gives the usual ones.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        Ok(Self(Place::Large(map, PhantomData)))
+        Ok(Self(Place::Mapping(map, PhantomData)))
     }
 
-    /// The values as a vector: copied where there are many.
+    /// The values as a vector: copied where they lie in a mapping.
     pub fn into_vec(self) -> Vec<T> {
         match self.0 {
-            Place::Small(values) => values,
-            large @ Place::Large(..) => Self(large).to_vec(),
+            Place::Vector(values) => values,
+            mapping @ Place::Mapping(..) => Self(mapping).to_vec(),
         }
     }
 }
 
 impl<T> From<Vec<T>> for Memory<T> {
     fn from(values: Vec<T>) -> Self {
-        Self(Place::Small(values))
+        Self(Place::Vector(values))
     }
 }
 
@@ -62,8 +62,8 @@ impl<T: Pod> Deref for Memory<T> {
 
     fn deref(&self) -> &[T] {
         match &self.0 {
-            Place::Small(values) => values,
-            Place::Large(map, _) => bytemuck::cast_slice(map),
+            Place::Vector(values) => values,
+            Place::Mapping(map, _) => bytemuck::cast_slice(map),
         }
     }
 }
@@ -71,8 +71,8 @@ impl<T: Pod> Deref for Memory<T> {
 impl<T: Pod> DerefMut for Memory<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         match &mut self.0 {
-            Place::Small(values) => values,
-            Place::Large(map, _) => bytemuck::cast_slice_mut(map),
+            Place::Vector(values) => values,
+            Place::Mapping(map, _) => bytemuck::cast_slice_mut(map),
         }
     }
 }
@@ -86,7 +86,7 @@ mod tests {
         let large = LARGE / size_of::<f32>();
         for len in [0, 1, large - 1, large, large + 3] {
             let mut memory = Memory::<f32>::zeroed(len).unwrap();
-            assert_eq!(matches!(memory.0, Place::Large(..)), len >= large, "{len}");
+            assert_eq!(matches!(memory.0, Place::Mapping(..)), len >= large, "{len}");
             assert!(memory.len() == len && memory.iter().all(|v| *v == 0.0), "{len}");
             if let Some(last) = memory.last_mut() {
                 *last = 7.0;
