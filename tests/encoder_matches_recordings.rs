@@ -9,6 +9,7 @@ use native::{Bert, relative_l2, weight_set};
 use parallax::hidden_states::Tap;
 use parallax::runtimes::Encoder;
 use parallax::runtimes::native::NativeEncoder;
+use parallax::tokens::TokenBatch;
 use serde_json::json;
 
 /// Relative L2 at the worst tap against torch float32. Measured 4.8e-7 (layer.2, six rows of 2 to 53 tokens):
@@ -101,6 +102,30 @@ fn a_row_alone_a_row_in_a_batch_and_any_number_of_threads_give_the_same_bits() {
             assert_eq!(states.row(r), four.get(tap).unwrap().row(r), "{tap} row {r}: 1 and 4 threads");
             let alone = bert.encoder().encode(&bert.recorded.row(r)).unwrap();
             assert_eq!(states.row(r), alone.get(tap).unwrap().row(0), "{tap} row {r}: alone and in a batch");
+        }
+    }
+}
+
+/// The same with more tokens than one thread takes through a layer at a time, and with the taps inside the layers.
+#[test]
+fn a_row_is_what_it_is_alone_among_thousands_of_tokens() {
+    let bert = Bert::load();
+    let encoder = bert.encoder().with_inner_taps();
+    let (mut batch, rows) = (TokenBatch::new(), bert.recorded.batch.rows());
+    while batch.tokens() < 6000 {
+        let r = batch.rows() % rows;
+        batch.push(bert.recorded.batch.row_id(r), bert.recorded.batch.ids(r), bert.recorded.batch.type_ids(r));
+    }
+    let alone: Vec<_> = (0..rows).map(|r| encoder.encode(&bert.recorded.row(r)).unwrap()).collect();
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let all = pool.install(|| encoder.encode(&batch).unwrap());
+        assert_eq!(all.iter().count(), encoder.taps().len());
+        for (tap, states) in all.iter() {
+            for r in 0..batch.rows() {
+                let alone = alone[r % rows].get(tap).unwrap().row(0);
+                assert!(states.row(r) == alone, "{tap} row {r}, {threads} threads: alone and in a batch");
+            }
         }
     }
 }
