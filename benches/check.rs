@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parallax::check::{CheckRequest, check, open_sides};
 use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::observe::Silent;
-use parallax::quantization::load_candidate;
+use parallax::quantization::{Effective, load_candidate};
 use parallax::runtimes::native::NativeEncoder;
 use parallax::tokens::WordTokenizer;
 
@@ -44,7 +44,7 @@ fn opening(c: &mut Criterion) {
         b.iter(|| {
             let folder = ModelFolder::open(&models().join("parallax-mini-mlx-8bit")).unwrap();
             let config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
-            let loaded = load_candidate(&folder, config.raw()).unwrap();
+            let loaded = load_candidate(&folder, config.raw(), Effective::default()).unwrap();
             NativeEncoder::build(&config, &loaded.weights, "candidate").unwrap()
         });
     });

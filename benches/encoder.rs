@@ -11,7 +11,9 @@ use parallax::checkpoint::{ModelConfig, Storage, Weight, WeightSet};
 use parallax::hidden_states::{RowId, RowSet};
 use parallax::panels::Panels;
 use parallax::runtimes::Encoder;
-use parallax::runtimes::native::ops::{AttentionScratch, Heads, LayerNorm, PackedLinear, attention, gelu, softmax};
+use parallax::runtimes::native::ops::{
+    AttentionScratch, Heads, LayerNorm, PackedLinear, Scoring, attention, gelu, softmax,
+};
 use parallax::runtimes::native::{Architecture, NativeEncoder};
 use parallax::tokens::TokenBatch;
 
@@ -99,13 +101,16 @@ fn ops(c: &mut Criterion) {
             norm.apply(black_box(&mut states));
         });
     });
-    let heads = Heads { count: 12, width: 32 };
+    let heads = Heads::own(12, 32);
     let projected = noise(TOKENS * 3 * HIDDEN);
     let mut scratch = AttentionScratch::default();
     for rows in [1, 8] {
         let offsets: Vec<usize> = (0..=rows).map(|r| r * TOKENS / rows).collect();
         group.bench_function(format!("attention {rows}x{}", TOKENS / rows), |b| {
-            b.iter(|| attention(black_box(&projected), &offsets, heads, &mut scratch, &mut states).unwrap());
+            b.iter(|| {
+                attention(black_box(&projected), &offsets, heads, Scoring::plain(32), &mut scratch, &mut states)
+                    .unwrap()
+            });
         });
     }
     let linear =

@@ -238,12 +238,12 @@ fn explain_names_the_tensors_and_measures_its_own_advice() {
 #[test]
 fn requantized_weights_are_what_mlx_makes_of_them() {
     use parallax::checkpoint::ModelFolder;
-    use parallax::quantization::{load_candidate, load_float, requantized};
+    use parallax::quantization::{Effective, load_candidate, load_float, requantized};
     let original = load_float(&ModelFolder::open(&repository("models/parallax-mini")).unwrap()).unwrap().weights;
     for (folder, bits) in [("parallax-mini-mlx-8bit", 8), ("parallax-mini-mlx-4bit", 4)] {
         let folder = ModelFolder::open(&repository("models").join(folder)).unwrap();
         let config = serde_json::from_slice(&folder.require("config.json").unwrap()).unwrap();
-        let candidate = load_candidate(&folder, &config).unwrap().weights;
+        let candidate = load_candidate(&folder, &config, Effective::default()).unwrap().weights;
         let (mut same, mut all) = (0usize, 0usize);
         for (name, mlx) in candidate.tensors().iter().filter(|(_, w)| w.storage.bits == Some(bits)) {
             let ours = requantized(&original.tensors()[name], bits, 64, &mlx.storage.dtype).unwrap();

@@ -6,17 +6,21 @@ mod common;
 use common::{Recording, fixture, relative_l2};
 use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::hidden_states::Tap;
-use parallax::quantization::load_candidate;
+use parallax::quantization::{Effective, load_candidate};
 use parallax::runtimes::Encoder;
-use parallax::runtimes::native::NativeEncoder;
+use parallax::runtimes::native::{Architecture, NativeEncoder};
 
 /// Contract: 1e-5. Measured over all cases and taps: 4.3e-7.
 const LIMIT: f64 = 2e-6;
 
-fn mlx(name: &str) -> NativeEncoder {
+/// The encoder of a recorded checkpoint, as its configuration says, or as MLX computes it.
+fn mlx(name: &str, emulate: bool) -> NativeEncoder {
     let folder = ModelFolder::open(&fixture(&format!("mlx/tiny/{name}"))).unwrap();
-    let config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
-    let loaded = load_candidate(&folder, config.raw()).unwrap();
+    let mut config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
+    let loaded = load_candidate(&folder, config.raw(), Effective::Dequantized).unwrap();
+    for deviation in Architecture::of(&config, "test").unwrap().deviations(&config).iter().filter(|_| emulate) {
+        (deviation.change)(&mut config);
+    }
     NativeEncoder::build(&config, &loaded.weights, "test").unwrap()
 }
 
@@ -41,15 +45,39 @@ fn mlx_taps(prefix: &str, layers: usize) -> Vec<(Tap, String)> {
     taps
 }
 
+/// Formats by real mlx-embeddings.
+const FORMATS: [&str; 6] = ["8bit-g64", "6bit-g32-f32", "4bit-g32", "3bit-g64-bf16", "f16", "mxfp4"];
+const PARTS: [&str; 5] = ["batch.", "s0.", "s1.", "s2.", "s3."];
+
+/// The worst tap of every recorded part.
+fn farthest(name: &str, emulate: bool, recording: &str) -> f64 {
+    let mut encoder = mlx(name, emulate);
+    let layers = encoder.layers();
+    let recording = Recording::open(&fixture(&format!("mlx/tiny/{name}/{recording}.safetensors")));
+    PARTS.map(|part| worst(&mut encoder, &recording, part, &mlx_taps(part, layers))).into_iter().fold(0.0, f64::max)
+}
+
 #[test]
 fn mlx_hidden_states_on_dequantized_weights() {
-    for name in ["bert-8bit-g64", "bert-6bit-g32-f32", "bert-4bit-g32", "bert-3bit-g64-bf16", "bert-f16"] {
-        let mut encoder = mlx(name);
-        let recording = Recording::open(&fixture(&format!("mlx/tiny/{name}/EXPECTED.safetensors")));
-        for prefix in ["batch.", "s0.", "s1.", "s2.", "s3."] {
-            let error = worst(&mut encoder, &recording, prefix, &mlx_taps(prefix, 2));
-            println!("{name} {prefix} {error:.2e}");
-            assert!(error <= LIMIT, "{name} {prefix}: {error:e}");
+    for model in ["bert", "xlmr"] {
+        for format in FORMATS {
+            let name = format!("{model}-{format}");
+            let error = farthest(&name, false, "EXPECTED");
+            println!("{name} {error:.2e}");
+            assert!(error <= LIMIT && error > 0.0, "{name}: {error:e}");
         }
+    }
+}
+
+/// MLX's ModernBERT computes tanh-GELU whatever its configuration says; here that is a choice.
+#[test]
+fn modernbert_is_computed_the_configurations_way_or_mlxs() {
+    for format in FORMATS {
+        let name = format!("modernbert-{format}");
+        let (own, mlxs) = (farthest(&name, false, "EXPECTED_erf"), farthest(&name, true, "EXPECTED"));
+        println!("{name} {own:.2e} {mlxs:.2e}");
+        assert!(own <= LIMIT && mlxs <= LIMIT, "{name}: {own:e} {mlxs:e}");
+        let apart = farthest(&name, false, "EXPECTED");
+        assert!(apart > 1e-4, "{name}: the two are one: {apart:e}");
     }
 }

@@ -14,6 +14,7 @@ use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
 use parallax::hidden_states::Arm;
 use parallax::observe::Silent;
+use parallax::quantization::Effective;
 use parallax::report::Report;
 use parallax::verdict::Verdict;
 use safetensors::{SafeTensors, tensor::TensorView};
@@ -34,6 +35,7 @@ fn recorded(folder: &Path, save: &Path) {
         max_length: None,
         batch_tokens: 512,
         threads: 2,
+        weights: Effective::default(),
         ort_lib: None,
     };
     let summary = record(&request, &mut Silent).unwrap();

@@ -59,13 +59,13 @@ EXPORTS = {
 }
 
 
-def batch(vocab):
+def batch(vocab, padding=0):
     """Six right-padded rows of up to 40 tokens."""
     torch.manual_seed(9)
-    ids, mask = torch.zeros(6, 40, dtype=torch.long), torch.zeros(6, 40, dtype=torch.long)
+    ids, mask = torch.full((6, 40), padding, dtype=torch.long), torch.zeros(6, 40, dtype=torch.long)
     for row, n in enumerate([40, 7, 33, 32, 31, 3]):
         ids[row, :n] = torch.randint(5, vocab, (n,))
-        ids[row, 0], ids[row, n - 1] = 2, 3
+        ids[row, 0], ids[row, n - 1] = (0, 2) if padding == 1 else (2, 3)
         mask[row, :n] = 1
     return ids, mask
 
@@ -75,7 +75,7 @@ def export(folder, how, opset, wrapper, target):
     model = AutoModel.from_pretrained(folder, attn_implementation=attention).float().eval()
     typed = model.config.model_type == "bert" and wrapper is not w.SentenceTransformer
     module = wrapper(model, typed).eval()
-    ids, mask = batch(model.config.vocab_size)
+    ids, mask = batch(model.config.vocab_size, model.config.pad_token_id)
     inputs = (ids[:3, :11], mask[:3, :11]) + ((torch.zeros_like(ids[:3, :11]),) if typed else ())
     names = ["input_ids", "attention_mask", "token_type_ids"][: len(inputs)]
     if how.startswith("torchscript"):
@@ -101,7 +101,7 @@ def export(folder, how, opset, wrapper, target):
 def truth(folder, target):
     """Hidden states as torch computes them, in float32."""
     model = AutoModel.from_pretrained(folder, attn_implementation="eager").float().eval()
-    ids, mask = batch(model.config.vocab_size)
+    ids, mask = batch(model.config.vocab_size, model.config.pad_token_id)
     with torch.no_grad():
         out = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
     tensors = {f"hidden.{k}": h.clone() for k, h in enumerate(out.hidden_states)} | {"final": out.last_hidden_state.clone()}

@@ -9,7 +9,7 @@ use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
-use crate::quantization::{load_candidate, load_float};
+use crate::quantization::{Effective, load_candidate, load_float};
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
 use crate::verdict::Verdict;
 use crate::weights::{self, WeightsReport};
@@ -122,7 +122,7 @@ impl Inspection {
 
     fn checkpoint(&mut self, folder: &ModelFolder) -> Result<(), Error> {
         let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
-        let loaded = load_candidate(folder, config.raw())?;
+        let loaded = load_candidate(folder, config.raw(), Effective::default())?;
         self.fact("checkpoint", folder.shown());
         self.fact("model type", &config.model_type);
         if let (Some(mode), Some(bits), Some(group)) =
@@ -179,12 +179,12 @@ pub struct ComparedWeights {
 ///
 /// # Errors
 /// Files that cannot be read, or that hold other models.
-pub fn compare_weights(original: &Path, candidate: &Path) -> Result<ComparedWeights, Error> {
+pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) -> Result<ComparedWeights, Error> {
     let ours = float_weights(original)?;
     let folder = ModelFolder::open(candidate)?;
     let config: serde_json::Value = serde_json::from_slice(&folder.require("config.json")?)
         .map_err(|e| Error::BadInput(format!("{}/config.json: is not JSON: {e}", folder.shown())))?;
-    let theirs = load_candidate(&folder, &config)?;
+    let theirs = load_candidate(&folder, &config, effective)?;
     let report = weights::compare(&ours, &theirs.weights)?;
     let mut findings = theirs.findings;
     findings.extend(weights::findings(&ours, &theirs.weights, &report));

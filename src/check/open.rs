@@ -45,7 +45,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     observer.event(Event::Phase("reading the candidate"));
     let folder = ModelFolder::open(&request.candidate)?;
     let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
-    let candidate = load_candidate(&folder, config.raw())?;
+    let candidate = load_candidate(&folder, config.raw(), request.weights)?;
     let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
 
     let control_config = reference_config.as_ref().unwrap_or(&config);

@@ -16,7 +16,7 @@ use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, max_sequence_
 use crate::corpus::{Corpus, CorpusOptions};
 use crate::hidden_states::{RowId, RowSet, Tap};
 use crate::observe::{Event, Observer};
-use crate::quantization::load_candidate;
+use crate::quantization::{Effective, load_candidate};
 use crate::report::ReportError;
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
@@ -50,6 +50,8 @@ pub struct RecordRequest {
     pub batch_tokens: usize,
     /// Threads.
     pub threads: usize,
+    /// Which of its two values a candidate's quantized weight gets.
+    pub weights: Effective,
     /// The ONNX Runtime library.
     pub ort_lib: Option<PathBuf>,
 }
@@ -147,7 +149,7 @@ fn open(request: &RecordRequest) -> Result<Side, Error> {
             RecordSide::Candidate(path) => {
                 let folder = ModelFolder::open(path)?;
                 let config = parse(&folder)?;
-                let loaded = load_candidate(&folder, config.raw())?;
+                let loaded = load_candidate(&folder, config.raw(), request.weights)?;
                 let label = format!("{} ({})", folder.shown(), loaded.summary);
                 let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
                 let weights = folder.weight_files();

@@ -8,6 +8,7 @@ use crate::checkpoint::PoolingMode;
 use crate::corpus::CorpusOptions;
 use crate::hidden_states::{RowId, RowSet};
 use crate::policy::Policy;
+use crate::quantization::Effective;
 
 /// Padded tokens per batch unless told otherwise: ONNX Runtime is at its best between 192 and 512
 /// (measured on MiniLM, 2 cores, interleaved runs).
@@ -85,6 +86,10 @@ pub struct CheckRequest {
     pub taps: Option<PathBuf>,
     /// Plant faults to see that the gates see them.
     pub canaries: bool,
+    /// Which of its two values a quantized weight gets.
+    pub weights: Effective,
+    /// Compute the candidate as MLX's own encoders do where they depart from the configuration.
+    pub emulate_mlx: bool,
     /// Find the tensors behind the error, and what more bits for them would bring.
     pub explain: bool,
 }
@@ -109,6 +114,8 @@ impl CheckRequest {
             recording: None,
             taps: None,
             canaries: true,
+            weights: Effective::default(),
+            emulate_mlx: false,
             explain: false,
         }
     }
@@ -143,6 +150,8 @@ impl CheckRequest {
         set("limit", self.corpus.limit.map(|n| n.to_string()));
         set("recording", self.recording.as_ref().map(|p| p.display().to_string()));
         set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
+        set("weights", Some(self.weights.name().to_owned()));
+        set("emulate", self.emulate_mlx.then(|| "mlx".to_owned()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
         options

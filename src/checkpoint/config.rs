@@ -9,12 +9,13 @@ use crate::fault::Fault;
 
 /// Names under which Hugging Face configurations state the same number (`attribute_map` of the
 /// configuration classes in transformers). Two of them in one file must agree.
-const HIDDEN_SIZE: &[&str] = &["hidden_size", "dim", "d_model"];
-const LAYERS: &[&str] = &["num_hidden_layers", "n_layers"];
-const HEADS: &[&str] = &["num_attention_heads", "n_heads"];
-const INTERMEDIATE: &[&str] = &["intermediate_size", "hidden_dim"];
-const ACTIVATION: &[&str] = &["hidden_act", "hidden_activation", "activation"];
-const NORM_EPS: &[&str] = &["layer_norm_eps", "norm_eps", "layer_norm_epsilon"];
+const HIDDEN_SIZE: &[&str] = &["hidden_size", "dim", "d_model", "n_embd"];
+const LAYERS: &[&str] = &["num_hidden_layers", "n_layers", "n_layer"];
+const HEADS: &[&str] = &["num_attention_heads", "n_heads", "n_head"];
+const INTERMEDIATE: &[&str] = &["intermediate_size", "hidden_dim", "n_inner"];
+const POSITIONS: &[&str] = &["max_position_embeddings", "n_positions"];
+const ACTIVATION: &[&str] = &["hidden_act", "hidden_activation", "activation", "activation_function"];
+const NORM_EPS: &[&str] = &["layer_norm_eps", "norm_eps", "layer_norm_epsilon", "rms_norm_eps"];
 
 /// Largest values believed. The largest published text encoders stay a factor of eight below each.
 const MAX_LAYERS: usize = 1024;
@@ -24,10 +25,18 @@ const MAX_VOCAB: usize = 1 << 24;
 const MAX_POSITIONS: usize = 1 << 20;
 const MAX_TYPES: usize = 65_536;
 
-/// `layer_norm_eps` where the file states none (transformers `BertConfig`).
-const DEFAULT_NORM_EPS: f64 = 1e-12;
-/// `hidden_act` where the file states none (transformers `BertConfig`; mlx-embeddings always computes it).
-const DEFAULT_ACTIVATION: &str = "gelu";
+/// The norms' epsilon and the activation where the file states none, by model type: the defaults of transformers'
+/// configuration classes; those of `BertConfig` for all others.
+const DEFAULTS: &[(&str, f64, &str)] = &[
+    ("modernbert", 1e-5, "gelu"),
+    ("albert", 1e-12, "gelu_new"),
+    ("nomic_bert", 1e-12, "silu"),
+    ("qwen3", 1e-6, "silu"),
+    ("gemma3_text", 1e-6, "gelu_pytorch_tanh"),
+];
+const BERT_DEFAULTS: (f64, &str) = (1e-12, "gelu");
+/// Names of gated units that stand where the activation of their gate is meant.
+const GATED: &[(&str, &str)] = &[("swiglu", "silu"), ("geglu", "gelu")];
 /// `position_embedding_type` where the file states none (transformers `BertConfig`).
 const DEFAULT_POSITION_TYPE: &str = "absolute";
 
@@ -102,7 +111,7 @@ pub struct ModelConfig {
     pub intermediate_size: usize,
     /// Activation of the feed-forward block by its transformers name.
     pub hidden_act: String,
-    /// Epsilon of every layer norm.
+    /// Epsilon of every norm.
     pub layer_norm_eps: f64,
     /// Rows of the word embedding table.
     pub vocab_size: usize,
@@ -114,6 +123,7 @@ pub struct ModelConfig {
     pub pad_token_id: Option<u32>,
     /// `position_embedding_type`.
     pub position_embedding_type: String,
+    file: String,
     raw: Value,
 }
 
@@ -126,22 +136,29 @@ impl ModelConfig {
             return Err(not_json(format!("it holds {}", shown(&raw))));
         }
         let read = Reader { file, raw: &raw };
+        let model_type = read.text(&["model_type"])?.ok_or_else(|| read.missing("model_type"))?;
+        let known = DEFAULTS.iter().find(|(name, ..)| *name == model_type.replace('-', "_"));
+        let (eps, act) = known.map_or(BERT_DEFAULTS, |(_, eps, act)| (*eps, *act));
+        let act = read.text(ACTIVATION)?.unwrap_or_else(|| act.to_owned());
+        let act =
+            GATED.iter().find(|(name, _)| known.is_some() && *name == act).map_or(act.clone(), |g| g.1.to_owned());
         let config = Self {
-            model_type: read.text(&["model_type"])?.ok_or_else(|| read.missing("model_type"))?,
+            model_type,
             architectures: read.texts("architectures")?,
             hidden_size: read.required(HIDDEN_SIZE, MAX_HIDDEN)?,
             num_hidden_layers: read.required(LAYERS, MAX_LAYERS)?,
             num_attention_heads: read.required(HEADS, MAX_HIDDEN)?,
             intermediate_size: read.required(INTERMEDIATE, MAX_INTERMEDIATE)?,
-            hidden_act: read.text(ACTIVATION)?.unwrap_or_else(|| DEFAULT_ACTIVATION.to_owned()),
-            layer_norm_eps: read.epsilon(NORM_EPS)?.unwrap_or(DEFAULT_NORM_EPS),
+            hidden_act: act,
+            layer_norm_eps: read.epsilon(NORM_EPS)?.unwrap_or(eps),
             vocab_size: read.required(&["vocab_size"], MAX_VOCAB)?,
-            max_position_embeddings: read.required(&["max_position_embeddings"], MAX_POSITIONS)?,
+            max_position_embeddings: read.required(POSITIONS, MAX_POSITIONS)?,
             type_vocab_size: read.whole(&["type_vocab_size"], 0, MAX_TYPES)?,
             pad_token_id: read.whole(&["pad_token_id"], 0, MAX_VOCAB)?.and_then(|n| u32::try_from(n).ok()),
             position_embedding_type: read
                 .text(&["position_embedding_type"])?
                 .unwrap_or_else(|| DEFAULT_POSITION_TYPE.to_owned()),
+            file: file.to_owned(),
             raw: Value::Null,
         };
         if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
@@ -153,6 +170,68 @@ impl ModelConfig {
             });
         }
         Ok(Self { raw, ..config })
+    }
+
+    /// Its file, for messages.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    fn read(&self) -> Reader<'_> {
+        Reader { file: &self.file, raw: &self.raw }
+    }
+
+    /// A whole number that only some architectures have; none where it is not stated.
+    ///
+    /// # Errors
+    /// A value that is none, or not within `1..=most`.
+    pub fn whole(&self, name: &'static str, most: usize) -> Result<Option<usize>, ConfigError> {
+        self.read().whole(&[name], 1, most)
+    }
+
+    /// A number above 0 that only some architectures have.
+    ///
+    /// # Errors
+    /// A value that is none.
+    pub fn positive(&self, name: &'static str) -> Result<Option<f64>, ConfigError> {
+        let read = self.read();
+        let Some((field, value)) = read.one(&[name])? else { return Ok(None) };
+        match value.as_f64() {
+            Some(number) if number > 0.0 && number.is_finite() => Ok(Some(number)),
+            _ => Err(read.wrong(field, value, "a number above 0")),
+        }
+    }
+
+    /// A switch that only some architectures have.
+    ///
+    /// # Errors
+    /// A value that is neither true nor false.
+    pub fn flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
+        let read = self.read();
+        let Some((field, value)) = read.one(&[name])? else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| read.wrong(field, value, "true or false"))
+    }
+
+    /// A name per layer that only some architectures state.
+    ///
+    /// # Errors
+    /// A value that is no list of names, or names more or fewer layers than there are.
+    pub fn per_layer(&self, name: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
+        let read = self.read();
+        if read.one(&[name])?.is_none() {
+            return Ok(None);
+        }
+        let names = read.texts(name)?;
+        if names.len() != self.num_hidden_layers {
+            let expected = format!("{} names, one per layer", self.num_hidden_layers);
+            return Err(read.wrong(name, &Value::from(names.len()), expected));
+        }
+        Ok(Some(names))
+    }
+
+    /// Makes the file say something else.
+    pub(crate) fn state(&mut self, name: &str, value: impl Into<Value>) {
+        self.raw[name] = value.into();
     }
 
     /// The file as it is: quantization settings and the keys of single architectures live here.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::names::is_table;
 use crate::memory::Memory;
 use crate::panels::{PANEL, Panels};
 
@@ -47,9 +48,8 @@ enum Values {
 /// Whether a tensor is most likely multiplied with, and not looked up in. Where this errs, a second copy is made by who
 /// needs the other layout; nothing else.
 fn is_linear(name: &str, shape: &[usize]) -> bool {
-    let module = name.strip_suffix(".weight").and_then(|m| m.rsplit('.').next());
     // Fewer rows than a panel has columns would be filled up to many times their size before any shape is checked.
-    matches!(shape, &[rows, _] if rows >= PANEL) && module.is_some_and(|m| !m.contains("embed"))
+    matches!(shape, &[rows, _] if rows >= PANEL) && name.ends_with(".weight") && !is_table(name)
 }
 
 impl Weight {

@@ -92,6 +92,22 @@ pub(crate) enum Pooling {
     LastToken,
 }
 
+/// Which of its two values a quantized weight gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EffectiveWeights {
+    /// As mx.dequantize gives it, rounded to the type of the scales
+    Dequantized,
+    /// As mx.quantized_matmul sees it on float32 states, every step in float32
+    Matmul,
+}
+
+/// Whose deviations from the configuration the candidate's encoder repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emulate {
+    /// mlx-embeddings' own encoders
+    Mlx,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = CHECK_EXAMPLES)]
 pub(crate) struct CheckArguments {
@@ -159,6 +175,13 @@ pub(crate) struct CheckArguments {
     /// State the reference's taps instead of finding them: JSON, {"embeddings": "tensor", "layer.0": "tensor", …, "final": "tensor"}
     #[arg(long, value_name = "FILE")]
     pub(crate) taps: Option<PathBuf>,
+    /// Which of its two values a quantized weight of the candidate gets
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
+    pub(crate) weights: EffectiveWeights,
+    /// Compute the candidate as this program's encoders do where they depart from its configuration; without it the
+    /// configuration is followed, and what the departure amounts to is measured and said
+    #[arg(long, value_enum, value_name = "WHOM")]
+    pub(crate) emulate: Option<Emulate>,
     /// Plant no faults to see that the gates see them (printed in the verdict)
     #[arg(long)]
     pub(crate) no_canaries: bool,
@@ -181,6 +204,9 @@ pub(crate) struct WeightsArguments {
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// Which of its two values a quantized weight gets
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
+    pub(crate) weights: EffectiveWeights,
     /// Every tensor, not only the ten worst
     #[arg(long)]
     pub(crate) all: bool,
@@ -225,6 +251,9 @@ pub(crate) struct RecordArguments {
     /// Threads [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
+    /// Which of its two values a quantized weight of the candidate gets
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
+    pub(crate) weights: EffectiveWeights,
     /// The ONNX Runtime library [default: as for `parallax check`]
     #[arg(long, value_name = "PATH")]
     pub(crate) ort_lib: Option<PathBuf>,
@@ -259,6 +288,15 @@ pub(crate) enum PolicyCommand {
         /// The file
         file: PathBuf,
     },
+}
+
+impl From<EffectiveWeights> for parallax::quantization::Effective {
+    fn from(weights: EffectiveWeights) -> Self {
+        match weights {
+            EffectiveWeights::Dequantized => Self::Dequantized,
+            EffectiveWeights::Matmul => Self::Matmul,
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

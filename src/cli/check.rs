@@ -77,6 +77,8 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         recording: a.recording.clone(),
         taps: a.taps.clone(),
         canaries: !a.no_canaries,
+        weights: a.weights.into(),
+        emulate_mlx: a.emulate.is_some(),
         explain: a.explain,
         ..CheckRequest::new(&a.reference, &a.candidate)
     }

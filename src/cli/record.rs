@@ -23,6 +23,7 @@ pub(super) fn run(a: &RecordArguments) -> Result<u8, Failure> {
         max_length: a.max_length,
         batch_tokens: a.batch_tokens,
         threads: threads(a.threads),
+        weights: a.weights.into(),
         ort_lib: a.ort_lib.clone(),
     };
     let mut progress = Progress::new(a.quiet);

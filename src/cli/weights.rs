@@ -12,7 +12,7 @@ const SHOWN: usize = 10;
 
 pub(super) fn run(a: &WeightsArguments) -> Result<u8, Failure> {
     threads(None);
-    let compared = compare_weights(&a.original, &a.candidate)?;
+    let compared = compare_weights(&a.original, &a.candidate, a.weights.into())?;
     let text = match a.format {
         Format::Text => table(&compared.report, a.all),
         Format::Json => {

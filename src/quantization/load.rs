@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Floats, Halves, ModuleSetting, Packed, QuantizationConfig, QuantizationError};
+use super::{Effective, Floats, Halves, ModuleSetting, Packed, QuantizationConfig, QuantizationError, Scales};
 use crate::checkpoint::{
     CheckpointError, ModelFolder, RawTensor, RawTensors, STALE_SHARD, Storage, Weight, WeightSet, names,
 };
@@ -55,11 +55,11 @@ pub struct Loaded {
 /// # Errors
 /// A declaration and a file that contradict each other, a tensor missing or left over, a value that is
 /// no number: each names the tensor.
-pub fn load_candidate(folder: &ModelFolder, config: &Value) -> Result<Loaded, QuantizationError> {
+pub fn load_candidate(folder: &ModelFolder, config: &Value, effective: Effective) -> Result<Loaded, QuantizationError> {
     let raw = RawTensors::open(folder)?;
     let declared = QuantizationConfig::parse(config)
         .map_err(|reason| QuantizationError::Config { file: format!("{}/config.json", folder.shown()), reason })?;
-    load(&raw, &declared)
+    load(&raw, &declared, effective)
 }
 
 /// Reads a float checkpoint, such as the original; quantized tensors are refused.
@@ -67,10 +67,10 @@ pub fn load_candidate(folder: &ModelFolder, config: &Value) -> Result<Loaded, Qu
 /// # Errors
 /// As [`load_candidate`].
 pub fn load_float(folder: &ModelFolder) -> Result<Loaded, QuantizationError> {
-    load(&RawTensors::open(folder)?, &QuantizationConfig::default())
+    load(&RawTensors::open(folder)?, &QuantizationConfig::default(), Effective::default())
 }
 
-fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, QuantizationError> {
+fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -> Result<Loaded, QuantizationError> {
     let canonical = names::canonical(raw.tensors().keys())
         .map_err(|reason| CheckpointError::Malformed { file: raw.shown().to_owned(), reason })?;
     let modules: BTreeSet<&str> = raw.tensors().keys().filter_map(|n| n.strip_suffix(".scales")).collect();
@@ -91,7 +91,7 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig) -> Result<Loaded, Quant
         }
         let weight = if part == "weight" && modules.contains(module) {
             let setting = declared.of(module).ok_or_else(|| undeclared(raw, module))?;
-            quantized(raw, (stored, &name), tensor, module, setting)?
+            quantized(raw, (stored, &name), tensor, module, setting, effective)?
         } else {
             plain(raw, (stored, &name), tensor)?
         };
@@ -194,6 +194,7 @@ fn quantized(
     tensor: &RawTensor,
     module: &str,
     setting: ModuleSetting,
+    effective: Effective,
 ) -> Result<Weight, QuantizationError> {
     let part = |suffix: &str| {
         let full = format!("{module}.{suffix}");
@@ -203,7 +204,12 @@ fn quantized(
         }
     };
     let (scales_name, scales) = part("scales")?;
-    let (biases_name, biases) = part("biases")?;
+    let biases = setting.mode.affine.then(|| part("biases")).transpose()?;
+    if biases.is_none() && raw.tensors().contains_key(&format!("{module}.biases")) {
+        return Err(raw
+            .refuse(&format!("{module}.biases"), format!("is there, but {} has none", setting.mode.name))
+            .into());
+    }
     let (&[rows, words], &[scale_rows, groups]) = (tensor.shape.as_slice(), scales.shape.as_slice()) else {
         return Err(raw
             .refuse(stored, format!("and its scales must be matrices, found {:?} and {:?}", tensor.shape, scales.shape))
@@ -214,11 +220,10 @@ fn quantized(
             .refuse(stored, format!("has scales but is stored as {:?} instead of U32 codes", tensor.dtype))
             .into());
     }
-    if biases.shape != scales.shape || scale_rows != rows {
-        let reason = format!(
-            "has {rows} rows, scales {:?} and biases {:?}; they do not belong together",
-            scales.shape, biases.shape
-        );
+    let other = biases.as_ref().filter(|(_, biases)| biases.shape != scales.shape);
+    if other.is_some() || scale_rows != rows {
+        let biases = other.map_or_else(String::new, |(_, b)| format!(" and biases {:?}", b.shape));
+        let reason = format!("has {rows} rows, scales {:?}{biases}; they do not belong together", scales.shape);
         return Err(raw.refuse(stored, reason).into());
     }
     let bits = setting.bits as usize;
@@ -231,23 +236,38 @@ fn quantized(
         );
         return Err(raw.refuse(stored, reason).into());
     };
-    raw.floats(&scales_name, scales)?;
-    raw.floats(&biases_name, biases)?;
+    let found = match &biases {
+        Some((biases_name, biases)) => {
+            raw.floats(&scales_name, scales)?;
+            raw.floats(biases_name, biases)?;
+            Scales::Affine { scales: floats(raw, scales), biases: floats(raw, biases) }
+        }
+        None if scales.dtype == Dtype::U8 => Scales::Bytes(raw.bytes(scales)),
+        None => {
+            let reason = format!("is stored as {:?}, but the scales of {} are U8", scales.dtype, setting.mode.name);
+            return Err(raw.refuse(&scales_name, reason).into());
+        }
+    };
     let packed = Packed {
         rows,
         cols,
         bits: setting.bits,
         group_size: setting.group_size,
         codes: raw.bytes(tensor),
-        scales: floats(raw, scales),
-        biases: floats(raw, biases),
+        scales: found,
+        // A layer that looks its weights up gets them dequantized, whatever the others compute with.
+        effective: if names::is_table(name) { Effective::Dequantized } else { effective },
     };
     let storage = Storage {
         dtype: format!("{:?}", scales.dtype),
         mode: Some(setting.mode.name),
         bits: Some(setting.bits),
         group_size: Some(setting.group_size as u32),
-        bytes: [tensor, scales, biases].iter().map(|t| raw.bytes(t).len() as u64).sum(),
+        bytes: [Some(tensor), Some(scales), biases.map(|(_, b)| b)]
+            .into_iter()
+            .flatten()
+            .map(|t| raw.bytes(t).len() as u64)
+            .sum(),
         file: tensor.file.clone(),
     };
     // The codes are there (the header was checked against the file), so this is at most 16 times the file.

@@ -5,6 +5,7 @@
 mod affine;
 mod config;
 mod load;
+mod microscaling;
 mod requantize;
 
 use rayon::prelude::*;
@@ -30,10 +31,45 @@ pub struct Packed<'a> {
     pub group_size: usize,
     /// `rows × cols × bits / 8` bytes.
     pub codes: &'a [u8],
-    /// `[rows, cols / group_size]`.
-    pub scales: Floats<'a>,
-    /// The same shape.
-    pub biases: Floats<'a>,
+    /// What the codes are multiplied with.
+    pub scales: Scales<'a>,
+    /// Which of its two values a weight gets.
+    pub effective: Effective,
+}
+
+/// Scales as stored, `[rows, cols / group_size]`.
+#[derive(Clone, Copy, Debug)]
+pub enum Scales<'a> {
+    /// Of the affine mode.
+    Affine {
+        /// Factors of the codes.
+        scales: Floats<'a>,
+        /// What is added then; the same shape.
+        biases: Floats<'a>,
+    },
+    /// One byte each: of the floating-point modes.
+    Bytes(&'a [u8]),
+}
+
+/// MLX's layers do not all see the same weight in the same file: what `mx.dequantize` gives is rounded to a type, but
+/// `mx.quantized_matmul` on float32 states computes with scales in float32 and rounds nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effective {
+    /// As `mx.dequantize` gives it: rounded to the type of the scales, bfloat16 where they are bytes.
+    #[default]
+    Dequantized,
+    /// As `mx.quantized_matmul` on float32 states sees it: every step in float32.
+    Matmul,
+}
+
+impl Effective {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dequantized => "dequantized",
+            Self::Matmul => "matmul",
+        }
+    }
 }
 
 /// Little-endian floats of one of the stored types, at any address.
@@ -83,6 +119,8 @@ pub struct QuantizationMode {
     pub default_bits: u32,
     /// Group size where a per-layer override states none.
     pub default_group_size: usize,
+    /// Whether scales are floats with biases beside them; else they are bytes.
+    pub affine: bool,
     /// Writes a row: `cols` float32 values.
     pub dequantize_row: fn(&Packed<'_>, usize, &mut [f32], &mut Halves),
 }
@@ -95,15 +133,45 @@ impl QuantizationMode {
     }
 }
 
-/// Every mode parallax reads.
-pub const MODES: &[QuantizationMode] = &[QuantizationMode {
-    name: "affine",
-    bits: &[2, 3, 4, 5, 6, 8],
-    group_sizes: &[32, 64, 128],
-    default_bits: 4,
-    default_group_size: 64,
-    dequantize_row: affine::dequantize_row,
-}];
+/// Every mode parallax reads: all that MLX 0.32.4 has.
+pub const MODES: &[QuantizationMode] = &[
+    QuantizationMode {
+        name: "affine",
+        bits: &[1, 2, 3, 4, 5, 6, 8],
+        group_sizes: &[32, 64, 128],
+        default_bits: 4,
+        default_group_size: 64,
+        affine: true,
+        dequantize_row: affine::dequantize_row,
+    },
+    QuantizationMode {
+        name: "mxfp4",
+        bits: &[4],
+        group_sizes: &[32],
+        default_bits: 4,
+        default_group_size: 32,
+        affine: false,
+        dequantize_row: microscaling::mxfp4,
+    },
+    QuantizationMode {
+        name: "mxfp8",
+        bits: &[8],
+        group_sizes: &[32],
+        default_bits: 8,
+        default_group_size: 32,
+        affine: false,
+        dequantize_row: microscaling::mxfp8,
+    },
+    QuantizationMode {
+        name: "nvfp4",
+        bits: &[4],
+        group_sizes: &[16],
+        default_bits: 4,
+        default_group_size: 16,
+        affine: false,
+        dequantize_row: microscaling::nvfp4,
+    },
+];
 
 /// What can be wrong with a quantized checkpoint.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::hidden_states::{RowId, RowSet};
-use parallax::quantization::load_candidate;
+use parallax::quantization::{Effective, load_candidate};
 use parallax::runtimes::Encoder;
 use parallax::runtimes::native::NativeEncoder;
 use parallax::runtimes::onnx::{Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, find_taps, locate};
@@ -125,7 +125,7 @@ fn padded(batch: &Batch) -> ([usize; 2], [Vec<i64>; 3]) {
 fn own(folder: &Path) -> Result<Run> {
     let folder = ModelFolder::open(folder)?;
     let config = ModelConfig::parse(&folder.require("config.json")?, "config.json")?;
-    let encoder = NativeEncoder::build(&config, &load_candidate(&folder, config.raw())?.weights, "the model")?;
+    let encoder = NativeEncoder::build(&config, &load_candidate(&folder, config.raw(), Effective::default())?.weights, "the model")?;
     Ok(Box::new(move |batch| Ok(drop(encoder.encode(&rows(batch))?))))
 }
 

@@ -76,8 +76,10 @@ impl NativeEncoder {
         if let Some(id) = batch.all_ids().iter().find(|id| **id as usize >= limits.vocab) {
             return Err(RunError::TokenId { encoder: self.describe(), id: *id, vocab: limits.vocab });
         }
-        if let Some(id) = batch.all_type_ids().iter().find(|id| **id as usize >= limits.types) {
-            return Err(self.failed(format!("token type id {id} is beyond its {} token types", limits.types)));
+        if let Some(types) = limits.types
+            && let Some(id) = batch.all_type_ids().iter().find(|id| **id as usize >= types)
+        {
+            return Err(self.failed(format!("token type id {id} is beyond its {types} token types")));
         }
         let tokens = batch.longest();
         if tokens > limits.positions {
@@ -171,7 +173,7 @@ impl NativeEncoder {
     ) -> Result<(), ProductError> {
         for (rows, out) in &mut *group {
             if let Some(embeddings) = out.first_mut() {
-                self.model.embed(batch, (*rows).clone(), embeddings);
+                self.model.embed(batch, (*rows).clone(), embeddings, scratch)?;
             }
         }
         let step = if self.inner_taps { 3 } else { 1 };

@@ -2,7 +2,7 @@
 
 use super::ARCHITECTURES;
 use super::ops::ProductError;
-use crate::checkpoint::WeightError;
+use crate::checkpoint::{ConfigError, WeightError};
 use crate::fault::Fault;
 
 /// A model that could not be built.
@@ -32,6 +32,9 @@ pub enum NativeError {
         /// What would be accepted.
         expected: String,
     },
+    /// A key of config.json that only this architecture reads.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A tensor missing, misshapen, unused or not finite.
     #[error(transparent)]
     Weights(#[from] WeightError),
@@ -54,7 +57,7 @@ impl NativeError {
     /// A bug for sizes that disagree inside the program, else a bad input.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::ModelType { .. } | Self::Unsupported { .. } | Self::Weights(_) => Fault::BadInput,
+            Self::ModelType { .. } | Self::Unsupported { .. } | Self::Config(_) | Self::Weights(_) => Fault::BadInput,
             Self::Values { .. } | Self::Product(_) => Fault::Internal,
         }
     }

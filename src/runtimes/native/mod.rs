@@ -4,26 +4,50 @@
 //! weights and, as the control, the original's float32 ones: the same code for both, so that what differs
 //! between them is the weights and nothing else.
 //!
-//! To add an architecture: one file like `bert.rs` and one row in [`ARCHITECTURES`].
+//! To add an architecture: one file like `distilbert.rs`, put together from `blocks`, and one row in [`ARCHITECTURES`].
 
+mod albert;
 mod bert;
+mod blocks;
+mod config;
+mod distilbert;
+mod electra;
 mod encoder;
 mod error;
+mod gemma3;
+mod mlx;
 mod model;
+mod modernbert;
+mod mpnet;
+mod nomic_bert;
 pub mod ops;
 mod parameters;
 mod pooling;
+mod qwen3;
 mod recycled;
+mod roberta;
 
 pub use encoder::NativeEncoder;
 pub use error::NativeError;
+pub use mlx::Deviation;
 pub use parameters::Parameter;
 pub use pooling::{PoolingError, SentenceHead};
 
 use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Every architecture the native encoder computes.
-pub const ARCHITECTURES: &[Architecture] = &[bert::ARCHITECTURE];
+pub const ARCHITECTURES: &[Architecture] = &[
+    bert::ARCHITECTURE,
+    roberta::ARCHITECTURE,
+    distilbert::ARCHITECTURE,
+    mpnet::ARCHITECTURE,
+    electra::ARCHITECTURE,
+    albert::ARCHITECTURE,
+    modernbert::ARCHITECTURE,
+    nomic_bert::ARCHITECTURE,
+    qwen3::ARCHITECTURE,
+    gemma3::ARCHITECTURE,
+];
 
 /// Configuration, weights and a label for messages, to a model.
 type Build = fn(&ModelConfig, &WeightSet, &str) -> Result<Box<dyn model::Model>, NativeError>;
@@ -36,6 +60,8 @@ pub struct Architecture {
     pub parameters: fn(&ModelConfig) -> Vec<Parameter>,
     /// True for tensors that a checkpoint may hold and no hidden state depends on.
     pub ignorable: fn(&str) -> bool,
+    /// Where MLX's own encoder departs from the configuration.
+    pub mlx: &'static [Deviation],
     build: Build,
 }
 
@@ -45,6 +71,11 @@ impl Architecture {
         let wanted = config.model_type.replace('_', "-");
         let known = ARCHITECTURES.iter().find(|a| a.model_types.contains(&wanted.as_str()));
         known.ok_or_else(|| NativeError::unknown_model_type(label, &config.model_type))
+    }
+
+    /// What MLX's own encoder would compute otherwise than `config` says.
+    pub fn deviations(&self, config: &ModelConfig) -> Vec<Deviation> {
+        self.mlx.iter().filter(|deviation| (deviation.applies)(config)).copied().collect()
     }
 }
 

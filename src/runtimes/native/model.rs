@@ -1,6 +1,7 @@
 //! What an architecture gives the encoder: its stages, one call each.
 
-use super::ops::{AttentionScratch, ProductError};
+use super::blocks::{AttentionMemory, FeedForwardMemory};
+use super::ops::ProductError;
 use crate::tokens::TokenBatch;
 
 /// What a model can take and what it gives.
@@ -14,8 +15,8 @@ pub(super) struct Limits {
     pub(super) vocab: usize,
     /// Tokens of the longest row.
     pub(super) positions: usize,
-    /// Number of token types.
-    pub(super) types: usize,
+    /// Number of token types; none where the model has none and looks at no token's type.
+    pub(super) types: Option<usize>,
     /// A norm follows the last layer, so `final` is not that layer's output.
     pub(super) final_norm: bool,
 }
@@ -27,7 +28,13 @@ pub(super) trait Model: Send + Sync {
     fn limits(&self) -> Limits;
 
     /// Ids within [`Limits`] of some of a batch's rows, into `out`: `[tokens, hidden]`.
-    fn embed(&self, batch: &TokenBatch, rows: std::ops::Range<usize>, out: &mut [f32]);
+    fn embed(
+        &self,
+        batch: &TokenBatch,
+        rows: std::ops::Range<usize>,
+        out: &mut [f32],
+        scratch: &mut Scratch,
+    ) -> Result<(), ProductError>;
 
     /// Layer `k < layers` on `[tokens, hidden]`, row `r` owning tokens `offsets[r]..offsets[r+1]`, into `out`.
     fn layer(
@@ -55,11 +62,10 @@ pub(super) struct LayerOut<'a> {
 /// Memory that a layer works in, kept from layer to layer.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) projected: Buffer,
-    pub(super) context: Buffer,
     pub(super) attended: Buffer,
-    pub(super) inner: Buffer,
-    pub(super) attention: AttentionScratch,
+    pub(super) normed: Buffer,
+    pub(super) attention: AttentionMemory,
+    pub(super) feed_forward: FeedForwardMemory,
 }
 
 /// A slice of whatever size is asked for; what was in it is unspecified.

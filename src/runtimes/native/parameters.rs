@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::NativeError;
-use super::ops::{LayerNorm, PackedLinear};
+use super::ops::{LayerNorm, PackedLinear, RmsNorm};
 use crate::checkpoint::{Scope, Weight};
 use crate::memory::Memory;
 
@@ -31,6 +31,11 @@ impl Inventory {
         self.optional = true;
     }
 
+    /// From here on, none may be missing again.
+    pub(super) fn required(&mut self) {
+        self.optional = false;
+    }
+
     pub(super) fn table(&mut self, name: &str, rows: usize, columns: usize) {
         self.push(format!("{name}.weight"), vec![rows, columns]);
     }
@@ -38,6 +43,21 @@ impl Inventory {
     pub(super) fn linear(&mut self, name: &str, inputs: usize, outputs: usize) {
         self.push(format!("{name}.weight"), vec![outputs, inputs]);
         self.push(format!("{name}.bias"), vec![outputs]);
+    }
+
+    /// A linear layer without a bias.
+    pub(super) fn matrix(&mut self, name: &str, inputs: usize, outputs: usize) {
+        self.table(name, outputs, inputs);
+    }
+
+    /// A linear layer with or without a bias.
+    pub(super) fn maybe_biased(&mut self, name: &str, inputs: usize, outputs: usize, biased: bool) {
+        if biased { self.linear(name, inputs, outputs) } else { self.matrix(name, inputs, outputs) }
+    }
+
+    /// A norm without β.
+    pub(super) fn scale(&mut self, name: &str, width: usize) {
+        self.push(format!("{name}.weight"), vec![width]);
     }
 
     pub(super) fn norm(&mut self, name: &str, width: usize) {
@@ -72,6 +92,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.values.len() / self.columns.max(1)
+    }
+
     /// Row `i`, below the number of rows.
     pub(super) fn row(&self, i: usize) -> &[f32] {
         &self.values[i * self.columns..(i + 1) * self.columns]
@@ -88,16 +113,43 @@ pub(super) fn linear(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Result
     linears(std::slice::from_ref(scope), inputs, outputs)
 }
 
-/// Linear layers of one shape that are fed with the same states, their outputs side by side. The weights are the
-/// checkpoint's own, not copies.
+/// Linear layers of one shape that are fed with the same states, their outputs side by side.
 pub(super) fn linears(scopes: &[Scope<'_>], inputs: usize, outputs: usize) -> Result<PackedLinear, NativeError> {
-    let biases = scopes.iter().map(|scope| vector(scope, "bias", outputs)).collect::<Result<Vec<_>, _>>()?;
-    let part = |(scope, bias)| Ok((taken(scope, "weight", &[outputs, inputs])?.panels(), Vec::as_slice(bias)));
-    let parts = scopes.iter().zip(&biases).map(part).collect::<Result<Vec<_>, NativeError>>()?;
+    let parts: Vec<_> = scopes.iter().map(|scope| (scope.clone(), outputs)).collect();
+    side_by_side(&parts, inputs, true)
+}
+
+/// Linear layers, each with its number of outputs, that are fed with the same states; their outputs side by side. The
+/// weights are the checkpoint's own, not copies.
+pub(super) fn side_by_side(
+    parts: &[(Scope<'_>, usize)],
+    inputs: usize,
+    biased: bool,
+) -> Result<PackedLinear, NativeError> {
+    let bias = |(scope, outputs): &(Scope<'_>, usize)| match biased {
+        true => vector(scope, "bias", *outputs),
+        false => Ok(vec![0.0; *outputs]),
+    };
+    let biases = parts.iter().map(bias).collect::<Result<Vec<_>, _>>()?;
+    let part = |((scope, outputs), bias): (&(Scope<'_>, usize), _)| {
+        Ok((taken(scope, "weight", &[*outputs, inputs])?.panels(), Vec::as_slice(bias)))
+    };
+    let parts = parts.iter().zip(&biases).map(part).collect::<Result<Vec<_>, NativeError>>()?;
     Ok(PackedLinear::new(parts)?)
 }
 
 /// A layer norm with γ and β.
 pub(super) fn layer_norm(scope: &Scope<'_>, width: usize, eps: f64) -> Result<LayerNorm, NativeError> {
     Ok(LayerNorm::new(vector(scope, "weight", width)?, vector(scope, "bias", width)?, eps))
+}
+
+/// A layer norm with γ alone.
+pub(super) fn layer_norm_without_shift(scope: &Scope<'_>, width: usize, eps: f64) -> Result<LayerNorm, NativeError> {
+    Ok(LayerNorm::new(vector(scope, "weight", width)?, vec![0.0; width], eps))
+}
+
+/// A root mean square norm whose γ is stored less `shift`.
+pub(super) fn rms_norm(scope: &Scope<'_>, width: usize, eps: f64, shift: f32) -> Result<RmsNorm, NativeError> {
+    let weight = vector(scope, "weight", width)?;
+    Ok(RmsNorm::new(weight.into_iter().map(|w| shift + w).collect(), eps))
 }

@@ -1,6 +1,6 @@
 //! Activations by their transformers name (`ACT2FN` in `transformers/activations.py`).
 
-use super::{gelu, gelu_tanh, silu};
+use super::{gelu, gelu_tanh, quick_gelu, silu};
 
 /// Applies an activation in place.
 pub type Activation = fn(&mut [f32]);
@@ -13,6 +13,7 @@ pub const ACTIVATIONS: &[(&str, &str, Activation)] = &[
     ("gelu_new", "gelu_tanh", gelu_tanh),
     ("gelu_pytorch_tanh", "gelu_tanh", gelu_tanh),
     ("gelu_fast", "gelu_tanh", gelu_tanh),
+    ("quick_gelu", "quick_gelu", quick_gelu),
     ("relu", "relu", relu),
     ("silu", "silu", silu),
     ("swish", "silu", silu),

@@ -106,6 +106,23 @@ fn shift(row: &mut [f32], first: f32) -> (f64, f64) {
     (sum, square)
 }
 
+/// Σx², a fixed order likewise.
+#[inline(always)]
+pub(super) fn squares(row: &[f32]) -> f64 {
+    let mut chains = [0.0_f32; CHAINS];
+    let (blocks, rest) = row.as_chunks::<CHAINS>();
+    for block in blocks {
+        for i in 0..CHAINS {
+            chains[i] += block[i] * block[i];
+        }
+    }
+    for (chain, x) in chains.iter_mut().zip(rest) {
+        *chain += x * x;
+    }
+    let sum = total(&chains);
+    if sum.is_finite() { sum } else { row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum() }
+}
+
 #[inline(always)]
 fn total(chains: &[f32; CHAINS]) -> f64 {
     let mut sums = [0.0_f64; 4];

@@ -34,6 +34,11 @@ impl PackedLinear {
         Ok(Self { weights: parts.into_iter().map(|(weight, _)| weight).collect(), bias, inputs, outputs })
     }
 
+    /// Width of what it is fed with.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Width of its result.
     pub fn outputs(&self) -> usize {
         self.outputs

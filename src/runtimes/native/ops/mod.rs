@@ -10,17 +10,21 @@
 mod activation;
 mod attention;
 mod exp;
+mod gated;
 mod gelu;
 mod gelu_tanh;
 mod layer_norm;
 mod linear;
 mod product;
+mod rms_norm;
+mod rotary;
 mod silu;
 mod softmax;
 
 pub use activation::{ACTIVATIONS, Activation};
-pub use attention::{AttentionScratch, Heads, attention};
+pub use attention::{AttentionScratch, Heads, Reach, RelativeBias, Scoring, attention};
 use exp::{exp, exp_up_to_88};
+pub use gated::gated;
 pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
 pub use layer_norm::LayerNorm;
@@ -28,7 +32,9 @@ pub use linear::PackedLinear;
 pub use product::{
     Bias, ProductError, Rows, RowsMut, Transposed, multiply, multiply_transposed, repack, repack_transposed,
 };
-pub use silu::silu;
+pub use rms_norm::RmsNorm;
+pub use rotary::Rotary;
+pub use silu::{quick_gelu, silu};
 pub use softmax::softmax;
 
 #[cfg(test)]

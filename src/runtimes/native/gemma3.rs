@@ -1,0 +1,153 @@
+//! Gemma 3's text model (Gemma Team 2025) as EmbeddingGemma uses it: every token sees all others, in most layers
+//! those in a window; norms before and after the blocks, whose γ is stored less one. Ported from transformers
+//! `models/gemma3/modeling_gemma3.py`:
+//! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/gemma3/modeling_gemma3.py>.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::blocks::{FeedForward, HeadNorms, Norm, PreNorm, PreNormLayer, SelfAttention, theta};
+use super::config::{activation, must_be, unsupported};
+use super::mlx::NO_WINDOW;
+use super::model::Model;
+use super::ops::{Heads, Reach, Rotary};
+use super::parameters::{Inventory, Parameter, rms_norm, side_by_side, table};
+use super::{Architecture, NativeError};
+use crate::checkpoint::{ModelConfig, WeightSet};
+
+/// Its row in the table.
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_types: &["gemma3-text"], parameters, ignorable, mlx: &[NO_WINDOW], build };
+
+/// Where the configuration states none (transformers `Gemma3TextConfig`).
+const DEFAULT_SHARED: usize = 4;
+const DEFAULT_WIDTH: usize = 256;
+const DEFAULT_SCALAR: f64 = 256.0;
+const DEFAULT_WINDOW: usize = 4096;
+const DEFAULT_PERIOD: usize = 6;
+const DEFAULT_THETAS: (f64, f64) = (1_000_000.0, 10_000.0);
+/// Widest head, most heads and widest window believed.
+const MAX: usize = 1 << 20;
+
+/// Query heads, key and value heads, and their width; values that are none are told of by [`build`].
+fn heads(config: &ModelConfig) -> Heads {
+    let read = |name, default| config.whole(name, MAX).ok().flatten().unwrap_or(default);
+    Heads {
+        count: config.num_attention_heads,
+        shared: read("num_key_value_heads", DEFAULT_SHARED),
+        width: read("head_dim", DEFAULT_WIDTH),
+    }
+}
+
+fn parameters(config: &ModelConfig) -> Vec<Parameter> {
+    let (hidden, inner, heads) = (config.hidden_size, config.intermediate_size, heads(config));
+    let mut all = Inventory::default();
+    all.table("embed_tokens", config.vocab_size, hidden);
+    for k in 0..config.num_hidden_layers {
+        let at = |part: &str| format!("layers.{k}.{part}");
+        all.scale(&at("input_layernorm"), hidden);
+        all.matrix(&at("self_attn.q_proj"), hidden, heads.context());
+        all.matrix(&at("self_attn.k_proj"), hidden, heads.shared * heads.width);
+        all.matrix(&at("self_attn.v_proj"), hidden, heads.shared * heads.width);
+        all.scale(&at("self_attn.q_norm"), heads.width);
+        all.scale(&at("self_attn.k_norm"), heads.width);
+        all.matrix(&at("self_attn.o_proj"), heads.context(), hidden);
+        all.scale(&at("post_attention_layernorm"), hidden);
+        all.scale(&at("pre_feedforward_layernorm"), hidden);
+        all.matrix(&at("mlp.gate_proj"), hidden, inner);
+        all.matrix(&at("mlp.up_proj"), hidden, inner);
+        all.matrix(&at("mlp.down_proj"), inner, hidden);
+        all.scale(&at("post_feedforward_layernorm"), hidden);
+    }
+    all.scale("norm", hidden);
+    all.parameters
+}
+
+/// The head that predicts words, and the Dense modules that MLX keeps beside the encoder.
+fn ignorable(name: &str) -> bool {
+    name.starts_with("lm_head.") || name.starts_with("dense.")
+}
+
+/// What every layer sees: all, or a window (`layer_types`, else one layer in `sliding_window_pattern` sees all).
+fn reaches(config: &ModelConfig, label: &str) -> Result<Vec<(bool, Reach)>, NativeError> {
+    let both_ways = config.flag("use_bidirectional_attention")?.unwrap_or(false);
+    let window = config.whole("sliding_window", MAX)?.unwrap_or(DEFAULT_WINDOW);
+    let period = config.whole("_sliding_window_pattern", MAX)?.or(config.whole("sliding_window_pattern", MAX)?);
+    let period = period.unwrap_or(DEFAULT_PERIOD);
+    let everything = if both_ways { Reach::ALL } else { Reach::CAUSAL };
+    // Both ways `distance < window / 2 + 1`; back alone `distance < window`.
+    let near = if both_ways { Reach::within(window / 2) } else { Reach { back: window - 1, ahead: 0 } };
+    let types = config.per_layer("layer_types")?.unwrap_or_else(|| {
+        let kind = |k: usize| if (k + 1).is_multiple_of(period) { "full_attention" } else { "sliding_attention" };
+        (0..config.num_hidden_layers).map(|k| kind(k).to_owned()).collect()
+    });
+    let reach = |name: &String| match name.as_str() {
+        "full_attention" => Ok((true, everything)),
+        "sliding_attention" => Ok((false, near)),
+        other => Err(unsupported(label, "layer_types", other, "full_attention and sliding_attention")),
+    };
+    types.iter().map(reach).collect()
+}
+
+fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Model>, NativeError> {
+    must_be(config, label, "attention_bias", &Value::Bool(false), "false")?;
+    must_be(config, label, "attn_logit_softcapping", &Value::Null, "null")?;
+    for name in ["num_key_value_heads", "head_dim"] {
+        config.whole(name, MAX)?;
+    }
+    let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
+    let (heads, activation, reaches) = (heads(config), activation(config, label)?, reaches(config, label)?);
+    if !heads.count.is_multiple_of(heads.shared) || !heads.width.is_multiple_of(2) {
+        return Err(unsupported(label, "num_key_value_heads", heads.shared, "a divisor of num_attention_heads"));
+    }
+    let scale = (1.0 / config.positive("query_pre_attn_scalar")?.unwrap_or(DEFAULT_SCALAR).sqrt()) as f32;
+    let rotary = |kind, older, default| {
+        theta(config, label, Some(kind), older, default).map(|theta| Arc::new(Rotary::new(theta, heads.width)))
+    };
+    let everywhere = rotary("full_attention", "rope_theta", DEFAULT_THETAS.0)?;
+    let nearby = rotary("sliding_attention", "rope_local_base_freq", DEFAULT_THETAS.1)?;
+    let norm =
+        |name: &str, at: &crate::checkpoint::Scope<'_>| rms_norm(&at.below(name), hidden, eps, 1.0).map(Norm::Rms);
+    let stack = weights.scope("layers");
+    let layers = PreNorm::layers(config.num_hidden_layers, |k| {
+        let at = stack.below(k);
+        let (attention, mlp) = (at.below("self_attn"), at.below("mlp"));
+        let keys = heads.shared * heads.width;
+        let parts = [("q_proj", heads.context()), ("k_proj", keys), ("v_proj", keys)];
+        let projections = side_by_side(&parts.map(|(name, n)| (attention.below(name), n)), hidden, false)?;
+        let output = side_by_side(&[(attention.below("o_proj"), hidden)], heads.context(), false)?;
+        let (global, reach) = reaches[k];
+        Ok(PreNormLayer {
+            before_attention: Some(norm("input_layernorm", &at)?),
+            attention: SelfAttention {
+                scale,
+                reach,
+                rotary: Some(Arc::clone(if global { &everywhere } else { &nearby })),
+                head_norms: Some(HeadNorms {
+                    query: rms_norm(&attention.below("q_norm"), heads.width, eps, 1.0)?,
+                    key: rms_norm(&attention.below("k_norm"), heads.width, eps, 1.0)?,
+                }),
+                ..SelfAttention::new(heads, projections, output)
+            },
+            after_attention: Some(norm("post_attention_layernorm", &at)?),
+            before_feed_forward: norm("pre_feedforward_layernorm", &at)?,
+            feed_forward: FeedForward {
+                up: side_by_side(&[(mlp.below("gate_proj"), inner), (mlp.below("up_proj"), inner)], hidden, false)?,
+                activation,
+                gated: true,
+                down: side_by_side(&[(mlp.below("down_proj"), hidden)], inner, false)?,
+            },
+            after_feed_forward: Some(norm("post_feedforward_layernorm", &at)?),
+        })
+    })?;
+    Ok(Box::new(PreNorm {
+        hidden,
+        positions: config.max_position_embeddings,
+        word: table(&weights.scope("embed_tokens"), config.vocab_size, hidden)?,
+        scale: (hidden as f64).sqrt() as f32,
+        embedding_norm: None,
+        layers,
+        final_norm: rms_norm(&weights.scope("norm"), hidden, eps, 1.0).map(Norm::Rms)?,
+    }))
+}
