@@ -61,7 +61,8 @@ def seeded(model, seed):
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
             if p.dim() > 1:
-                p.copy_(noise * (1.0 if "embeddings" in name or "embed_tokens" in name or "relative" in name else 1.2 / p.shape[1] ** 0.5))
+                table = name.endswith(("embeddings.weight", "embed_tokens.weight", "relative_attention_bias.weight"))
+                p.copy_(noise * (1.0 if table else 1.2 / p.shape[1] ** 0.5))
             elif name.endswith("bias"):
                 p.copy_(noise * 0.1)
             else:

@@ -132,6 +132,9 @@ impl Cage<'_> {
             Plant::Padding => {
                 let padded = self.encode(&config, &sides.original, &padded(batch))?;
                 let mut states = trimmed(&padded, batch)?;
+                if self.sample.seen.control.as_ref().is_some_and(|control| same_tokens(control, &states)) {
+                    return Ok(not("tokens behind a row's own change nothing in a model that looks back only"));
+                }
                 add_sentences(&sides.reference_head, &mut states)?;
                 ("padding attended to".to_owned(), states)
             }
@@ -290,6 +293,15 @@ fn padded(batch: &TokenBatch) -> TokenBatch {
         out.push(batch.row_id(r), &fill(batch.ids(r)), &fill(batch.type_ids(r)));
     }
     out
+}
+
+/// True when every tap of every token is the same to the bit.
+fn same_tokens(a: &HiddenStates, b: &HiddenStates) -> bool {
+    b.iter().filter(|(tap, _)| !tap.is_sentence_level()).all(|(tap, states)| {
+        a.get(tap).is_some_and(|own| {
+            own.rows() == states.rows() && (0..own.rows()).all(|r| own.row(r).iter().map(|x| x.to_bits()).eq(states.row(r).iter().map(|x| x.to_bits())))
+        })
+    })
 }
 
 /// The states of the rows' own tokens.

@@ -10,6 +10,7 @@ use crate::checkpoint::{ModelConfig, ModelFolder, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::quantization::{Effective, load_candidate, load_float};
+use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
 use crate::verdict::Verdict;
 use crate::weights::{self, WeightsReport};
@@ -115,7 +116,8 @@ impl Inspection {
         };
         self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
         self.taps.sort_by_key(|t| t.tap);
-        self.findings.extend(exactness(&graph, &taps));
+        let stated = reference.config()?.and_then(|c| activation_function(&c.hidden_act));
+        self.findings.extend(exactness(&graph, &taps, stated));
         self.findings.extend(audited.iter().flat_map(|a| a.findings()));
         Ok(())
     }

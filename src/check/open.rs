@@ -18,6 +18,7 @@ use crate::policy::Precision;
 use crate::quantization::load_candidate;
 use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
+use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
@@ -61,7 +62,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let preflight = preflight::compare(&told, reference_config.as_ref(), &config, &heads, &tokenizers, request);
 
     let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
-    findings.extend(inexact(&graph, &taps, request));
+    findings.extend(inexact(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]));
     findings.extend(contradictions);
     findings.extend(candidate.findings);
     findings.extend(original.findings);
@@ -140,8 +141,16 @@ fn longest(
 }
 
 /// What makes the reference no float32 reference; warnings when the request allows it.
-fn inexact(graph: &Graph<'_>, taps: &TapMap, request: &CheckRequest) -> Vec<Finding> {
-    let mut inexact = exactness(graph, taps);
+fn inexact(
+    graph: &Graph<'_>,
+    taps: &TapMap,
+    request: &CheckRequest,
+    configs: [Option<&ModelConfig>; 2],
+) -> Vec<Finding> {
+    // An activation that only one of them states is no excuse for the graph.
+    let stated: Vec<_> = configs.into_iter().flatten().map(|c| activation_function(&c.hidden_act)).collect();
+    let agreed = stated.first().copied().flatten().filter(|first| stated.iter().all(|s| *s == Some(*first)));
+    let mut inexact = exactness(graph, taps, agreed);
     if request.allow_inexact_reference {
         inexact.iter_mut().for_each(|f| f.severity = f.severity.min(Severity::Warning));
     }

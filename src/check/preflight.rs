@@ -5,7 +5,7 @@ use crate::Error;
 use crate::align::Preflight;
 use crate::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules};
 use crate::finding::{Finding, Severity};
-use crate::runtimes::native::ops::ACTIVATIONS;
+use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::ReferenceFacts;
 use crate::tokens::{TokenizerPair, WordTokenizer};
 
@@ -78,7 +78,7 @@ pub(super) fn compare(
     request: &CheckRequest,
 ) -> Preflight {
     let mut p = Preflight::new();
-    let function = |name: &str| ACTIVATIONS.iter().find(|a| a.0 == name).map(|a| a.1.to_owned());
+    let function = |name: &str| activation_function(name).map(str::to_owned);
     p.fact("layers", Some(graph.layers), Some(candidate.num_hidden_layers));
     p.fact("hidden_size", Some(graph.hidden), Some(candidate.hidden_size));
     p.fact("vocabulary", Some(graph.vocab), Some(candidate.vocab_size));

@@ -28,7 +28,7 @@ pub(super) fn reference_taps(request: &CheckRequest, graph: &Graph<'_>, hints: T
     let Some(path) = &request.taps else {
         let found = find_taps(graph, hints);
         // Why the search failed may be that this is no float32 graph at all.
-        let why = |e: TapError| match exactness(graph, &TapMap::default()).into_iter().next() {
+        let why = |e: TapError| match exactness(graph, &TapMap::default(), None).into_iter().next() {
             Some(inexact) => Error::Incomparable(format!("{} ({e})", inexact.message)),
             None => e.into(),
         };

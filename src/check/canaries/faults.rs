@@ -102,12 +102,17 @@ fn permuted_heads(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
         return Err("the model has one attention head");
     }
     let k = middle(config);
-    let weight = find(tensors, k, &["query.weight", "q_proj.weight", "q_lin.weight", "attn.q.weight"]);
-    let Some(name) = weight else { return Err("no query matrix of its own") };
+    let own = find(tensors, k, &["query.weight", "q_proj.weight", "q_lin.weight", "attn.q.weight"]);
+    // Queries, keys and values in one matrix: the queries are its first third.
+    let (parts, weight) = match own {
+        Some(name) => (1, Some(name)),
+        None => (3, find(tensors, k, &["Wqkv.weight"])),
+    };
+    let Some(name) = weight else { return Err("the middle layer has no query matrix of its own") };
     let bias = name.replace(".weight", ".bias");
     for name in [name, bias] {
         if let Some(old) = tensors.get(&name).cloned() {
-            let block = old.len() / config.num_attention_heads;
+            let block = old.len() / parts / config.num_attention_heads;
             tensors.insert(name, Arc::new(swap_blocks(&old, block, 0, 1)));
         }
     }
@@ -119,7 +124,7 @@ fn zeroed_bias(config: &ModelConfig, tensors: &mut Tensors) -> Planted {
     let is_bias =
         |n: &&String, w: &Weight| n.ends_with(".bias") && !n.contains("Norm") && w.rows().iter().any(|v| *v != 0.0);
     // A key's bias moves all scores of a query alike and so changes nothing: not that one.
-    let found = tensors.iter().filter(|(n, _)| of_layer(n, k) && !n.contains("key") && !n.contains("k_"));
+    let found = tensors.iter().filter(|(n, _)| of_layer(n, k) && ["key", "k_", ".k."].iter().all(|k| !n.contains(k)));
     let found = found.filter(|(n, w)| is_bias(n, w)).map(|(n, _)| n.clone()).next();
     let Some(name) = found else { return Err("no bias but zeros in the middle layer") };
     if let Some(old) = tensors.get(&name).cloned() {

@@ -30,8 +30,17 @@ const INEXACT: &[&str] = &[
     "QuickGelu",
 ];
 
-/// One refusal per kind of inexactness, naming the first node or tensor and how many there are.
-pub fn exactness(g: &Graph, map: &TapMap) -> Vec<Finding> {
+/// Operators that are exact where the configuration states this activation itself.
+const EXACT_FOR: &[(&str, &[&str])] = &[
+    ("gelu_tanh", &["FastGelu", "GemmFastGelu", "Gelu", "Tanh"]),
+    ("silu", &["QuickGelu"]),
+    ("quick_gelu", &["QuickGelu"]),
+];
+
+/// One refusal per kind of inexactness, naming the first node or tensor and how many there are. `activation` is the
+/// function that the model's configurations state: what approximates another one may compute that one.
+pub fn exactness(g: &Graph, map: &TapMap, activation: Option<&str>) -> Vec<Finding> {
+    let stated = EXACT_FOR.iter().find(|(name, _)| Some(*name) == activation).map_or(&[][..], |(_, ops)| ops);
     let mut kinds: Vec<(String, String, usize)> = Vec::new();
     let mut note = |kind: String, subject: String| match kinds.iter_mut().find(|(k, ..)| *k == kind) {
         Some(slot) => slot.2 += 1,
@@ -41,7 +50,7 @@ pub fn exactness(g: &Graph, map: &TapMap) -> Vec<Finding> {
     for t in initializers.filter(|t| is_half(t)) {
         note(format!("{} weights", dtype::name(t.data_type)), format!("initializer `{}`", t.name));
     }
-    for k in 0..g.len() {
+    for k in (0..g.len()).filter(|&k| !stated.contains(&g.op(k))) {
         let subject = || format!("node `{}`", label(g, k));
         if let Some(kind) = inexact(g, k) {
             note(kind, subject());
@@ -49,7 +58,7 @@ pub fn exactness(g: &Graph, map: &TapMap) -> Vec<Finding> {
     }
     // Above the final state a hyperbolic tangent can only be a GELU's; the pooler's comes behind.
     let above = map.tensor(Tap::Final).and_then(|t| g.find(t)).map(|t| ancestors(g, t)).unwrap_or_default();
-    for k in (0..above.len()).filter(|&k| above[k] && g.op(k) == "Tanh") {
+    for k in (0..above.len()).filter(|&k| above[k] && g.op(k) == "Tanh" && !stated.contains(&"Tanh")) {
         note("the tanh approximation of GELU".to_owned(), format!("node `{}`", label(g, k)));
     }
     let message = |(kind, subject, n): &(String, String, usize)| {

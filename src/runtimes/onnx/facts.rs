@@ -9,13 +9,13 @@ use super::taps::TapMap;
 pub struct ReferenceFacts {
     /// Layers.
     pub layers: usize,
-    /// Width of the word embeddings.
+    /// Width of the hidden states.
     pub hidden: usize,
     /// Rows of the word embedding table.
     pub vocab: usize,
     /// Attention heads, from the reshape of the queries.
     pub heads: Option<usize>,
-    /// `gelu`, `gelu_tanh` or `relu`, when all feed-forward blocks agree.
+    /// `gelu`, `gelu_tanh`, `relu`, `silu` or `quick_gelu`, when all feed-forward blocks agree.
     pub activation: Option<&'static str>,
     /// Epsilon of the layer norms, when all agree.
     pub layer_norm_eps: Option<f64>,
@@ -34,14 +34,17 @@ pub struct ReferenceFacts {
 /// Reads the facts.
 pub fn facts(g: &Graph, map: &TapMap) -> ReferenceFacts {
     let nodes = |f: fn(&super::taps::Block) -> &Vec<NodeId>| map.blocks.iter().map(move |b| f(b).as_slice());
+    // Embeddings may be narrower than the states they are projected to.
+    let last = |b: &super::taps::Block| last_product(g, &b.ffn).or_else(|| last_product(g, &b.attention));
+    let hidden = agreed(map.blocks.iter().map(|b| Some(last(b)?.1))).unwrap_or(map.hidden);
     ReferenceFacts {
         layers: map.layers,
-        hidden: map.hidden,
+        hidden,
         vocab: map.vocab,
-        heads: agreed(nodes(|b| &b.attention).map(|n| heads(g, n, map.hidden))),
+        heads: agreed(nodes(|b| &b.attention).map(|n| heads(g, n, hidden))),
         activation: agreed(nodes(|b| &b.ffn).map(|n| activation(g, n))),
         layer_norm_eps: agreed((0..g.len()).filter_map(|k| epsilon(g, k)).map(Some)),
-        intermediate: agreed(nodes(|b| &b.ffn).map(|n| intermediate(g, n))),
+        intermediate: agreed(nodes(|b| &b.ffn).map(|n| Some(last_product(g, n)?.0))),
         positions: positions(g, map),
         has_token_type_ids: g.inputs().iter().any(|i| ["token_type_ids", "segment_ids"].contains(&i.name.as_str())),
         opset: g.model().opset(),
@@ -98,18 +101,32 @@ pub(super) fn activation(g: &Graph, nodes: &[NodeId]) -> Option<&'static str> {
         "Gelu" => Some("gelu"),
         "Tanh" | "FastGelu" => Some("gelu_tanh"),
         "Relu" => Some("relu"),
+        // x·sigmoid(x), and x·sigmoid(1.702·x)
+        "Sigmoid" => {
+            let x = g.input(k, 0)?;
+            let own = |t: TensorId| g.makes(k).any(|s| multiplied(g, s, t));
+            let scaled = g.producer(x).filter(|&p| g.op(p) == "Mul");
+            let scaled = scaled.is_some_and(|p| g.reads(p).any(&own) && g.reads(p).any(|t| g.is_constant(t)));
+            if own(x) { Some("silu") } else { scaled.then_some("quick_gelu") }
+        }
+        "Silu" => Some("silu"),
         _ => None,
     });
     agreed(found.map(Some))
 }
 
-/// Width into the feed-forward block's last product: the first one's is doubled in gated blocks.
-fn intermediate(g: &Graph, nodes: &[NodeId]) -> Option<usize> {
+/// True when some product multiplies the two.
+fn multiplied(g: &Graph, a: TensorId, b: TensorId) -> bool {
+    g.consumers(a).iter().any(|&c| g.op(c) == "Mul" && g.reads(c).any(|t| t == b))
+}
+
+/// Widths into and out of a block's last product: the first one's is doubled in gated blocks.
+fn last_product(g: &Graph, nodes: &[NodeId]) -> Option<(usize, usize)> {
     let k = *nodes.iter().rfind(|&&k| super::regions::is_projection(g, k))?;
     let shape = g.constant_shape(g.input(k, 1).filter(|&t| g.is_constant(t))?)?;
     let transposed = g.attribute(k, "transB").is_some_and(|a| a.i != 0);
     match *shape.as_slice() {
-        [rows, columns] => Some(if transposed { columns } else { rows }),
+        [rows, columns] => Some(if transposed { (columns, rows) } else { (rows, columns) }),
         _ => None,
     }
 }
@@ -175,7 +192,8 @@ pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
         }
     }
     // Types are told by their input; without one, by being the smaller of two tables.
-    let types = others.iter().find(|&&(k, _)| g.input(k, 1).is_some_and(|i| from_types(g, i))).or_else(|| {
+    let typed = |&&(k, _): &&(NodeId, _)| g.input(k, 1).is_some_and(|i| from_types(g, i) || zeros(g, i));
+    let types = others.iter().find(typed).or_else(|| {
         let smallest = others.iter().min_by_key(|&&(_, t)| g.constant_shape(t));
         smallest.filter(|_| others.len() + usize::from(tables.positions.is_some()) == 2)
     });
@@ -185,7 +203,30 @@ pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
     tables
 }
 
-/// True when an index tensor comes from the token type input (by value), or is all zeros without one.
+/// True when an index tensor holds nothing but zeros, whatever the input: types that nobody states.
+fn zeros(g: &Graph, mut index: TensorId) -> bool {
+    // As long as a chain of shape operators may be; a graph has no cycles, but may be hostile.
+    for _ in 0..64 {
+        if let Some(values) = g.ints(index) {
+            return values.iter().all(|v| *v == 0);
+        }
+        let Some(k) = g.producer(index) else { return false };
+        let next = match g.op(k) {
+            "ConstantOfShape" => {
+                let value = g.attribute(k, "value").and_then(|a| a.t.as_ref());
+                return value.is_none_or(|t| t.int64_data.iter().all(|v| *v == 0) && t.raw_data.iter().all(|b| *b == 0));
+            }
+            "Expand" | "Reshape" | "Unsqueeze" | "Squeeze" | "Cast" | "Identity" | "Tile" | "Slice" | "Gather"
+            | "GatherElements" => g.input(k, 0),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        index = next;
+    }
+    false
+}
+
+/// True when an index tensor comes from the token type input (by value).
 fn from_types(g: &Graph, index: TensorId) -> bool {
     let mut open = vec![index];
     let mut seen = vec![false; g.tensors()];

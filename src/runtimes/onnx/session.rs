@@ -212,7 +212,7 @@ impl OnnxEncoder {
         let refused = |message| OnnxError::Runtime { file: file(), message };
         let g = Graph::new(model)?;
         let inputs = plan(&g, map)?;
-        let positions = facts(&g, map).positions;
+        let told = facts(&g, map);
         let mut entries: Vec<_> = map.entries.iter().chain(&map.middles).collect();
         entries.sort_by_key(|e| e.tap);
         let mut tensors: Vec<String> = Vec::new();
@@ -262,9 +262,9 @@ impl OnnxEncoder {
             taps: entries.iter().map(|e| e.tap).collect(),
             carrier,
             tensors,
-            hidden: hidden.unwrap_or(map.hidden),
+            hidden: hidden.unwrap_or(told.hidden),
             vocab: map.vocab,
-            positions,
+            positions: told.positions,
         })
     }
 

@@ -19,6 +19,11 @@ pub const ACTIVATIONS: &[(&str, &str, Activation)] = &[
     ("swish", "silu", silu),
 ];
 
+/// The function that a name means.
+pub fn activation_function(name: &str) -> Option<&'static str> {
+    ACTIVATIONS.iter().find(|(known, ..)| *known == name).map(|(_, function, _)| *function)
+}
+
 /// max(x, 0) in place; NaN stays NaN.
 fn relu(values: &mut [f32]) {
     for x in values {

@@ -21,7 +21,7 @@ mod rotary;
 mod silu;
 mod softmax;
 
-pub use activation::{ACTIVATIONS, Activation};
+pub use activation::{ACTIVATIONS, Activation, activation_function};
 pub use attention::{AttentionScratch, Heads, Reach, RelativeBias, Scoring, attention};
 use exp::{exp, exp_up_to_88};
 pub use gated::gated;
