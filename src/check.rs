@@ -6,6 +6,7 @@
 mod baselines;
 mod canaries;
 mod coverage;
+mod deviation;
 mod device;
 mod distinct;
 mod evidence;
@@ -85,6 +86,9 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let mut gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
 
     observer.event(Event::Phase("seeing what the gates are worth"));
+    if let Some(sample) = &measured.sample {
+        findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
+    }
     let proof = proof::of(sides, &workers, request.canaries, &policy, &weights, &measured, &mut gates)?;
     findings.extend(proof.findings);
     findings.extend(growth::engine_culprits(&measured.measurements, &gates));

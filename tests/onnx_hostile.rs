@@ -14,7 +14,7 @@ fn everything(bytes: Vec<u8>) -> Result<(), String> {
     let model = OnnxModel::from_bytes("damaged.onnx", Bytes::from(bytes)).map_err(|e| e.to_string())?;
     let g = Graph::new(&model).map_err(|e| e.to_string())?;
     let map = find_taps(&g, TapHints::default()).map_err(|e| e.to_string())?;
-    let _ = (facts(&g, &map), exactness(&g, &map));
+    let _ = (facts(&g, &map), exactness(&g, &map, None));
     recover(&g, &map).map(|_| ()).map_err(|e| e.to_string())
 }
 
@@ -111,7 +111,7 @@ fn inexact_graphs_are_findings() {
     let model = OnnxModel::from_bytes("tanh.onnx", Bytes::from(bytes)).unwrap();
     let g = Graph::new(&model).unwrap();
     let map = taps(&model);
-    let findings = exactness(&g, &map);
+    let findings = exactness(&g, &map, None);
     assert_eq!(findings.len(), 1);
     assert!(findings[0].code == "reference.inexact" && findings[0].message.contains("tanh"), "{findings:?}");
     assert_eq!(facts(&g, &map).activation, Some("gelu_tanh"));

@@ -27,7 +27,7 @@ const ARMS: [Arm; 4] = [Arm::Engine, Arm::Quantization, Arm::Total, Arm::Device]
 
 /// Measures both on the sample: the candidate's neighbouring layers, and its rows one further on.
 pub(super) fn measure(sides: &Sides, sample: &Sample, scales: &Scales) -> Result<Baselines, Error> {
-    let Sample { batch, seen } = sample;
+    let Sample { batch, seen, .. } = sample;
     let shifted = off_by_one(&seen.candidate, &sides.candidate_head)?;
     let mut wrong_layer = Accumulators::new(scales.clone());
     wrong_layer.add(Arm::Total, batch, &seen.reference, &shifted, |_, _, _| ())?;

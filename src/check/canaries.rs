@@ -299,7 +299,9 @@ fn padded(batch: &TokenBatch) -> TokenBatch {
 fn same_tokens(a: &HiddenStates, b: &HiddenStates) -> bool {
     b.iter().filter(|(tap, _)| !tap.is_sentence_level()).all(|(tap, states)| {
         a.get(tap).is_some_and(|own| {
-            own.rows() == states.rows() && (0..own.rows()).all(|r| own.row(r).iter().map(|x| x.to_bits()).eq(states.row(r).iter().map(|x| x.to_bits())))
+            own.rows() == states.rows()
+                && (0..own.rows())
+                    .all(|r| own.row(r).iter().map(|x| x.to_bits()).eq(states.row(r).iter().map(|x| x.to_bits())))
         })
     })
 }

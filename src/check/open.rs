@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::CheckRequest;
+use super::deviation::Emulated;
 use super::inputs::{inputs, same_file};
 use super::preflight::{self, Heads};
 use super::reference::{Reference, original_weights};
@@ -52,10 +53,10 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let control_config = reference_config.as_ref().unwrap_or(&config);
     let float = format!("float32 weights of {}", original.source);
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
-    let encoder = NativeEncoder::build(&config, &candidate.weights, folder.shown())?;
-
     let recording = request.recording.as_deref().map(Recording::open).transpose()?;
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
+    let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown())?;
+    let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
     let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let told = facts(&graph, &taps);
@@ -95,7 +96,11 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         hidden: config.hidden_size,
         recording: recording.as_ref().map(|r| r.compute().name().to_owned()),
         control_config: control_config.clone(),
-        candidate_config: config.clone(),
+        candidate_config: emulated.config,
+        stated_config: config.clone(),
+        stated_modules: heads.candidate.clone(),
+        deviations: emulated.deviations,
+        mlx_pooling: emulated.pooling,
         reference: model.name().to_owned(),
         candidate: format!("{} ({precision})", folder.shown()),
     };
@@ -110,7 +115,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         candidate: Box::new(encoder),
         tokenizers,
         reference_head: SentenceHead::new(&heads.reference, control_config.hidden_size)?,
-        candidate_head: SentenceHead::new(&heads.candidate, config.hidden_size)?,
+        candidate_head: SentenceHead::new(&emulated.modules, config.hidden_size)?,
         original: original.weights,
         candidate_weights: candidate.weights,
         observer: Some(observer_check),

@@ -16,6 +16,8 @@ const TOKENS: std::ops::RangeInclusive<usize> = 5..=34;
 /// The rows, and what each side makes of them as one padded batch.
 pub(super) struct Sample {
     pub(super) batch: TokenBatch,
+    /// The longest probe there is, alone.
+    pub(super) longest: TokenBatch,
     pub(super) seen: Seen,
 }
 
@@ -27,7 +29,11 @@ impl Sample {
             return Ok(None);
         }
         let seen = encode_batch(sides, &batch, true)?;
-        Ok(Some(Self { batch, seen }))
+        let mut longest = TokenBatch::new();
+        if let Some((id, row)) = rows.iter().max_by_key(|(_, row)| row.ids.len()) {
+            longest.push(*id, &row.ids, &row.type_ids);
+        }
+        Ok(Some(Self { batch, longest, seen }))
     }
 }
 

@@ -4,14 +4,14 @@
 use super::taps::ReferenceTap;
 use crate::Error;
 use crate::align::PreflightCheck;
-use crate::checkpoint::{ModelConfig, SentenceModules, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, WeightSet};
 use crate::finding::Finding;
 use crate::hidden_states::Tap;
 use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
 use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
-use crate::runtimes::native::SentenceHead;
+use crate::runtimes::native::{Deviation, SentenceHead};
 use crate::runtimes::onnx::ObserverEffect;
 use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair};
@@ -92,6 +92,14 @@ pub struct SidesFacts {
     pub control_config: ModelConfig,
     /// What the candidate is built from.
     pub candidate_config: ModelConfig,
+    /// What the candidate's file says, where that is not followed.
+    pub stated_config: ModelConfig,
+    /// What follows the candidate, as its files say.
+    pub stated_modules: SentenceModules,
+    /// Where MLX's own encoder departs from that file.
+    pub deviations: Vec<Deviation>,
+    /// MLX's own pooling, where it is another one than the candidate's.
+    pub mlx_pooling: Option<PoolingMode>,
     /// The reference, for people: its file.
     pub reference: String,
     /// The candidate, for people: its folder and precision.

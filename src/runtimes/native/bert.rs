@@ -10,11 +10,17 @@ use super::mlx::ALWAYS_ERF;
 use super::model::Model;
 use super::parameters::{Inventory, Parameter, layer_norm, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["bert"], parameters, ignorable, mlx: &[ALWAYS_ERF], build };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    model_types: &["bert"],
+    parameters,
+    ignorable,
+    mlx: &[ALWAYS_ERF],
+    mlx_pooling: Some(PoolingMode::Mean),
+    build,
+};
 
 /// `type_vocab_size` where the configuration states none (transformers `BertConfig`).
 const DEFAULT_TYPES: usize = 2;

@@ -11,7 +11,7 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["electra"], parameters, ignorable, mlx: &[], build };
+    Architecture { model_types: &["electra"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
 
 /// `embedding_size` and `type_vocab_size` where the configuration states none (transformers `ElectraConfig`).
 const DEFAULT_WIDTH: usize = 128;

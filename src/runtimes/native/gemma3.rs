@@ -14,11 +14,17 @@ use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
 use super::parameters::{Inventory, Parameter, rms_norm, side_by_side, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["gemma3-text"], parameters, ignorable, mlx: &[NO_WINDOW], build };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    model_types: &["gemma3-text"],
+    parameters,
+    ignorable,
+    mlx: &[NO_WINDOW],
+    mlx_pooling: Some(PoolingMode::Mean),
+    build,
+};
 
 /// Where the configuration states none (transformers `Gemma3TextConfig`).
 const DEFAULT_SHARED: usize = 4;

@@ -33,7 +33,7 @@ pub use mlx::Deviation;
 pub use parameters::Parameter;
 pub use pooling::{PoolingError, SentenceHead};
 
-use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 
 /// Every architecture the native encoder computes.
 pub const ARCHITECTURES: &[Architecture] = &[
@@ -62,6 +62,8 @@ pub struct Architecture {
     pub ignorable: fn(&str) -> bool,
     /// Where MLX's own encoder departs from the configuration.
     pub mlx: &'static [Deviation],
+    /// The pooling MLX's own encoder applies whatever the files say, where it has one.
+    pub mlx_pooling: Option<PoolingMode>,
     build: Build,
 }
 

@@ -14,11 +14,17 @@ use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
 use super::parameters::{Inventory, Parameter, layer_norm_without_shift, side_by_side, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, Scope, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, Scope, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["modernbert"], parameters, ignorable, mlx: &[ALWAYS_TANH], build };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    model_types: &["modernbert"],
+    parameters,
+    ignorable,
+    mlx: &[ALWAYS_TANH],
+    mlx_pooling: Some(PoolingMode::Mean),
+    build,
+};
 
 /// Where the configuration states none (transformers `ModernBertConfig`).
 const DEFAULT_GLOBAL_EVERY: usize = 3;

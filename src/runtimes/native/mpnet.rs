@@ -14,7 +14,7 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["mpnet"], parameters, ignorable, mlx: &[], build };
+    Architecture { model_types: &["mpnet"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
 
 const NAMES: LayerNames = LayerNames {
     projections: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],

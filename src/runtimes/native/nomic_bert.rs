@@ -16,7 +16,7 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["nomic-bert"], parameters, ignorable, mlx: &[], build };
+    Architecture { model_types: &["nomic-bert"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
 
 /// Where the configuration states none (transformers `NomicBertConfig`).
 const DEFAULT_TYPES: usize = 2;

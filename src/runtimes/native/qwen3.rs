@@ -11,11 +11,17 @@ use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
 use super::parameters::{Inventory, Parameter, rms_norm, side_by_side, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["qwen3"], parameters, ignorable, mlx: &[], build };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    model_types: &["qwen3"],
+    parameters,
+    ignorable,
+    mlx: &[],
+    mlx_pooling: Some(PoolingMode::LastToken),
+    build,
+};
 
 /// `head_dim` and the rotation's base where the configuration states none (transformers `Qwen3Config`).
 const DEFAULT_WIDTH: usize = 128;

@@ -7,7 +7,7 @@ use super::mlx::ALWAYS_ERF;
 use super::model::Model;
 use super::parameters::Parameter;
 use super::{Architecture, NativeError, bert};
-use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -16,6 +16,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     parameters,
     ignorable,
     mlx: &[ALWAYS_ERF],
+    mlx_pooling: Some(PoolingMode::Mean),
     build,
 };
 

@@ -214,7 +214,8 @@ fn zeros(g: &Graph, mut index: TensorId) -> bool {
         let next = match g.op(k) {
             "ConstantOfShape" => {
                 let value = g.attribute(k, "value").and_then(|a| a.t.as_ref());
-                return value.is_none_or(|t| t.int64_data.iter().all(|v| *v == 0) && t.raw_data.iter().all(|b| *b == 0));
+                return value
+                    .is_none_or(|t| t.int64_data.iter().all(|v| *v == 0) && t.raw_data.iter().all(|b| *b == 0));
             }
             "Expand" | "Reshape" | "Unsqueeze" | "Squeeze" | "Cast" | "Identity" | "Tile" | "Slice" | "Gather"
             | "GatherElements" => g.input(k, 0),
