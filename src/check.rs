@@ -13,6 +13,7 @@ mod evidence;
 mod explain;
 mod floor;
 mod growth;
+mod heads;
 mod inputs;
 mod inspect;
 mod measure;

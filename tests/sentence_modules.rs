@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use parallax::checkpoint::PoolingMode::{self, *};
-use parallax::checkpoint::{ModelConfig, ModulesError, SentenceModules, max_sequence_length, stated_model_max_length};
+use parallax::checkpoint::{
+    DenseActivation, DenseModule, ModelConfig, ModulesError, SentenceModules, Stage, max_sequence_length,
+    stated_model_max_length,
+};
 use parallax::fault::Fault;
 use serde_json::{Value, json};
 
@@ -48,7 +51,7 @@ fn both_name_families_are_read() {
             pooling: vec![Cls],
             dimension: Some(384),
             include_prompt: true,
-            normalize: true,
+            stages: vec![Stage::Normalize],
             max_seq_length: Some(256),
             do_lower_case: true,
             stated_in: Some("1_Pooling/config.json".into()),
@@ -56,7 +59,7 @@ fn both_name_families_are_read() {
         assert_eq!(found, expected);
         let mut folder = folder;
         folder.insert("modules.json", modules(&types[..2]));
-        assert!(!read(&folder).unwrap().unwrap().normalize);
+        assert!(!read(&folder).unwrap().unwrap().normalize());
     }
 }
 
@@ -96,8 +99,7 @@ fn poolings_that_do_not_exist_are_errors() {
 
 #[test]
 fn a_module_we_do_not_compute_is_named_and_never_skipped() {
-    let dense = "sentence_transformers.models.Dense";
-    for stray in [dense, "sentence_transformers.models.LayerNorm", "my_code.Pooling", "Transformer", "x\ny"] {
+    for stray in ["sentence_transformers.models.CNN", "my_code.Pooling", "Transformer", "x\ny"] {
         let folder =
             Folder::from([("modules.json", modules(&[OLD[0], OLD[1], stray])), ("1_Pooling/config.json", json!({}))]);
         let e = read(&folder).unwrap_err();
@@ -106,6 +108,55 @@ fn a_module_we_do_not_compute_is_named_and_never_skipped() {
         assert!(message.contains("module 2") && !message.contains('\n'), "{message}");
         assert!(message.contains(&stray.escape_default().to_string()), "{message}");
     }
+}
+
+#[test]
+fn modules_behind_the_pooling_are_read_in_their_order() {
+    let list = json!([
+        {"type": OLD[0], "path": ""}, {"type": OLD[1], "path": "1_Pooling"},
+        {"type": "sentence_transformers.models.Dense", "path": "2_Dense"}, {"type": OLD[2], "path": "3_Normalize"},
+        {"type": "sentence_transformers.base.modules.dense.Dense", "path": "4_Dense"},
+        {"type": "sentence_transformers.models.LayerNorm", "path": "5_LayerNorm"}
+    ]);
+    let folder = Folder::from([
+        ("modules.json", list),
+        ("1_Pooling/config.json", json!({})),
+        (
+            "2_Dense/config.json",
+            json!({"in_features": 4, "out_features": 8, "bias": false,
+            "activation_function": "torch.nn.modules.linear.Identity"}),
+        ),
+        ("4_Dense/config.json", json!({"in_features": 8, "out_features": 3})),
+        ("5_LayerNorm/config.json", json!({"dimension": 3})),
+    ]);
+    let found = read(&folder).unwrap().unwrap();
+    let dense = |path: &str, inputs, outputs, bias, activation| {
+        Stage::Dense(DenseModule { path: path.into(), inputs, outputs, bias, activation })
+    };
+    let expected = [
+        dense("2_Dense", 4, 8, false, DenseActivation::Identity),
+        Stage::Normalize,
+        dense("4_Dense", 8, 3, true, DenseActivation::Tanh),
+        Stage::LayerNorm { path: "5_LayerNorm".into(), dimension: 3 },
+    ];
+    assert_eq!(found.stages, expected);
+    assert_eq!(found.weighted_stages(), "Dense 4 to 8 without bias, Identity; Dense 8 to 3, Tanh; LayerNorm 3");
+    for (file, value) in [
+        ("2_Dense/config.json", json!({"in_features": 4})),
+        ("2_Dense/config.json", json!({"in_features": 4, "out_features": 0})),
+        ("2_Dense/config.json", json!({"in_features": 4, "out_features": 4, "activation_function": "my.Swish"})),
+        ("2_Dense/config.json", json!({"in_features": 4, "out_features": 4, "module_input_name": "token_embeddings"})),
+        ("5_LayerNorm/config.json", json!({})),
+        ("5_LayerNorm/config.json", json!([])),
+    ] {
+        let mut folder = folder.clone();
+        folder.insert(file, value);
+        let e = read(&folder).unwrap_err();
+        assert!(e.to_string().starts_with(file) && e.fault() == Fault::BadInput, "{e}");
+    }
+    let mut without = folder.clone();
+    without.remove("2_Dense/config.json");
+    assert!(read(&without).unwrap_err().to_string().contains("2_Dense/config.json: is missing"));
 }
 
 #[test]
@@ -141,7 +192,7 @@ fn mlx_states_its_pooling_in_config_json_and_must_not_contradict_the_module() {
     let config = json!({"model_type": "xlm-roberta", "pooling_config": {"pooling_mode": "cls"}});
     let mut folder = Folder::from([("config.json", config)]);
     let found = read(&folder).unwrap().unwrap();
-    assert_eq!((found.pooling, found.normalize), (vec![Cls], false));
+    assert_eq!((found.pooling.clone(), found.normalize()), (vec![Cls], false));
     assert_eq!(found.stated_in.as_deref(), Some("config.json: pooling_config"));
     folder.insert("1_Pooling/config.json", json!({"pooling_mode_cls_token": true}));
     assert_eq!(read(&folder).unwrap().unwrap().stated_in.as_deref(), Some("1_Pooling/config.json"));

@@ -1,6 +1,6 @@
 """Converts a model folder with mlx-embeddings and adds the sentence-transformers files it leaves out.
 
-    python quantize.py MODEL_DIR OUT_DIR [--bits 8] [--group-size 64] [--dtype float16]     (--bits 0: no quantization)
+    python quantize.py MODEL_DIR OUT_DIR [--bits 8] [--group-size 64] [--mode affine] [--dtype float16]     (--bits 0: no quantization)
 """
 import argparse
 import json
@@ -21,10 +21,12 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--bits", type=int, default=8)
     parser.add_argument("--group-size", type=int, default=64)
+    parser.add_argument("--mode", default="affine")
     parser.add_argument("--dtype", default="float16")
     args = parser.parse_args()
     shutil.rmtree(args.out, ignore_errors=True)
-    convert(str(args.model), str(args.out), quantize=args.bits > 0, q_bits=args.bits or 4, q_group_size=args.group_size, dtype=args.dtype)
+    convert(str(args.model), str(args.out), quantize=args.bits > 0, q_bits=args.bits or 4, q_group_size=args.group_size, q_mode=args.mode,
+            dtype=args.dtype)
     for file in sorted(args.out.iterdir()):
         if file.name not in KEPT:
             shutil.rmtree(file) if file.is_dir() else file.unlink()

@@ -18,7 +18,7 @@ use crate::metrics::Measurement;
 use crate::policy::{GateResult, Outcome, Policy};
 use crate::report::{CanariesSection, CanarySection};
 use crate::runtimes::Encoder;
-use crate::runtimes::native::{NativeEncoder, SentenceHead};
+use crate::runtimes::native::NativeEncoder;
 use crate::tokens::TokenBatch;
 use crate::verdict::number;
 use crate::weights::{self, WeightsReport};
@@ -116,7 +116,7 @@ impl Cage<'_> {
                 match (plant(&mut modules), &self.sample.seen.control) {
                     (Ok(what), Some(control)) => {
                         let mut states = control.clone();
-                        add_sentences(&SentenceHead::new(&modules, sides.facts.hidden)?, &mut states)?;
+                        add_sentences(&sides.reference_head.with_pooling(modules.pooling)?, &mut states)?;
                         (what, states)
                     }
                     (Err(why), _) => return Ok(not(why)),

@@ -21,7 +21,6 @@ const CODE: &str = "candidate.mlx_deviates";
 /// The candidate's configuration and modules as they are computed, and where MLX departs from what the files say.
 pub(super) struct Emulated {
     pub(super) config: ModelConfig,
-    pub(super) modules: SentenceModules,
     pub(super) deviations: Vec<Deviation>,
     pub(super) pooling: Option<PoolingMode>,
 }
@@ -37,22 +36,20 @@ impl Emulated {
         let architecture = Architecture::of(config, label)?;
         let deviations = architecture.deviations(config);
         let pooling = architecture.mlx_pooling.filter(|p| request.pooling.is_none() && modules.pooling != [*p]);
-        let (mut config, mut modules) = (config.clone(), modules.clone());
+        let mut config = config.clone();
         if request.emulate_mlx {
             deviations.iter().for_each(|deviation| (deviation.change)(&mut config));
-            modules = pooled(&modules, pooling);
         }
-        Ok(Self { config, modules, deviations, pooling })
+        Ok(Self { config, deviations, pooling })
     }
-}
 
-/// Modules with another pooling.
-fn pooled(modules: &SentenceModules, pooling: Option<PoolingMode>) -> SentenceModules {
-    let mut modules = modules.clone();
-    if let Some(mode) = pooling {
-        modules.pooling = vec![mode];
+    /// The candidate's head as the request wants it.
+    pub(super) fn head(&self, request: &CheckRequest, stated: &SentenceHead) -> Result<SentenceHead, Error> {
+        match self.pooling.filter(|_| request.emulate_mlx) {
+            Some(mode) => Ok(stated.with_pooling(vec![mode])?),
+            None => Ok(stated.clone()),
+        }
     }
-    modules
 }
 
 /// One finding per deviation, with its size.
@@ -72,7 +69,7 @@ pub(super) fn findings(
         let message = format!("{PROGRAM} computes this model with {what}: {size}; {followed}");
         Finding::new(Severity::Warning, CODE, message)
     };
-    let head = SentenceHead::new(&facts.stated_modules, facts.hidden)?;
+    let head = &facts.stated_head;
     for deviation in &facts.deviations {
         let mut config = facts.stated_config.clone();
         (deviation.change)(&mut config);
@@ -81,7 +78,7 @@ pub(super) fn findings(
         // Some show in long rows only.
         let mut farthest = 0.0_f64;
         for batch in [&sample.batch, &sample.longest] {
-            let (a, b) = (states(&stated, &head, batch)?, states(&other, &head, batch)?);
+            let (a, b) = (states(&stated, head, batch)?, states(&other, head, batch)?);
             farthest = farthest.max(distance(scales, batch, &a, &b, Tap::Final, "relative_l2")?);
         }
         let tokens = sample.longest.longest();
@@ -93,13 +90,13 @@ pub(super) fn findings(
     }
     if let Some(mode) = facts.mlx_pooling {
         let encoder = NativeEncoder::build(&facts.stated_config, &sides.candidate_weights, "the candidate")?;
-        let other = SentenceHead::new(&pooled(&facts.stated_modules, Some(mode)), facts.hidden)?;
-        let (a, b) = (states(&encoder, &head, &sample.batch)?, states(&encoder, &other, &sample.batch)?);
+        let other = head.with_pooling(vec![mode])?;
+        let (a, b) = (states(&encoder, head, &sample.batch)?, states(&encoder, &other, &sample.batch)?);
         let farthest = match a.get(Tap::Sentence).map(|s| s.hidden()) == b.get(Tap::Sentence).map(|s| s.hidden()) {
             true => number(distance(scales, &sample.batch, &a, &b, Tap::Sentence, "cosine_distance")?),
             false => "vectors of another width".to_owned(),
         };
-        let what = format!("{mode} pooling in place of {}", facts.stated_modules.pooling_name());
+        let what = format!("{mode} pooling in place of {}", head.modules().pooling_name());
         out.push(said(&what, format!("that moves its sentence vectors by {farthest} (cosine distance, at most)")));
     }
     Ok(out)

@@ -11,13 +11,17 @@ pub(super) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &Mo
     let theirs = reference.folder.iter().flat_map(ModelFolder::inputs);
     let known: Vec<String> = theirs.map(|i| i.sha256).chain([model.sha256().to_owned()]).collect();
     let shared =
-        candidate.inputs().into_iter().find(|i| i.name.ends_with(".safetensors") && known.contains(&i.sha256))?;
-    let message = format!(
-        "{}/{} is byte for byte a file of the reference: nothing would be compared",
-        candidate.shown(),
-        shared.name
-    );
-    Some(Finding::new(Severity::Refusal, "preflight.same_file", message))
+        candidate.inputs().into_iter().filter(|i| i.name.ends_with(".safetensors") && known.contains(&i.sha256));
+    // The gravest first: a file of the encoder's own.
+    let shared = shared.min_by_key(|i| i.name.contains('/'))?;
+    let file = format!("{}/{}", candidate.shown(), shared.name);
+    // A converter may leave the modules behind the pooling as they are; the encoder's own file is another matter.
+    let (severity, so) = match shared.name.contains('/') {
+        true => (Severity::Warning, "this module is no conversion"),
+        false => (Severity::Refusal, "nothing would be compared"),
+    };
+    let message = format!("{file} is byte for byte a file of the reference: {so}");
+    Some(Finding::new(severity, "preflight.same_file", message))
 }
 
 /// Every file read, with its hash.

@@ -142,7 +142,7 @@ impl Inspection {
                 format!(
                     "{}{} (by {})",
                     m.pooling_name(),
-                    if m.normalize { ", normalized" } else { "" },
+                    if m.normalize() { ", normalized" } else { "" },
                     m.stated_in.as_deref().unwrap_or("nobody")
                 ),
             );

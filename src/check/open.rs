@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::CheckRequest;
 use super::deviation::Emulated;
+use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
-use super::preflight::{self, Heads};
+use super::preflight;
 use super::reference::{Reference, original_weights};
 use super::sides::{ObserverCheck, Sides, SidesFacts, Variation};
 use super::taps::{reference_taps, witnessed};
 use super::tokenizers::{tokenizer_limit, tokenizers};
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, max_sequence_length};
+use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, max_sequence_length};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
 use crate::policy::Precision;
-use crate::quantization::load_candidate;
+use crate::quantization::{Effective, load_candidate, load_stages};
 use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
 use crate::runtimes::native::ops::activation_function;
@@ -59,6 +62,19 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
     let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
+    let skipped = heads.skipped(&tokenizers)?;
+    // The modules' own folders are read beside each encoder.
+    let ours = match &reference.folder {
+        Some(own) => load_stages(own, &heads.reference, &original.weights, &Value::Null, Effective::default())?,
+        None => StageWeights::new(),
+    };
+    let reference_head = SentenceHead::with_weights(&heads.reference, control_config.hidden_size, &ours)
+        .map_err(|e| Error::BadInput(format!("the reference: {e}")))?;
+    let theirs = load_stages(&folder, &heads.candidate, &candidate.weights, config.raw(), request.weights)?;
+    let stated_head = SentenceHead::with_weights(&heads.candidate, config.hidden_size, &theirs)
+        .map_err(|e| Error::BadInput(format!("{}: {e}", folder.shown())))?;
+    let (reference_head, stated_head) = (reference_head.skipping(skipped[0]), stated_head.skipping(skipped[1]));
+    same_width(&reference_head, &stated_head)?;
     let told = facts(&graph, &taps);
     let preflight = preflight::compare(&told, reference_config.as_ref(), &config, &heads, &tokenizers, request);
 
@@ -68,6 +84,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(candidate.findings);
     findings.extend(original.findings);
     findings.extend(heads.findings.iter().cloned());
+    findings.extend(heads::unused_dense(&folder, &heads.candidate, &candidate.weights));
     findings.extend(preflight.findings());
     findings.extend(same_file(&reference, &model, &folder));
     findings.extend(recording.as_ref().and_then(|r| r.of_other_weights(&folder.weight_files())));
@@ -96,10 +113,11 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         hidden: config.hidden_size,
         recording: recording.as_ref().map(|r| r.compute().name().to_owned()),
         control_config: control_config.clone(),
-        candidate_config: emulated.config,
+        candidate_config: emulated.config.clone(),
         stated_config: config.clone(),
-        stated_modules: heads.candidate.clone(),
-        deviations: emulated.deviations,
+        prompt: heads.prompt.clone(),
+        stated_head: stated_head.clone(),
+        deviations: emulated.deviations.clone(),
         mlx_pooling: emulated.pooling,
         reference: model.name().to_owned(),
         candidate: format!("{} ({precision})", folder.shown()),
@@ -114,8 +132,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         control: Box::new(control),
         candidate: Box::new(encoder),
         tokenizers,
-        reference_head: SentenceHead::new(&heads.reference, control_config.hidden_size)?,
-        candidate_head: SentenceHead::new(&emulated.modules, config.hidden_size)?,
+        reference_head,
+        candidate_head: emulated.head(request, &stated_head)?,
         original: original.weights,
         candidate_weights: candidate.weights,
         observer: Some(observer_check),
@@ -143,6 +161,23 @@ fn longest(
         least = least.min(max_sequence_length(request.max_length, Some(modules), config, stated));
     }
     Ok(least)
+}
+
+/// Sentence vectors of different widths cannot be compared at all.
+fn same_width(reference: &SentenceHead, candidate: &SentenceHead) -> Result<(), Error> {
+    let (ours, theirs) = (reference.width(), candidate.width());
+    let chain = |head: &SentenceHead| {
+        let stages = head.modules().stages.iter().map(|stage| format!(", then {stage}"));
+        format!("{} pooling{}", head.modules().pooling_name(), stages.collect::<String>())
+    };
+    match ours == theirs {
+        true => Ok(()),
+        false => Err(Error::Incomparable(format!(
+            "the reference's sentence vectors have {ours} dimensions ({}), the candidate's {theirs} ({}); one side's files leave a module out",
+            chain(reference),
+            chain(candidate)
+        ))),
+    }
 }
 
 /// What makes the reference no float32 reference; warnings when the request allows it.

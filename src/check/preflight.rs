@@ -1,72 +1,12 @@
 //! Which facts of the two sides are compared before any inference.
 
 use super::CheckRequest;
-use crate::Error;
+use super::heads::Heads;
 use crate::align::Preflight;
-use crate::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules};
-use crate::finding::{Finding, Severity};
+use crate::checkpoint::{ModelConfig, SentenceModules};
 use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::ReferenceFacts;
 use crate::tokens::{TokenizerPair, WordTokenizer};
-
-/// What follows each encoder, and what had to be assumed.
-pub(super) struct Heads {
-    pub(super) reference: SentenceModules,
-    pub(super) candidate: SentenceModules,
-    stated: (Option<SentenceModules>, Option<SentenceModules>),
-    pub(super) findings: Vec<Finding>,
-}
-
-impl Heads {
-    /// As the files say, or as the request overrides them. A side that states nothing takes what the
-    /// other states, and a finding says so.
-    pub(super) fn read(
-        request: &CheckRequest,
-        reference: Option<&ModelFolder>,
-        candidate: &ModelFolder,
-    ) -> Result<Self, Error> {
-        let stated =
-            (reference.map(ModelFolder::sentence_modules).transpose()?.flatten(), candidate.sentence_modules()?);
-        let mut findings = Vec::new();
-        let mut warn =
-            |message: String| findings.push(Finding::new(Severity::Warning, "preflight.pooling_unstated", message));
-        let assumed = || SentenceModules { normalize: true, ..SentenceModules::of(PoolingMode::Mean) };
-        let (mut ours, mut theirs) = match &stated {
-            (Some(r), Some(c)) => (r.clone(), c.clone()),
-            (Some(r), None) => {
-                warn(format!(
-                    "{} states no pooling; the reference's ({}) is used on both sides",
-                    candidate.shown(),
-                    r.pooling_name()
-                ));
-                (r.clone(), r.clone())
-            }
-            (None, Some(c)) => {
-                warn(format!(
-                    "the reference states no pooling; the candidate's ({}) is used on both sides",
-                    c.pooling_name()
-                ));
-                (c.clone(), c.clone())
-            }
-            (None, None) => {
-                if request.pooling.is_none() {
-                    warn(
-                        "neither side states a pooling; mean and Normalize are assumed (--pooling says otherwise)"
-                            .to_owned(),
-                    );
-                }
-                (assumed(), assumed())
-            }
-        };
-        if let Some(mode) = request.pooling {
-            for side in [&mut ours, &mut theirs] {
-                side.pooling = vec![mode];
-                side.stated_in = Some("--pooling".to_owned());
-            }
-        }
-        Ok(Self { reference: ours, candidate: theirs, stated, findings })
-    }
-}
 
 /// Compares what both sides state.
 pub(super) fn compare(
@@ -108,7 +48,18 @@ pub(super) fn compare(
             theirs.as_ref().map(SentenceModules::pooling_name),
         );
     }
-    p.fact("normalize", ours.as_ref().map(|m| m.normalize), theirs.as_ref().map(|m| m.normalize));
+    p.fact(
+        "dense",
+        ours.as_ref().map(SentenceModules::weighted_stages),
+        theirs.as_ref().map(SentenceModules::weighted_stages),
+    );
+    p.fact("normalize", ours.as_ref().map(SentenceModules::normalize), theirs.as_ref().map(SentenceModules::normalize));
+    p.fact("include_prompt", ours.as_ref().map(|m| m.include_prompt), theirs.as_ref().map(|m| m.include_prompt));
+    if request.prompt.is_none() {
+        // As Rust would write them: a space too many is seen, and nothing of a file is printed raw.
+        let shown = |text: &Option<String>| text.as_ref().map(|text| format!("{text:?}"));
+        p.fact("prompt", shown(&heads.prompts.0), shown(&heads.prompts.1));
+    }
     if request.max_length.is_none() {
         let limit = |m: &Option<SentenceModules>| m.as_ref().and_then(|m| m.max_seq_length);
         p.fact("max_seq_length", limit(ours), limit(theirs));

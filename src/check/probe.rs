@@ -60,7 +60,7 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
     let mut rows = Vec::new();
     let mut disagreements = Vec::new();
     for (i, text) in probes().iter().enumerate() {
-        match sides.tokenizers.encode(&request.prompted(text))? {
+        match sides.tokenizers.encode(&sides.facts.prompted(text))? {
             Ok(row) => rows.push((RowId { set: RowSet::Probes, row: i as u64 }, row)),
             Err(where_) => disagreements.push(format!("probe {i}: {where_}")),
         }

@@ -12,11 +12,11 @@ use super::measure::{add_sentences, batches};
 use super::reference::Reference;
 use super::tokenizers::tokenizer_limit;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, max_sequence_length};
+use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
 use crate::corpus::{Corpus, CorpusOptions};
 use crate::hidden_states::{RowId, RowSet, Tap};
 use crate::observe::{Event, Observer};
-use crate::quantization::{Effective, load_candidate};
+use crate::quantization::{Effective, QuantizationError, load_candidate, load_stages};
 use crate::report::ReportError;
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
@@ -144,44 +144,55 @@ fn open(request: &RecordRequest) -> Result<Side, Error> {
     let parse = |folder: &ModelFolder| -> Result<ModelConfig, Error> {
         Ok(ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?)
     };
-    let (folder, config, encoder, weights): (ModelFolder, ModelConfig, Box<dyn Encoder>, Vec<String>) =
-        match &request.side {
-            RecordSide::Candidate(path) => {
-                let folder = ModelFolder::open(path)?;
-                let config = parse(&folder)?;
-                let loaded = load_candidate(&folder, config.raw(), request.weights)?;
-                let label = format!("{} ({})", folder.shown(), loaded.summary);
-                let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
-                let weights = folder.weight_files();
-                (folder, config, Box::new(encoder), weights)
-            }
-            RecordSide::Reference(path) => {
-                let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
-                let reference = Reference::resolve(path)?;
-                let folder = reference.folder.ok_or_else(|| {
-                    Error::BadInput(format!("{}: no tokenizer.json and config.json lie beside it", path.display()))
-                })?;
-                let config = parse(&folder)?;
-                let model = OnnxModel::read(&reference.onnx)?;
-                let graph = Graph::new(&model)?;
-                let hints = TapHints { layers: Some(config.num_hidden_layers), vocab: Some(config.vocab_size) };
-                let mut map = find_taps(&graph, hints)?;
-                map.middles.clear();
-                let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
-                let data = model.data_files().iter().map(|f| f.sha256().to_owned());
-                let weights = std::iter::once(model.sha256().to_owned()).chain(data).collect();
-                (folder, config, Box::new(OnnxEncoder::open(&runtime, &model, &map, options)?), weights)
-            }
-        };
-    let modules: SentenceModules = folder.sentence_modules()?.ok_or_else(|| {
-        Error::BadInput(format!("{}: states no pooling (modules.json, 1_Pooling/config.json)", folder.shown()))
-    })?;
+    let stages = |folder: &ModelFolder, main: &WeightSet, config: &ModelConfig, effective| {
+        let modules = stated_modules(folder)?;
+        let weights = load_stages(folder, &modules, main, config.raw(), effective)?;
+        Ok::<_, Error>(SentenceHead::with_weights(&modules, config.hidden_size, &weights)?)
+    };
+    type Opened = (ModelFolder, ModelConfig, Box<dyn Encoder>, Vec<String>, SentenceHead);
+    let (folder, config, encoder, weights, head): Opened = match &request.side {
+        RecordSide::Candidate(path) => {
+            let folder = ModelFolder::open(path)?;
+            let config = parse(&folder)?;
+            let loaded = load_candidate(&folder, config.raw(), request.weights)?;
+            let label = format!("{} ({})", folder.shown(), loaded.summary);
+            let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
+            let weights = folder.weight_files();
+            let head = stages(&folder, &loaded.weights, &config, request.weights)?;
+            (folder, config, Box::new(encoder), weights, head)
+        }
+        RecordSide::Reference(path) => {
+            let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
+            let reference = Reference::resolve(path)?;
+            let folder = reference.folder.ok_or_else(|| {
+                Error::BadInput(format!("{}: no tokenizer.json and config.json lie beside it", path.display()))
+            })?;
+            let config = parse(&folder)?;
+            let model = OnnxModel::read(&reference.onnx)?;
+            let graph = Graph::new(&model)?;
+            let hints = TapHints { layers: Some(config.num_hidden_layers), vocab: Some(config.vocab_size) };
+            let mut map = find_taps(&graph, hints)?;
+            map.middles.clear();
+            let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
+            let data = model.data_files().iter().map(|f| f.sha256().to_owned());
+            let weights = std::iter::once(model.sha256().to_owned()).chain(data).collect();
+            let none = WeightSet::new("no tensors", BTreeMap::new()).map_err(QuantizationError::from)?;
+            let head = stages(&folder, &none, &config, Effective::default())?;
+            (folder, config, Box::new(OnnxEncoder::open(&runtime, &model, &map, options)?), weights, head)
+        }
+    };
+    let modules = stated_modules(&folder)?;
     let stated = tokenizer_limit(&folder)?;
     let max_length = max_sequence_length(request.max_length, Some(&modules), &config, stated);
     let name = format!("{}/tokenizer.json", folder.shown());
     let tokenizer = WordTokenizer::parse(&folder.require("tokenizer.json")?, &name, max_length)?;
-    let head = SentenceHead::new(&modules, config.hidden_size)?;
     Ok(Side { encoder, head, tokenizer, hidden: config.hidden_size, weights })
+}
+
+fn stated_modules(folder: &ModelFolder) -> Result<SentenceModules, Error> {
+    folder.sentence_modules()?.ok_or_else(|| {
+        Error::BadInput(format!("{}: states no pooling (modules.json, 1_Pooling/config.json)", folder.shown()))
+    })
 }
 
 fn unwritable(path: &Path, e: &std::io::Error) -> Error {

@@ -70,6 +70,10 @@ pub struct CheckRequest {
     pub pooling: Option<PoolingMode>,
     /// Text before every sentence.
     pub prompt: Option<String>,
+    /// Name of the prompt of the models' files that is put before every sentence; their default one where absent.
+    pub prompt_name: Option<String>,
+    /// Dimensions of the sentence vectors that are kept.
+    pub dim: Option<usize>,
     /// Tokens per row at most.
     pub max_length: Option<usize>,
     /// Padded tokens per batch.
@@ -106,6 +110,8 @@ impl CheckRequest {
             control: ControlRows::Sample,
             pooling: None,
             prompt: None,
+            prompt_name: None,
+            dim: None,
             max_length: None,
             batch_tokens: BATCH_TOKENS,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
@@ -131,20 +137,14 @@ impl CheckRequest {
 }
 
 impl CheckRequest {
-    /// A sentence with the prompt before it.
-    pub(super) fn prompted<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
-        match &self.prompt {
-            Some(prompt) => format!("{prompt}{text}").into(),
-            None => text.into(),
-        }
-    }
-
     /// Everything asked for that changes numbers, for the report.
     pub(super) fn options(&self) -> std::collections::BTreeMap<String, String> {
         let mut options = std::collections::BTreeMap::new();
         let mut set = |key: &str, value: Option<String>| value.map(|v| options.insert(key.to_owned(), v));
         set("control", Some(if self.control == ControlRows::All { "all" } else { "sample" }.to_owned()));
         set("batch_tokens", Some(self.batch_tokens.to_string()));
+        set("dim", self.dim.map(|n| n.to_string()));
+        set("prompt_name", self.prompt_name.clone());
         set("pooling", self.pooling.map(|p| p.to_string()));
         set("max_length", self.max_length.map(|n| n.to_string()));
         set("limit", self.corpus.limit.map(|n| n.to_string()));

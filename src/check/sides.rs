@@ -84,6 +84,8 @@ pub struct SidesFacts {
     pub max_length: usize,
     /// What follows both encoders.
     pub modules: SentenceModules,
+    /// What is put before every sentence.
+    pub prompt: Option<String>,
     /// Width of a hidden state.
     pub hidden: usize,
     /// What the recording was computed in, if there is one.
@@ -95,7 +97,7 @@ pub struct SidesFacts {
     /// What the candidate's file says, where that is not followed.
     pub stated_config: ModelConfig,
     /// What follows the candidate, as its files say.
-    pub stated_modules: SentenceModules,
+    pub stated_head: SentenceHead,
     /// Where MLX's own encoder departs from that file.
     pub deviations: Vec<Deviation>,
     /// MLX's own pooling, where it is another one than the candidate's.
@@ -104,6 +106,16 @@ pub struct SidesFacts {
     pub reference: String,
     /// The candidate, for people: its folder and precision.
     pub candidate: String,
+}
+
+impl SidesFacts {
+    /// A sentence with the prompt before it.
+    pub(super) fn prompted<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+        match &self.prompt {
+            Some(prompt) => format!("{prompt}{text}").into(),
+            None => text.into(),
+        }
+    }
 }
 
 /// What threads need of [`Sides`].

@@ -205,8 +205,8 @@ impl Streamed {
         workers: &Workers,
         rows: &[CorpusRow],
     ) -> Result<(), Error> {
-        let tokenizers = &sides.tokenizers;
-        let tokenized: Vec<_> = rows.par_iter().map(|row| tokenizers.encode(&request.prompted(&row.text))).collect();
+        let (tokenizers, facts) = (&sides.tokenizers, &sides.facts);
+        let tokenized: Vec<_> = rows.par_iter().map(|row| tokenizers.encode(&facts.prompted(&row.text))).collect();
         let mut all = Vec::with_capacity(rows.len());
         for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);

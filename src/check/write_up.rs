@@ -45,7 +45,7 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         findings: judged.findings,
         gates: judged.gates,
         provenance: provenance(sides, request, judged.policy, judged.started),
-        corpus: corpus(sides, request, measured),
+        corpus: corpus(sides, measured),
         alignment: alignment(sides, judged.canaries, measured),
         weights: judged.weights,
         measurements: measured.measurements.clone(),
@@ -85,7 +85,7 @@ fn cpu_features() -> Vec<String> {
     found
 }
 
-fn corpus(sides: &Sides, request: &CheckRequest, measured: &Measured) -> CorpusSection {
+fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
     let c = &measured.corpus;
     let source = |s: &crate::corpus::SourceRecord| SourceSection {
         file: s.file.display().to_string(),
@@ -108,7 +108,7 @@ fn corpus(sides: &Sides, request: &CheckRequest, measured: &Measured) -> CorpusS
         unknown_tokens: c.unknown_tokens,
         lengths: ends.zip(&c.lengths).map(|(up_to, rows)| LengthBucket { up_to, rows: *rows }).collect(),
         max_length: sides.facts.max_length,
-        prompt: request.prompt.clone(),
+        prompt: sides.facts.prompt.clone(),
         probes: measured.probes.0,
         probe_tokens: measured.probes.1,
         coverage: measured.coverage(sides.facts.max_length),
@@ -166,9 +166,9 @@ fn sentence(sides: &Sides, measured: &Measured) -> SentenceSection {
     let modules = &sides.facts.modules;
     SentenceSection {
         pooling: modules.pooling_name(),
-        normalize: modules.normalize,
+        normalize: modules.normalize(),
         stated_in: modules.stated_in.clone().unwrap_or_else(|| "assumed".to_owned()),
-        dimension: sides.facts.hidden * modules.pooling.len(),
+        dimension: sides.reference_head.width(),
         neighbours: Some(measured.neighbour_stats()),
         flips: measured.neighbours.nearest_flips.iter().filter_map(|f| serde_json::to_value(f).ok()).collect(),
     }

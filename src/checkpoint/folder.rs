@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::{CheckpointError, ModulesError, SentenceModules};
+use super::modules::malformed;
+use super::{CheckpointError, ModulesError, Prompts, SentenceModules, prompts};
 use crate::memory::Memory;
 
 /// Largest file read whole that is not a tensor file.
@@ -31,6 +32,18 @@ pub struct ModelFolder {
     shown: String,
     root: PathBuf,
     inputs: RefCell<Vec<InputFile>>,
+}
+
+/// Either side of the reader of modules: the folder's own errors pass through.
+enum Reading {
+    Folder(CheckpointError),
+    Modules(ModulesError),
+}
+
+impl From<ModulesError> for Reading {
+    fn from(e: ModulesError) -> Self {
+        Self::Modules(e)
+    }
 }
 
 impl ModelFolder {
@@ -149,20 +162,23 @@ impl ModelFolder {
 
     /// What follows the encoder, where the folder states it.
     pub fn sentence_modules(&self) -> Result<Option<SentenceModules>, CheckpointError> {
-        /// Either side of the reader: the folder's own errors pass through.
-        enum Reading {
-            Folder(CheckpointError),
-            Modules(ModulesError),
-        }
-        impl From<ModulesError> for Reading {
-            fn from(e: ModulesError) -> Self {
-                Self::Modules(e)
-            }
-        }
-        SentenceModules::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| match e {
+        SentenceModules::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
+    }
+
+    /// What is put before a sentence, where the folder states it.
+    pub fn prompts(&self) -> Result<Option<Prompts>, CheckpointError> {
+        let Some(bytes) = self.read(prompts::FILE)? else { return Ok(None) };
+        let parsed = serde_json::from_slice(&bytes)
+            .map_err(|e| malformed(prompts::FILE, format!("not JSON: {e}")))
+            .and_then(|value| Prompts::parse(&value));
+        parsed.map(Some).map_err(|e| self.told(e.into()))
+    }
+
+    fn told(&self, e: Reading) -> CheckpointError {
+        match e {
             Reading::Folder(e) => e,
             Reading::Modules(source) => CheckpointError::Modules { folder: self.shown.clone(), source },
-        })
+        }
     }
 
     /// Names directly in the folder, sorted.

@@ -8,6 +8,7 @@
 use serde_json::Value;
 
 use super::pooling_config::{Pooling, PoolingMode, flag, object, whole};
+use super::stages::Stage;
 use crate::fault::Fault;
 
 /// What a module of `modules.json` means to us, by the last part of its type.
@@ -16,7 +17,8 @@ enum Module {
     Transformer,
     Pooling,
     Normalize,
-    Unsupported,
+    Dense,
+    LayerNorm,
 }
 
 /// Both name families (`sentence_transformers.models.X` and `sentence_transformers.….modules.x.X`)
@@ -26,8 +28,8 @@ const MODULES: &[(&str, Module)] = &[
     ("Transformer", Module::Transformer),
     ("Pooling", Module::Pooling),
     ("Normalize", Module::Normalize),
-    ("Dense", Module::Unsupported),
-    ("LayerNorm", Module::Unsupported),
+    ("Dense", Module::Dense),
+    ("LayerNorm", Module::LayerNorm),
 ];
 
 /// Names sentence-transformers probes for the transformer module's own settings, first one wins.
@@ -101,8 +103,8 @@ pub struct SentenceModules {
     pub dimension: Option<usize>,
     /// False when the prompt's tokens are left out of the pooling (INSTRUCTOR).
     pub include_prompt: bool,
-    /// True when `modules.json` ends in an L2 normalization.
-    pub normalize: bool,
+    /// What follows the pooling, in this order.
+    pub stages: Vec<Stage>,
     /// Longest row in tokens, special tokens included, where the folder states it.
     pub max_seq_length: Option<usize>,
     /// True when texts are lower-cased before they are tokenized.
@@ -118,11 +120,22 @@ impl SentenceModules {
             pooling: vec![pooling],
             dimension: None,
             include_prompt: true,
-            normalize: false,
+            stages: Vec::new(),
             max_seq_length: None,
             do_lower_case: false,
             stated_in: None,
         }
+    }
+
+    /// Whether an L2 normalization is among the stages.
+    pub fn normalize(&self) -> bool {
+        self.stages.contains(&Stage::Normalize)
+    }
+
+    /// The stages that have weights, in words; `none` without.
+    pub fn weighted_stages(&self) -> String {
+        let weighted: Vec<_> = self.stages.iter().filter(|s| s.path().is_some()).map(Stage::to_string).collect();
+        if weighted.is_empty() { "none".to_owned() } else { weighted.join("; ") }
     }
 
     /// Poolings as one word: `mean`, `cls+max`.
@@ -169,11 +182,28 @@ impl SentenceModules {
             pooling: pooling.modes,
             dimension: pooling.dimension,
             include_prompt: pooling.include_prompt,
-            normalize: layout.normalize,
+            stages: Vec::new(),
             max_seq_length: None,
             do_lower_case: false,
             stated_in: Some(pooling.file),
         };
+        if !modules.include_prompt && modules.pooling.contains(&PoolingMode::WeightedMean) {
+            let file = modules.stated_in.unwrap_or_default();
+            return Err(E::from(malformed(&file, "weightedmean without the prompt's tokens is not supported")));
+        }
+        for (module, path) in &layout.behind {
+            let file = join(path, "config.json");
+            let stated = |parse: fn(&str, &Value, &str) -> Result<Stage, ModulesError>| {
+                let value = object_or_list(&read, &file)?;
+                let value = value.ok_or_else(|| malformed(&file, "is missing, but modules.json lists the module"))?;
+                Ok::<_, E>(parse(path, &value, &file)?)
+            };
+            modules.stages.push(match module {
+                Module::Dense => stated(Stage::dense)?,
+                Module::LayerNorm => stated(Stage::layer_norm)?,
+                _ => Stage::Normalize,
+            });
+        }
         for name in TRANSFORMER_FILES {
             let file = join(&layout.transformer, name);
             if let Some(value) = object_or_list(&read, &file)? {
@@ -191,12 +221,13 @@ impl SentenceModules {
 struct Layout {
     transformer: String,
     pooling_file: String,
-    normalize: bool,
+    /// What follows the pooling, and its folder.
+    behind: Vec<(Module, String)>,
 }
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { transformer: String::new(), pooling_file: "1_Pooling/config.json".to_owned(), normalize: false }
+        Self { transformer: String::new(), pooling_file: "1_Pooling/config.json".to_owned(), behind: Vec::new() }
     }
 }
 
@@ -216,22 +247,22 @@ impl Layout {
                 return Err(malformed(file, format!("module {index} points outside the model folder")));
             }
             match module {
-                None | Some(Module::Unsupported) => {
+                None => {
                     return Err(ModulesError::Unsupported { index, kind: kind.escape_default().take(120).collect() });
                 }
                 Some(Module::Transformer) => layout.transformer = path.to_owned(),
                 Some(Module::Pooling) => layout.pooling_file = join(path, "config.json"),
-                Some(Module::Normalize) => layout.normalize = true,
+                Some(other) => layout.behind.push((other, path.to_owned())),
             }
             seen.extend(module);
         }
-        // One transformer, one pooling, then any number of normalizations (the second changes nothing).
+        // One transformer, one pooling, then whatever works on one vector.
         let ordered = seen.len() >= 2
             && seen[0] == Module::Transformer
             && seen[1] == Module::Pooling
-            && seen[2..].iter().all(|m| *m == Module::Normalize);
+            && !seen[2..].iter().any(|m| [Module::Transformer, Module::Pooling].contains(m));
         if !ordered {
-            return Err(malformed(file, "expected a Transformer, then a Pooling, then at most a Normalize"));
+            return Err(malformed(file, "expected a Transformer, then a Pooling, then Dense, LayerNorm or Normalize"));
         }
         Ok(layout)
     }

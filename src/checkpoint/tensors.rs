@@ -63,13 +63,32 @@ impl RawTensors {
             None => present.iter().try_for_each(|name| out.read_file(folder, name).map(drop))?,
         }
         // mlx-embeddings globs for `**/model*.safetensors`.
-        for stale in folder.names_below(DEPTH, is_tensor_file)?.iter().filter(|n| !out.files.contains_key(*n)) {
+        let modules = folder.sentence_modules().ok().flatten();
+        let of_module = |file: &str| {
+            let paths = modules.iter().flat_map(|m| &m.stages).filter_map(|stage| stage.path());
+            paths.into_iter().any(|path| file.strip_prefix(path).is_some_and(|rest| rest == format!("/{SINGLE}")))
+        };
+        let unread = |name: &&String| !out.files.contains_key(*name) && !of_module(name);
+        let stale: Vec<String> = folder.names_below(DEPTH, is_tensor_file)?.iter().filter(unread).cloned().collect();
+        for stale in stale {
             let message = format!(
                 "{}/{stale} was not read, and loaders that go by file name would read it; take it out of the folder",
                 out.shown
             );
             out.findings.push(Finding::new(Severity::Warning, STALE_SHARD, message));
         }
+        Ok(out)
+    }
+
+    /// Reads one tensor file of a folder.
+    pub fn open_file(folder: &ModelFolder, name: &str) -> Result<Self, CheckpointError> {
+        let mut out = Self {
+            shown: folder.shown().to_owned(),
+            files: BTreeMap::new(),
+            tensors: BTreeMap::new(),
+            findings: Vec::new(),
+        };
+        out.read_file(folder, name)?;
         Ok(out)
     }
 

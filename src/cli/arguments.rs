@@ -139,9 +139,15 @@ pub(crate) struct CheckArguments {
     /// Pooling on both sides
     #[arg(long, value_enum, default_value_t = Pooling::Auto)]
     pub(crate) pooling: Pooling,
-    /// Text put before every sentence, on both sides
-    #[arg(long, value_name = "TEXT")]
+    /// Text put before every sentence, on both sides [default: the models' own default prompt]
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name")]
     pub(crate) prompt: Option<String>,
+    /// Prompt of config_sentence_transformers.json that is put before every sentence
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt_name: Option<String>,
+    /// Keep so many dimensions of the sentence vectors (matryoshka)
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) dim: Option<usize>,
     /// Tokens per row at most, special tokens included [default: as the model's files say]
     #[arg(long, value_name = "N")]
     pub(crate) max_length: Option<usize>,

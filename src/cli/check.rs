@@ -69,6 +69,8 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
             Pooling::LastToken => Some(PoolingMode::LastToken),
         },
         prompt: a.prompt.clone(),
+        prompt_name: a.prompt_name.clone(),
+        dim: a.dim,
         max_length: a.max_length,
         batch_tokens: a.batch_tokens,
         threads,

@@ -70,6 +70,20 @@ pub fn load_float(folder: &ModelFolder) -> Result<Loaded, QuantizationError> {
     load(&RawTensors::open(folder)?, &QuantizationConfig::default(), Effective::default())
 }
 
+/// Reads one tensor file of a folder, in which nothing or only some modules may be quantized.
+pub(super) fn load_file(
+    folder: &ModelFolder,
+    name: &str,
+    declared: &QuantizationConfig,
+    effective: Effective,
+) -> Result<WeightSet, QuantizationError> {
+    let raw = RawTensors::open_file(folder, name)?;
+    // Overrides are of the encoder's modules; a file that holds no scales declares nothing.
+    let default = declared.default.filter(|_| raw.tensors().keys().any(|n| n.ends_with(".scales")));
+    let declared = QuantizationConfig { default, ..QuantizationConfig::default() };
+    Ok(load(&raw, &declared, effective)?.weights)
+}
+
 fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -> Result<Loaded, QuantizationError> {
     let canonical = names::canonical(raw.tensors().keys())
         .map_err(|reason| CheckpointError::Malformed { file: raw.shown().to_owned(), reason })?;

@@ -7,6 +7,7 @@ mod config;
 mod load;
 mod microscaling;
 mod requantize;
+mod stages;
 
 use rayon::prelude::*;
 
@@ -17,6 +18,7 @@ pub use affine::Halves;
 pub use config::{ModuleSetting, QuantizationConfig};
 pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
 pub use requantize::requantized;
+pub use stages::load_stages;
 
 /// One matrix as stored. All slices are row-major; `packed` holds each row as one little-endian bit stream.
 #[derive(Clone, Copy, Debug)]

@@ -108,9 +108,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "I4",
         what: "the candidate takes the first token for the mean, its files say nothing of it",
         plant: Plant::Sides(|s| {
-            let mut modules = s.facts.modules.clone();
-            modules.pooling = vec![PoolingMode::Cls];
-            s.candidate_head = SentenceHead::new(&modules, s.facts.hidden).unwrap();
+            s.candidate_head = s.candidate_head.with_pooling(vec![PoolingMode::Cls]).unwrap();
         }),
         on: ALL,
         exit: 1,

@@ -15,6 +15,7 @@ mod electra;
 mod encoder;
 mod error;
 mod gemma3;
+mod head;
 mod mlx;
 mod model;
 mod modernbert;
@@ -29,9 +30,9 @@ mod roberta;
 
 pub use encoder::NativeEncoder;
 pub use error::NativeError;
+pub use head::{PoolingError, SentenceHead};
 pub use mlx::Deviation;
 pub use parameters::Parameter;
-pub use pooling::{PoolingError, SentenceHead};
 
 use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 

@@ -1,0 +1,193 @@
+//! Two sides whose every layer agrees, and whose sentences do not mean the same: what their files say of pooling,
+//! modules and prompts is held against each other, and the difference is named.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use common::fixture;
+use common::plant::{Copy, Stored, write_stored};
+use parallax::Error;
+use parallax::check::{CheckRequest, check};
+use parallax::corpus::CorpusOptions;
+use parallax::fault::Fault;
+use parallax::hidden_states::{Arm, Tap};
+use parallax::observe::Silent;
+use parallax::policy::Outcome;
+use parallax::report::Report;
+use parallax::verdict::Verdict;
+use safetensors::Dtype;
+use serde_json::{Value, json};
+
+fn reference() -> Copy {
+    let copy = Copy::of_path(&fixture("zoo/tiny-bert"));
+    fs::rename(copy.file("dyn18.onnx"), copy.file("model.onnx")).unwrap();
+    copy
+}
+
+fn candidate() -> Copy {
+    Copy::of_path(&fixture("zoo/tiny-bert-mlx-8bit"))
+}
+
+fn checked(reference: &Path, candidate: &Path, change: impl FnOnce(&mut CheckRequest)) -> Result<Report, Error> {
+    let corpus = CorpusOptions { files: vec![fixture("zoo/tiny-bert/corpus.txt")], ..CorpusOptions::default() };
+    let mut request = CheckRequest { corpus, threads: 2, ..CheckRequest::new(reference, candidate) };
+    change(&mut request);
+    check(&request, &mut Silent)
+}
+
+/// Every layer agrees: nothing but the sentences can be at fault.
+fn layers_agree(report: &Report) {
+    let layers = report.gates.iter().filter(|g| g.on.starts_with("layer."));
+    assert!(layers.clone().count() > 0);
+    assert!(layers.clone().all(|g| g.outcome == Outcome::Pass), "{:?}", report.gates);
+}
+
+/// The reasons, as one text.
+fn reasons(report: &Report) -> String {
+    serde_json::to_string(&report.reasons).unwrap()
+}
+
+/// Adds a Dense module behind the pooling: its files and its entry.
+fn with_dense(copy: Copy, outputs: usize) -> Copy {
+    fs::create_dir_all(copy.file("2_Dense")).unwrap();
+    let config = json!({"in_features": 32, "out_features": outputs, "bias": true, "activation_function": "torch.nn.modules.activation.Tanh"});
+    fs::write(copy.file("2_Dense/config.json"), config.to_string()).unwrap();
+    // Near enough to a diagonal that it amplifies no error.
+    let value = |i: usize| (i * 37 % 101) as f32 / 4000.0 + if i / 32 == i % 32 { 0.5 } else { 0.0 };
+    let values = |n: usize| (0..n).flat_map(|i| value(i).to_le_bytes()).collect::<Vec<u8>>();
+    let tensors: BTreeMap<String, Stored> = BTreeMap::from([
+        ("linear.weight".to_owned(), (Dtype::F32, vec![outputs, 32], values(outputs * 32))),
+        ("linear.bias".to_owned(), (Dtype::F32, vec![outputs], values(outputs))),
+    ]);
+    write_stored(&copy.file("2_Dense/model.safetensors"), &tensors);
+    copy.json("modules.json", |list| {
+        let dense = json!({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"});
+        list.as_array_mut().unwrap().insert(2, dense);
+    })
+}
+
+fn prompts(copy: Copy, query: &str) -> Copy {
+    let config = json!({"prompts": {"query": query, "document": "white "}, "default_prompt_name": "query"});
+    fs::write(copy.file("config_sentence_transformers.json"), config.to_string()).unwrap();
+    copy
+}
+
+fn preflight<'a>(report: &'a Report, check: &str) -> &'a str {
+    &report.alignment.preflight.iter().find(|row| row.check == check).unwrap().outcome
+}
+
+#[test]
+fn another_pooling_is_named() {
+    let other = candidate().json("1_Pooling/config.json", |c| {
+        c["pooling_mode_cls_token"] = json!(true);
+        c["pooling_mode_mean_tokens"] = json!(false);
+    });
+    let report = checked(reference().path(), other.path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert!(
+        reasons(&report).contains("pooling: the reference says mean, the candidate says cls"),
+        "{}",
+        reasons(&report)
+    );
+    layers_agree(&report);
+}
+
+#[test]
+fn a_dense_module_is_applied_on_both_sides_and_missed_where_it_is_missing() {
+    let (ours, theirs) = (with_dense(reference(), 32), with_dense(candidate(), 32));
+    let report = checked(ours.path(), theirs.path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Pass, "{}", reasons(&report));
+    assert_eq!(preflight(&report, "dense"), "match");
+    // The candidate's files leave it out: the same width, other vectors.
+    let report = checked(ours.path(), candidate().path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let said = "dense: the reference says Dense 32 to 32, Tanh, the candidate says none";
+    assert!(reasons(&report).contains(said), "{}", reasons(&report));
+    layers_agree(&report);
+    // Of another width, nothing can be compared.
+    let e = checked(with_dense(reference(), 16).path(), candidate().path(), |_| ()).unwrap_err();
+    assert_eq!(e.fault(), Fault::Incomparable);
+    for word in ["16 dimensions (mean pooling, then Dense 32 to 16, Tanh, then Normalize)", "the candidate's 32"] {
+        assert!(e.to_string().contains(word), "{e}");
+    }
+    // Weights that are listed and not there are an error, whichever side misses them.
+    fs::remove_file(theirs.file("2_Dense/model.safetensors")).unwrap();
+    let e = checked(ours.path(), theirs.path(), |_| ()).unwrap_err();
+    assert!(e.to_string().contains("2_Dense: the module's `weight` is missing") && e.fault() == Fault::BadInput, "{e}");
+}
+
+/// Other weights in the module move the sentences and nothing else.
+#[test]
+fn a_dense_module_with_other_weights_fails_by_number() {
+    let theirs = with_dense(candidate(), 32);
+    let file = theirs.file("2_Dense/model.safetensors");
+    let mut tensors = common::plant::stored(&file);
+    let bytes = &mut tensors.get_mut("linear.weight").unwrap().2;
+    bytes[..64 * 4].reverse();
+    write_stored(&file, &tensors);
+    let report = checked(with_dense(reference(), 32).path(), theirs.path(), |_| ());
+    match report {
+        // Bytes turned round may be no numbers.
+        Err(e) => assert!(e.to_string().contains("linear.weight"), "{e}"),
+        Ok(report) => {
+            assert_ne!(report.verdict, Verdict::Pass);
+            layers_agree(&report);
+        }
+    }
+}
+
+#[test]
+fn another_prompt_is_named_and_the_models_own_one_is_used() {
+    let (ours, theirs) = (prompts(reference(), "time "), prompts(candidate(), "time "));
+    let report = checked(ours.path(), theirs.path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Pass, "{}", reasons(&report));
+    assert_eq!(report.corpus.prompt.as_deref(), Some("time "));
+    let named = checked(ours.path(), theirs.path(), |r| r.prompt_name = Some("document".to_owned())).unwrap();
+    assert_eq!(named.corpus.prompt.as_deref(), Some("white "));
+    let without = checked(reference().path(), candidate().path(), |_| ()).unwrap();
+    assert!(report.corpus.tokens > without.corpus.tokens, "the prompt is part of every row");
+
+    let report = checked(ours.path(), prompts(candidate(), "people ").path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let said = r#"prompt: the reference says \"time \", the candidate says \"people \""#;
+    let all = reasons(&report).replace("\\\\\\\"", "\\\"");
+    assert!(all.contains(said), "{all}");
+    layers_agree(&report);
+
+    let e = checked(ours.path(), theirs.path(), |r| r.prompt_name = Some("passage".to_owned())).unwrap_err();
+    assert!(e.to_string().contains("no such prompt; there are document, query") && e.fault() == Fault::Usage, "{e}");
+    let e = checked(reference().path(), candidate().path(), |r| r.prompt_name = Some("query".to_owned())).unwrap_err();
+    assert!(e.to_string().contains("neither model's files state any prompts"), "{e}");
+    for bad in [json!([]), json!({"prompts": 3}), json!({"prompts": {"a": 1}}), json!({"default_prompt_name": "x"})] {
+        fs::write(theirs.file("config_sentence_transformers.json"), Value::to_string(&bad)).unwrap();
+        let e = checked(ours.path(), theirs.path(), |_| ()).unwrap_err();
+        assert!(e.to_string().contains("config_sentence_transformers.json") && e.fault() == Fault::BadInput, "{e}");
+    }
+}
+
+/// The sentence vectors' width, by the report.
+fn width(report: &Report) -> usize {
+    report.sentence.dimension
+}
+
+#[test]
+fn dimensions_may_be_left_out_on_both_sides() {
+    let (ours, theirs) = (reference(), candidate());
+    let all = checked(ours.path(), theirs.path(), |_| ()).unwrap();
+    let few = checked(ours.path(), theirs.path(), |r| r.dim = Some(8)).unwrap();
+    assert_eq!((width(&all), width(&few)), (32, 8));
+    let sentence = |report: &Report| {
+        let found = report
+            .measurements
+            .iter()
+            .find(|m| m.tap == Tap::Sentence && m.arm == Arm::Total && m.metric == "cosine_distance");
+        found.unwrap().mean.unwrap()
+    };
+    assert_ne!(sentence(&all), sentence(&few));
+    let e = checked(ours.path(), theirs.path(), |r| r.dim = Some(33)).unwrap_err();
+    assert!(e.to_string().contains("--dim: is for vectors of 33, it gets vectors of 32"), "{e}");
+}
