@@ -12,6 +12,7 @@ mod distinct;
 mod evidence;
 mod explain;
 mod floor;
+mod graph_sentence;
 mod growth;
 mod heads;
 mod inputs;
@@ -37,7 +38,7 @@ pub use open::open_sides;
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{ObserverCheck, Sides, SidesFacts, Variation};
+pub use sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
 pub use taps::ReferenceTap;
 
 use std::time::SystemTime;
@@ -89,6 +90,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     observer.event(Event::Phase("seeing what the gates are worth"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
+        findings.extend(graph_sentence::finding(sides, sample)?);
     }
     let proof = proof::of(sides, &workers, request.canaries, &policy, &weights, &measured, &mut gates)?;
     findings.extend(proof.findings);

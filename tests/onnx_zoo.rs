@@ -121,7 +121,7 @@ fn inexact_references_are_recognised() {
         let graph = Graph::new(&model).unwrap();
         match find_taps(&graph, TapHints::default()) {
             Ok(map) => {
-                let found = exactness(&graph, &map);
+                let found = exactness(&graph, &map, None);
                 assert!(found.iter().any(|f| f.severity == Severity::Refusal), "{file}");
                 println!("{file}: {}", found[0].message);
             }
@@ -132,7 +132,7 @@ fn inexact_references_are_recognised() {
         let model = zoo.model(&file);
         let graph = Graph::new(&model).unwrap();
         let map = find_taps(&graph, TapHints::default()).unwrap();
-        assert_eq!(exactness(&graph, &map), [], "{file}");
+        assert_eq!(exactness(&graph, &map, None), [], "{file}");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::checkpoint::{ModelConfig, ModelFolder, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::quantization::{Effective, load_candidate, load_float};
+use crate::runtimes::native::NativeEncoder;
 use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
 use crate::verdict::Verdict;
@@ -123,10 +124,23 @@ impl Inspection {
     }
 
     fn checkpoint(&mut self, folder: &ModelFolder) -> Result<(), Error> {
-        let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
-        let loaded = load_candidate(folder, config.raw(), Effective::default())?;
+        let (file, bytes) = (format!("{}/config.json", folder.shown()), folder.require("config.json")?);
+        let raw: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|e| Error::BadInput(format!("{file}: is not JSON: {e}")))?;
+        let loaded = load_candidate(folder, &raw, Effective::default())?;
         self.fact("checkpoint", folder.shown());
-        self.fact("model type", &config.model_type);
+        // Whatever can be shown is shown, whether or not an encoder exists for it.
+        match ModelConfig::parse(&bytes, &file) {
+            Ok(config) => {
+                self.fact("model type", &config.model_type);
+                let built = NativeEncoder::build(&config, &loaded.weights, folder.shown());
+                self.fact(
+                    "encoder",
+                    built.map_or_else(|e| e.to_string(), |e| format!("{} layers of width {}", e.layers(), e.hidden())),
+                );
+            }
+            Err(e) => self.fact("encoder", format!("none: {e}")),
+        }
         if let (Some(mode), Some(bits), Some(group)) =
             (&loaded.summary.mode, loaded.summary.bits, loaded.summary.group_size)
         {

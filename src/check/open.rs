@@ -10,7 +10,7 @@ use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
 use super::preflight;
 use super::reference::{Reference, original_weights};
-use super::sides::{ObserverCheck, Sides, SidesFacts, Variation};
+use super::sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
 use super::taps::{reference_taps, witnessed};
 use super::tokenizers::{tokenizer_limit, tokenizers};
 use crate::Error;
@@ -26,7 +26,7 @@ use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
-    exactness, facts, locate, observer_effect,
+    exactness, facts, locate, observer_effect, sentence_output,
 };
 use crate::runtimes::recorded::Recording;
 
@@ -125,8 +125,12 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     drop(graph);
     let opened = Arc::new((runtime, model, taps));
     let variations = variations(&opened, options);
+    let again = Arc::clone(&opened);
     let observer_check: ObserverCheck =
         Box::new(move |batch| Ok(observer_effect(&opened.0, &opened.1, &opened.2, options, batch)?));
+    let opened = Arc::clone(&again);
+    let graph_sentences: GraphSentences =
+        Box::new(move |batch| Ok(sentence_output(&opened.0, &opened.1, &opened.2, options, batch)?));
     Ok(Sides {
         reference: Box::new(session),
         control: Box::new(control),
@@ -137,6 +141,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         original: original.weights,
         candidate_weights: candidate.weights,
         observer: Some(observer_check),
+        graph_sentences: Some(graph_sentences),
         variations,
         recording,
         facts,

@@ -12,12 +12,15 @@ use crate::quantization::QuantizationSummary;
 use crate::report::{InputRecord, RuntimeRecord};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{Deviation, SentenceHead};
-use crate::runtimes::onnx::ObserverEffect;
+use crate::runtimes::onnx::{ObserverEffect, SentenceOutput};
 use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair};
 
 /// Compares the untouched reference with the tapped one on one batch.
 pub type ObserverCheck = Box<dyn Fn(&TokenBatch) -> Result<ObserverEffect, Error> + Send + Sync>;
+
+/// The reference's own sentence vectors of one batch, where its graph computes any.
+pub type GraphSentences = Box<dyn Fn(&TokenBatch) -> Result<Option<SentenceOutput>, Error> + Send + Sync>;
 
 /// The same reference run another way: its name, and how to open it.
 pub struct Variation {
@@ -53,6 +56,8 @@ pub struct Sides {
     pub candidate_weights: WeightSet,
     /// Tells whether exposing the taps changes the reference; none for encoders that need no exposing.
     pub observer: Option<ObserverCheck>,
+    /// What the reference's graph makes of a batch's sentences itself; none for references that are no graph.
+    pub graph_sentences: Option<GraphSentences>,
     /// The same reference run other ways, to see how far it is from itself.
     pub variations: Vec<Variation>,
     /// What another runtime recorded on the candidate's weights.

@@ -2,7 +2,7 @@
 
 use parallax::checkpoint::PoolingMode;
 use parallax::hidden_states::Tap;
-use parallax::runtimes::native::{NativeEncoder, SentenceHead};
+use parallax::runtimes::native::NativeEncoder;
 
 use super::models::{ALL, ONE};
 use super::wrap::{change, rewire, step, step_control, tf32, unmask};

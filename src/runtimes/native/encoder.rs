@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::error::unlike;
 use super::model::{LayerOut, Model, Scratch};
 use super::ops::ProductError;
 use super::recycled::Recycled;
@@ -39,7 +40,7 @@ impl NativeEncoder {
     /// Builds the architecture that `config` names on `weights`, every tensor of which must find its
     /// place. `label` says for people what the weights are ("mlx 8-bit weights").
     pub fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Self, NativeError> {
-        let architecture = Architecture::of(config, label)?;
+        let architecture = Architecture::of(config, label).map_err(|_| unlike(config, weights, label))?;
         let model = (architecture.build)(config, weights, label)?;
         weights.finish(architecture.ignorable)?;
         let mut encoder = Self { label: label.to_owned(), model, taps: Vec::new(), inner_taps: false };

@@ -2,21 +2,25 @@
 
 use super::ARCHITECTURES;
 use super::ops::ProductError;
-use crate::checkpoint::{ConfigError, WeightError};
+use crate::checkpoint::{ConfigError, ModelConfig, WeightError, WeightSet};
 use crate::fault::Fault;
 
 /// A model that could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum NativeError {
     /// No architecture of that name.
-    #[error("{label}: model_type `{model_type}` is not supported; nearest is `{nearest}` (supported: {supported})")]
+    #[error(
+        "{label}: model_type `{model_type}` is not supported; nearest is `{nearest}`{differs} (supported: {supported})"
+    )]
     ModelType {
         /// Which model.
         label: String,
         /// What its configuration says.
         model_type: String,
-        /// The supported name that is spelled most alike.
+        /// The supported name whose tensors are most alike, or that is spelled most alike.
         nearest: &'static str,
+        /// What parts the two, in words; empty where the weights are not known.
+        differs: String,
         /// All supported names.
         supported: String,
     },
@@ -68,10 +72,42 @@ impl NativeError {
         Self::ModelType {
             label: label.to_owned(),
             nearest: names().min_by_key(|name| edits(&model_type, name)).unwrap_or_default(),
+            differs: String::new(),
             supported: names().collect::<Vec<_>>().join(", "),
             model_type,
         }
     }
+}
+
+/// The error for a model type that is not known, where the weights are: the architecture that shares most tensors with
+/// them, and what it misses and what it does not know.
+pub(super) fn unlike(config: &ModelConfig, weights: &WeightSet, label: &str) -> NativeError {
+    let mut error = NativeError::unknown_model_type(label, &config.model_type);
+    let held = |name: &String| weights.tensors().contains_key(name);
+    let alike = ARCHITECTURES.iter().map(|a| {
+        let needed: Vec<String> = (a.parameters)(config).into_iter().filter(|p| p.required).map(|p| p.name).collect();
+        let found = needed.iter().filter(|name| held(name)).count();
+        (found, needed, a)
+    });
+    // Of the ones that share as many, the first: the plainest.
+    let best = alike.rev().max_by_key(|(found, needed, _)| (found * 1000).checked_div(needed.len()).unwrap_or(0));
+    if let (Some((found, needed, architecture)), NativeError::ModelType { nearest, differs, .. }) = (best, &mut error)
+        && found > 0
+    {
+        let missing = needed.iter().find(|name| !held(name));
+        let unknown = weights.tensors().keys().find(|n| !needed.contains(n) && !(architecture.ignorable)(n));
+        let shown = |what: &str, name: Option<&String>| {
+            name.map(|n| format!(", {what} `{}`", n.escape_default().take(120).collect::<String>()))
+        };
+        *nearest = architecture.model_types[0];
+        *differs = format!(
+            ", {found} of whose {} tensors are there{}{}",
+            needed.len(),
+            shown("not", missing).unwrap_or_default(),
+            shown("and besides", unknown).unwrap_or_default()
+        );
+    }
+    error
 }
 
 /// Levenshtein distance.
