@@ -14,6 +14,7 @@ mod explain;
 mod floor;
 mod graph_sentence;
 mod growth;
+mod half;
 mod heads;
 mod inputs;
 mod inspect;
@@ -85,6 +86,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let measured = evidence::gather(probed, streamed)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
     findings.extend(distinct::findings(&measured.measurements, &weights));
+    findings.extend(half::findings(&measured.measurements));
     let mut gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
 
     observer.event(Event::Phase("seeing what the gates are worth"));

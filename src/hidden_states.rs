@@ -132,6 +132,8 @@ pub enum Arm {
     Total,
     /// Recording against candidate.
     Device,
+    /// The candidate with its activations rounded to half precision, against itself in float32.
+    Compute,
 }
 
 impl fmt::Display for Arm {
@@ -141,6 +143,7 @@ impl fmt::Display for Arm {
             Self::Quantization => "quantization",
             Self::Total => "total",
             Self::Device => "device",
+            Self::Compute => "compute",
         })
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct Baselines {
 }
 
 /// The arms a gate may name.
-const ARMS: [Arm; 4] = [Arm::Engine, Arm::Quantization, Arm::Total, Arm::Device];
+const ARMS: [Arm; 5] = [Arm::Engine, Arm::Quantization, Arm::Total, Arm::Device, Arm::Compute];
 
 /// Measures both on the sample: the candidate's neighbouring layers, and its rows one further on.
 pub(super) fn measure(sides: &Sides, sample: &Sample, scales: &Scales) -> Result<Baselines, Error> {

@@ -190,7 +190,7 @@ impl Cage<'_> {
         let results = self.policy.evaluate_all(measured, self.weights, None);
         let mut failing: Vec<GateResult> = results
             .into_iter()
-            .filter(|g| g.arm.is_some_and(|a| a != Arm::Device) && g.outcome == Outcome::Fail)
+            .filter(|g| g.arm.is_some_and(|a| ![Arm::Device, Arm::Compute].contains(&a)) && g.outcome == Outcome::Fail)
             .filter(|g| !self.already.iter().any(|a| a.same_gate(g)))
             .collect();
         failing.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));

@@ -81,6 +81,8 @@ pub(super) struct Seen {
     pub(super) reference: HiddenStates,
     pub(super) candidate: HiddenStates,
     pub(super) control: Option<HiddenStates>,
+    /// The candidate in half precision, on the control's rows.
+    pub(super) half: Option<HiddenStates>,
 }
 
 /// Every layer of `encoder` alone, fed with what `inputs` holds at the tap before it; the layers' outputs
@@ -134,7 +136,11 @@ pub(super) fn beside(
     } else {
         None
     };
-    Ok(Seen { reference, candidate, control })
+    let mut half = on.half.filter(|_| with_control).map(|encoder| encoder.encode(batch)).transpose()?;
+    if let Some(states) = &mut half {
+        add_sentences(on.candidate_head, states)?;
+    }
+    Ok(Seen { reference, candidate, control, half })
 }
 
 /// Adds the taps `pooled` and `sentence`.

@@ -22,7 +22,7 @@ use crate::policy::Precision;
 use crate::quantization::{Effective, load_candidate, load_stages};
 use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
-use crate::runtimes::native::ops::activation_function;
+use crate::runtimes::native::ops::{Compute, activation_function};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
@@ -60,6 +60,14 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
     let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown())?;
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
+    // The weights are shared: a second encoder costs next to nothing.
+    let half = match request.compute {
+        Compute::F32 => None,
+        _ => {
+            let twin = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
+            Some(Box::new(twin.computing_in(request.compute)) as Box<dyn Encoder>)
+        }
+    };
     let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let skipped = heads.skipped(&tokenizers)?;
@@ -135,6 +143,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         reference: Box::new(session),
         control: Box::new(control),
         candidate: Box::new(encoder),
+        half,
         tokenizers,
         reference_head,
         candidate_head: emulated.head(request, &stated_head)?,

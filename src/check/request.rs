@@ -9,6 +9,7 @@ use crate::corpus::CorpusOptions;
 use crate::hidden_states::{RowId, RowSet};
 use crate::policy::Policy;
 use crate::quantization::Effective;
+use crate::runtimes::native::ops::Compute;
 
 /// Padded tokens per batch unless told otherwise: ONNX Runtime is at its best between 192 and 512
 /// (measured on MiniLM, 2 cores, interleaved runs).
@@ -94,6 +95,8 @@ pub struct CheckRequest {
     pub weights: Effective,
     /// Compute the candidate as MLX's own encoders do where they depart from the configuration.
     pub emulate_mlx: bool,
+    /// What a device would hold its activations in; anything but float32 is one more arm.
+    pub compute: Compute,
     /// Find the tensors behind the error, and what more bits for them would bring.
     pub explain: bool,
 }
@@ -122,6 +125,7 @@ impl CheckRequest {
             canaries: true,
             weights: Effective::default(),
             emulate_mlx: false,
+            compute: Compute::F32,
             explain: false,
         }
     }
@@ -151,6 +155,7 @@ impl CheckRequest {
         set("recording", self.recording.as_ref().map(|p| p.display().to_string()));
         set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
         set("weights", Some(self.weights.name().to_owned()));
+        set("compute", (self.compute != Compute::F32).then(|| self.compute.name().to_owned()));
         set("emulate", self.emulate_mlx.then(|| "mlx".to_owned()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));

@@ -44,6 +44,8 @@ pub struct Sides {
     pub control: Box<dyn Encoder>,
     /// Our encoder on the candidate's weights.
     pub candidate: Box<dyn Encoder>,
+    /// The candidate as a device would compute it in half precision, where that is asked for.
+    pub half: Option<Box<dyn Encoder>>,
     /// Both tokenizers.
     pub tokenizers: TokenizerPair,
     /// Pooling of the reference (and the control).
@@ -129,6 +131,7 @@ pub(super) struct Encoders<'a> {
     pub(super) reference: &'a dyn Encoder,
     pub(super) control: &'a dyn Encoder,
     pub(super) candidate: &'a dyn Encoder,
+    pub(super) half: Option<&'a dyn Encoder>,
     pub(super) reference_head: &'a SentenceHead,
     pub(super) candidate_head: &'a SentenceHead,
 }
@@ -140,6 +143,7 @@ impl Sides {
             reference: &*self.reference,
             control: &*self.control,
             candidate: &*self.candidate,
+            half: self.half.as_deref(),
             reference_head: &self.reference_head,
             candidate_head: &self.candidate_head,
         }

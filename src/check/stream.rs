@@ -280,6 +280,9 @@ impl Streamed {
             self.arms.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
             self.arms.add(Arm::Quantization, batch, control, &seen.candidate, |_, _, _| ())?;
         }
+        if let Some(half) = &seen.half {
+            self.arms.add(Arm::Compute, batch, &seen.candidate, half, |_, _, _| ())?;
+        }
         for (r, (row, distance)) in last.iter().zip(sentence).enumerate() {
             if let Some(relative_l2) = row.relative_l2 {
                 let (row_id, token) = (batch.row_id(r), row.token);

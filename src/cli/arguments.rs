@@ -101,6 +101,24 @@ pub(crate) enum EffectiveWeights {
     Matmul,
 }
 
+/// What a device holds its activations in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compute {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<Compute> for parallax::runtimes::native::ops::Compute {
+    fn from(compute: Compute) -> Self {
+        match compute {
+            Compute::F32 => Self::F32,
+            Compute::F16 => Self::F16,
+            Compute::Bf16 => Self::BF16,
+        }
+    }
+}
+
 /// Whose deviations from the configuration the candidate's encoder repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Emulate {
@@ -184,6 +202,9 @@ pub(crate) struct CheckArguments {
     /// Which of its two values a quantized weight of the candidate gets
     #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
     pub(crate) weights: EffectiveWeights,
+    /// What a device would hold its activations in: half precision adds an arm that predicts the error it adds
+    #[arg(long, value_enum, default_value_t = Compute::F32)]
+    pub(crate) compute: Compute,
     /// Compute the candidate as this program's encoders do where they depart from its configuration; without it the
     /// configuration is followed, and what the departure amounts to is measured and said
     #[arg(long, value_enum, value_name = "WHOM")]

@@ -80,6 +80,7 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         taps: a.taps.clone(),
         canaries: !a.no_canaries,
         weights: a.weights.into(),
+        compute: a.compute.into(),
         emulate_mlx: a.emulate.is_some(),
         explain: a.explain,
         ..CheckRequest::new(&a.reference, &a.candidate)

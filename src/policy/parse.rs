@@ -13,8 +13,13 @@ use crate::hidden_states::Arm;
 /// No policy a person writes comes near this.
 const LARGEST: u64 = 1 << 20;
 
-const ARMS: &[(&str, Arm)] =
-    &[("engine", Arm::Engine), ("quantization", Arm::Quantization), ("total", Arm::Total), ("device", Arm::Device)];
+const ARMS: &[(&str, Arm)] = &[
+    ("engine", Arm::Engine),
+    ("quantization", Arm::Quantization),
+    ("total", Arm::Total),
+    ("device", Arm::Device),
+    ("compute", Arm::Compute),
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use super::markdown::{line, text};
-use super::words::{canaries, caveats, count, device, value};
+use super::words::{canaries, caveats, compute, count, device, value};
 
 /// The story of the error, layer by layer; empty without layers.
 pub(super) fn story(report: &Report, out: &mut String) {
@@ -34,12 +34,16 @@ pub(super) fn proof(report: &Report, out: &mut String) {
         && alignment.canaries.canaries.is_empty()
         && waived.is_empty()
         && device(report).is_none()
+        && compute(report).is_none()
     {
         return;
     }
     line(out, "## What the gates are worth\n");
     for caveat in waived {
         line(out, &format!("- **{}**", text(&caveat)));
+    }
+    if let Some(compute) = compute(report) {
+        line(out, &format!("- {}", text(&compute)));
     }
     if let Some(device) = device(report) {
         line(out, &format!("- {}", text(&device)));

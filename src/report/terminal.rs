@@ -2,7 +2,7 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, canaries, caveats, count, device, first_jump, measurement, outcome, planted, taps, value,
+    HEADLINE, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, value,
 };
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
@@ -65,6 +65,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     lines.extend(sentence(report));
     lines.extend(weights(report));
     lines.extend(device(report).map(|d| format!("      {}", plain(&d, TEXT))));
+    lines.extend(compute(report).map(|c| format!("      {}", plain(&c, TEXT))));
     lines.extend(reasons(report, explain));
     lines.extend(report.worst_rows.first().map(worst_row));
     if explain {

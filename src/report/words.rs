@@ -110,6 +110,20 @@ pub(super) fn device(report: &Report) -> Option<String> {
     Some(line)
 }
 
+/// The compute arm in one line: how far half precision moves the candidate's own states; none where none was asked for.
+pub(super) fn compute(report: &Report) -> Option<String> {
+    let compute = report.provenance.options.get("compute")?;
+    let p99 = |tap: &Tap| measurement(report, *tap, Arm::Compute, HEADLINE).and_then(|m| m.p99);
+    let worst = taps(report).into_iter().filter(|t| !t.is_sentence_level()).filter_map(|t| Some((t, p99(&t)?)));
+    let (tap, seen) = worst.collect::<Vec<_>>().into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    let sentence = measurement(report, Tap::Sentence, Arm::Compute, "cosine_distance").and_then(|m| m.max);
+    let sentence = sentence.map_or_else(String::new, |s| format!(", sentence cosine distance at most {}", number(s)));
+    Some(format!(
+        "activations in {compute} would move the candidate's states by {HEADLINE} p99 {} ({tap}){sentence}",
+        number(seen)
+    ))
+}
+
 /// `12,345`.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();

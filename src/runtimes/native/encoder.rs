@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::error::unlike;
 use super::model::{LayerOut, Model, Scratch};
-use super::ops::ProductError;
+use super::ops::{Compute, ProductError};
 use super::recycled::Recycled;
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, WeightSet};
@@ -34,6 +34,7 @@ pub struct NativeEncoder {
     model: Box<dyn Model>,
     taps: Vec<Tap>,
     inner_taps: bool,
+    compute: Compute,
 }
 
 impl NativeEncoder {
@@ -43,7 +44,8 @@ impl NativeEncoder {
         let architecture = Architecture::of(config, label).map_err(|_| unlike(config, weights, label))?;
         let model = (architecture.build)(config, weights, label)?;
         weights.finish(architecture.ignorable)?;
-        let mut encoder = Self { label: label.to_owned(), model, taps: Vec::new(), inner_taps: false };
+        let mut encoder =
+            Self { label: label.to_owned(), model, taps: Vec::new(), inner_taps: false, compute: Compute::F32 };
         encoder.taps = encoder.all_taps();
         Ok(encoder)
     }
@@ -52,6 +54,13 @@ impl NativeEncoder {
     pub fn with_inner_taps(mut self) -> Self {
         self.inner_taps = true;
         self.taps = self.all_taps();
+        self
+    }
+
+    /// Rounds what every operation gives, as a device does that computes in half precision: the error it adds to that of
+    /// the weights. Products and sums themselves are of float32, as they are in its matrix units.
+    pub fn computing_in(mut self, compute: Compute) -> Self {
+        self.compute = compute;
         self
     }
 
@@ -150,11 +159,12 @@ fn split<'a>(
 }
 
 /// Runs `f` with this thread's working memory.
-fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
+fn with_scratch<R>(compute: Compute, f: impl FnOnce(&mut Scratch) -> R) -> R {
     thread_local! {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
     let mut scratch = SCRATCH.take();
+    scratch.compute = compute;
     let result = f(&mut scratch);
     SCRATCH.set(scratch);
     result
@@ -192,7 +202,7 @@ impl NativeEncoder {
         for (_, out) in &mut *group {
             if let [.., last, norm] = &mut out[self.layers() * step..] {
                 norm.copy_from_slice(last);
-                self.model.finish(norm);
+                self.model.finish(norm, scratch.compute);
             }
         }
         Ok(())
@@ -227,7 +237,7 @@ impl Encoder for NativeEncoder {
         let groups = work.len().div_ceil(GROUP_CHUNKS).next_multiple_of(threads);
         let size = work.len().div_ceil(groups.max(1)).max(1);
         work.par_chunks_mut(size)
-            .try_for_each(|group| with_scratch(|scratch| self.forward(batch, group, scratch)))
+            .try_for_each(|group| with_scratch(self.compute, |scratch| self.forward(batch, group, scratch)))
             .map_err(|e| self.product(&e))?;
 
         let mut reported = HiddenStates::new();
@@ -254,7 +264,7 @@ impl Encoder for NativeEncoder {
         let run = |(rows, out): (&Range<usize>, &mut [f32])| {
             let values = &values[offsets[rows.start] * hidden..offsets[rows.end] * hidden];
             let out = LayerOut { states: out, inside: None };
-            with_scratch(|scratch| self.model.layer(k, values, &rebased(&offsets, rows), out, scratch))
+            with_scratch(self.compute, |scratch| self.model.layer(k, values, &rebased(&offsets, rows), out, scratch))
         };
         let parts: Vec<&mut [f32]> = split(output.as_mut(), &offsets, &chunks, hidden).collect();
         chunks.par_iter().zip(parts).try_for_each(run).map_err(|e| self.product(&e))?;

@@ -1,7 +1,7 @@
 //! What an architecture gives the encoder: its stages, one call each.
 
 use super::blocks::{AttentionMemory, FeedForwardMemory};
-use super::ops::ProductError;
+use super::ops::{Compute, ProductError};
 use crate::tokens::TokenBatch;
 
 /// What a model can take and what it gives.
@@ -47,7 +47,7 @@ pub(super) trait Model: Send + Sync {
     ) -> Result<(), ProductError>;
 
     /// The norm behind the last layer, in place; called where [`Limits::final_norm`] says so.
-    fn finish(&self, _states: &mut [f32]) {}
+    fn finish(&self, _states: &mut [f32], _compute: Compute) {}
 }
 
 /// Where a layer writes, each `[tokens, hidden]`.
@@ -62,6 +62,8 @@ pub(super) struct LayerOut<'a> {
 /// Memory that a layer works in, kept from layer to layer.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
+    /// What every operation's result is rounded to.
+    pub(super) compute: Compute,
     pub(super) attended: Buffer,
     pub(super) normed: Buffer,
     pub(super) attention: AttentionMemory,

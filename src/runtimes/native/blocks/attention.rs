@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::super::model::Buffer;
 use super::super::ops::{
-    AttentionScratch, Heads, PackedLinear, ProductError, Reach, RelativeBias, RmsNorm, Rotary, Scoring, attention,
+    AttentionScratch, Compute, Heads, PackedLinear, ProductError, Reach, RelativeBias, RmsNorm, Rotary, Scoring,
+    attention,
 };
 
 /// From states to what attention adds to them.
@@ -44,28 +45,36 @@ impl SelfAttention {
         Self { heads, projections, output, scale, reach, rotary: None, bias: None, head_norms: None }
     }
 
-    /// `x` is `[tokens, hidden]`, and so is the result.
+    /// `x` is `[tokens, hidden]`, and so is the result. Scores and their powers stay float32 whatever is computed in, as
+    /// fused attention kernels have them.
     pub(in crate::runtimes::native) fn apply(
         &self,
         x: &[f32],
         offsets: &[usize],
+        compute: Compute,
         memory: &mut AttentionMemory,
         out: &mut [f32],
     ) -> Result<(), ProductError> {
         let (tokens, heads) = (offsets.last().copied().unwrap_or(0), self.heads);
         let projected = memory.projected.of(tokens * heads.columns()); // [tokens, (heads + 2 · shared) · d]
         self.projections.apply(x, projected)?;
+        compute.round(projected);
         if let Some(HeadNorms { query, key }) = &self.head_norms {
             let (queries, keys) = (heads.context(), heads.shared * heads.width);
             query.apply_columns(projected, heads.columns(), 0..queries);
             key.apply_columns(projected, heads.columns(), queries..queries + keys);
+            compute.round(projected);
         }
         if let Some(rotary) = &self.rotary {
             rotary.apply(projected, offsets, heads)?;
+            compute.round(projected);
         }
         let context = memory.context.of(tokens * heads.context()); // [tokens, heads · d]
         let scoring = Scoring { scale: self.scale, reach: self.reach, bias: self.bias.as_deref() };
         attention(projected, offsets, heads, scoring, &mut memory.kernel, context)?;
-        self.output.apply(context, out)
+        compute.round(context);
+        self.output.apply(context, out)?;
+        compute.round(out);
+        Ok(())
     }
 }

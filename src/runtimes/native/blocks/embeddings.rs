@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::model::{Buffer, Limits};
-use super::super::ops::{LayerNorm, PackedLinear, ProductError};
+use super::super::ops::{Compute, LayerNorm, PackedLinear, ProductError};
 use super::super::parameters::Table;
 use crate::tokens::TokenBatch;
 
@@ -69,22 +69,24 @@ impl LearnedEmbeddings {
         &self,
         batch: &TokenBatch,
         rows: Range<usize>,
+        compute: Compute,
         memory: &mut Buffer,
         out: &mut [f32],
     ) -> Result<(), ProductError> {
         let tokens = batch.offsets()[rows.end] - batch.offsets()[rows.start];
         match &self.projection {
-            None => self.sum(batch, rows, out),
+            None => self.sum(batch, rows, compute, out),
             Some(projection) => {
                 let narrow = memory.of(tokens * self.width); // [tokens, width]
-                self.sum(batch, rows, narrow);
+                self.sum(batch, rows, compute, narrow);
                 projection.apply(narrow, out)?;
+                compute.round(out);
             }
         }
         Ok(())
     }
 
-    fn sum(&self, batch: &TokenBatch, rows: Range<usize>, out: &mut [f32]) {
+    fn sum(&self, batch: &TokenBatch, rows: Range<usize>, compute: Compute, out: &mut [f32]) {
         let mut states = out.chunks_exact_mut(self.width);
         for r in rows {
             let rule = self.position.as_ref().map_or(Positions::FromZero, |(_, rule)| *rule);
@@ -96,10 +98,12 @@ impl LearnedEmbeddings {
                 let positions = self.position.as_ref().map(|(table, _)| table.row(position));
                 for added in [types, positions].into_iter().flatten() {
                     state.iter_mut().zip(added).for_each(|(x, a)| *x += a);
+                    compute.round(state);
                 }
             }
         }
         self.norm.apply(out);
+        compute.round(out);
     }
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::super::NativeError;
 use super::super::model::{LayerOut, Limits, Model, Scratch};
-use super::super::ops::{Activation, Heads, LayerNorm, ProductError, RelativeBias};
+use super::super::ops::{Activation, Compute, Heads, LayerNorm, ProductError, RelativeBias};
 use super::super::parameters::{Inventory, layer_norm, linear, linears};
 use super::{FeedForward, LearnedEmbeddings, SelfAttention};
 use crate::checkpoint::{ModelConfig, Scope};
@@ -91,15 +91,28 @@ impl PostNormLayer {
         scratch: &mut Scratch,
     ) -> Result<(), ProductError> {
         let attended = scratch.attended.of(x.len()); // [tokens, hidden]
-        self.attention.apply(x, offsets, &mut scratch.attention, attended)?;
-        self.attention_norm.apply_residual(attended, x);
-        self.feed_forward.apply(attended, &mut scratch.feed_forward, out.states)?;
+        let compute = scratch.compute;
+        self.attention.apply(x, offsets, compute, &mut scratch.attention, attended)?;
+        normed_sum(&self.attention_norm, attended, x, compute);
+        self.feed_forward.apply(attended, compute, &mut scratch.feed_forward, out.states)?;
         if let Some([attention, ffn]) = out.inside {
             attention.copy_from_slice(attended);
             ffn.copy_from_slice(out.states);
         }
-        self.output_norm.apply_residual(out.states, attended);
+        normed_sum(&self.output_norm, out.states, attended, compute);
         Ok(())
+    }
+}
+
+/// `states` becomes norm(states + residual): one pass where nothing is rounded between.
+fn normed_sum(norm: &LayerNorm, states: &mut [f32], residual: &[f32], compute: Compute) {
+    if compute == Compute::F32 {
+        norm.apply_residual(states, residual);
+    } else {
+        states.iter_mut().zip(residual).for_each(|(x, r)| *x += r);
+        compute.round(states);
+        norm.apply(states);
+        compute.round(states);
     }
 }
 
@@ -151,7 +164,7 @@ impl Model for PostNorm {
         out: &mut [f32],
         scratch: &mut Scratch,
     ) -> Result<(), ProductError> {
-        self.embeddings.apply(batch, rows, &mut scratch.attended, out)
+        self.embeddings.apply(batch, rows, scratch.compute, &mut scratch.attended, out)
     }
 
     fn layer(

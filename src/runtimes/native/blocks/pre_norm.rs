@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::super::NativeError;
 use super::super::model::{LayerOut, Limits, Model, Scratch};
-use super::super::ops::{LayerNorm, ProductError, RmsNorm};
+use super::super::ops::{Compute, LayerNorm, ProductError, RmsNorm};
 use super::super::parameters::Table;
 use super::{FeedForward, SelfAttention};
 use crate::tokens::TokenBatch;
@@ -19,11 +19,12 @@ pub(in crate::runtimes::native) enum Norm {
 
 impl Norm {
     /// `states` is `[tokens, hidden]`.
-    fn apply(&self, states: &mut [f32]) {
+    fn apply(&self, states: &mut [f32], compute: Compute) {
         match self {
             Self::Layer(norm) => norm.apply(states),
             Self::Rms(norm) => norm.apply(states),
         }
+        compute.round(states);
     }
 }
 
@@ -40,8 +41,9 @@ pub(in crate::runtimes::native) struct PreNormLayer {
     pub(in crate::runtimes::native) after_feed_forward: Option<Norm>,
 }
 
-fn add(states: &mut [f32], residual: &[f32]) {
+fn add(states: &mut [f32], residual: &[f32], compute: Compute) {
     states.iter_mut().zip(residual).for_each(|(x, r)| *x += r);
+    compute.round(states);
 }
 
 impl PreNormLayer {
@@ -55,21 +57,22 @@ impl PreNormLayer {
     ) -> Result<(), ProductError> {
         let normed = scratch.normed.of(x.len()); // [tokens, hidden]
         let stream = scratch.attended.of(x.len()); // [tokens, hidden]
+        let compute = scratch.compute;
         normed.copy_from_slice(x);
-        self.before_attention.iter().for_each(|norm| norm.apply(normed));
-        self.attention.apply(normed, offsets, &mut scratch.attention, stream)?;
-        self.after_attention.iter().for_each(|norm| norm.apply(stream));
-        add(stream, x);
+        self.before_attention.iter().for_each(|norm| norm.apply(normed, compute));
+        self.attention.apply(normed, offsets, compute, &mut scratch.attention, stream)?;
+        self.after_attention.iter().for_each(|norm| norm.apply(stream, compute));
+        add(stream, x, compute);
 
         normed.copy_from_slice(stream);
-        self.before_feed_forward.apply(normed);
-        self.feed_forward.apply(normed, &mut scratch.feed_forward, out.states)?;
-        self.after_feed_forward.iter().for_each(|norm| norm.apply(out.states));
+        self.before_feed_forward.apply(normed, compute);
+        self.feed_forward.apply(normed, compute, &mut scratch.feed_forward, out.states)?;
+        self.after_feed_forward.iter().for_each(|norm| norm.apply(out.states, compute));
         if let Some([attention, ffn]) = out.inside {
             attention.copy_from_slice(stream);
             ffn.copy_from_slice(out.states);
         }
-        add(out.states, stream);
+        add(out.states, stream, compute);
         Ok(())
     }
 }
@@ -115,13 +118,14 @@ impl Model for PreNorm {
         batch: &TokenBatch,
         rows: Range<usize>,
         out: &mut [f32],
-        _scratch: &mut Scratch,
+        scratch: &mut Scratch,
     ) -> Result<(), ProductError> {
         let ids = rows.flat_map(|r| batch.ids(r));
         for (id, state) in ids.zip(out.chunks_exact_mut(self.hidden)) {
             state.iter_mut().zip(self.word.row(*id as usize)).for_each(|(x, w)| *x = w * self.scale);
         }
-        self.embedding_norm.iter().for_each(|norm| norm.apply(out));
+        scratch.compute.round(out);
+        self.embedding_norm.iter().for_each(|norm| norm.apply(out, scratch.compute));
         Ok(())
     }
 
@@ -136,7 +140,7 @@ impl Model for PreNorm {
         self.layers[k].forward(states, offsets, out, scratch)
     }
 
-    fn finish(&self, states: &mut [f32]) {
-        self.final_norm.apply(states);
+    fn finish(&self, states: &mut [f32], compute: Compute) {
+        self.final_norm.apply(states, compute);
     }
 }

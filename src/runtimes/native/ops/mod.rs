@@ -9,6 +9,7 @@
 
 mod activation;
 mod attention;
+mod compute;
 mod exp;
 mod gated;
 mod gelu;
@@ -23,6 +24,7 @@ mod softmax;
 
 pub use activation::{ACTIVATIONS, Activation, activation_function};
 pub use attention::{AttentionScratch, Heads, Reach, RelativeBias, Scoring, attention};
+pub use compute::Compute;
 use exp::{exp, exp_up_to_88};
 pub use gated::gated;
 pub use gelu::gelu;

@@ -1,0 +1,137 @@
+//! The ways a candidate can be computed: which of its weights' two values, whose deviations, in what precision.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
+
+mod common;
+
+use std::path::Path;
+
+use common::plant::Copy;
+use common::{fixture, repository};
+use parallax::check::{CheckRequest, check, compare_weights};
+use parallax::corpus::CorpusOptions;
+use parallax::hidden_states::{Arm, Tap};
+use parallax::observe::Silent;
+use parallax::policy::Policy;
+use parallax::quantization::Effective;
+use parallax::report::Report;
+use parallax::runtimes::native::ops::Compute;
+use parallax::verdict::Verdict;
+
+fn checked(reference: &Path, candidate: &Path, corpus: &Path, change: impl FnOnce(&mut CheckRequest)) -> Report {
+    let corpus = CorpusOptions { files: vec![corpus.to_owned()], limit: Some(150), ..CorpusOptions::default() };
+    let mut request = CheckRequest { corpus, threads: 2, ..CheckRequest::new(reference, candidate) };
+    change(&mut request);
+    check(&request, &mut Silent).unwrap()
+}
+
+fn shipped(change: impl FnOnce(&mut CheckRequest)) -> Report {
+    let models = repository("models");
+    checked(&models.join("parallax-mini"), &models.join("parallax-mini-mlx-8bit"), &models.join("corpus.txt"), change)
+}
+
+fn p99(report: &Report, tap: Tap, arm: Arm) -> Option<f64> {
+    report.measurements.iter().find(|m| m.tap == tap && m.arm == arm && m.metric == "relative_l2").and_then(|m| m.p99)
+}
+
+#[test]
+fn half_precision_is_an_arm_of_its_own_and_judged_only_where_a_policy_says_so() {
+    let plain = shipped(|_| ());
+    assert_eq!(p99(&plain, Tap::Final, Arm::Compute), None);
+    let half = shipped(|r| r.compute = Compute::F16);
+    assert_eq!(half.verdict, Verdict::Pass);
+    let moved = p99(&half, Tap::Final, Arm::Compute).unwrap();
+    assert!(moved > 1e-4 && moved < 1e-2, "{moved:e}");
+    // The other arms are what they were.
+    for arm in [Arm::Engine, Arm::Quantization, Arm::Total] {
+        assert_eq!(p99(&plain, Tap::Final, arm), p99(&half, Tap::Final, arm));
+    }
+    let coarse = shipped(|r| r.compute = Compute::BF16);
+    assert!(p99(&coarse, Tap::Final, Arm::Compute).unwrap() > 3.0 * moved);
+
+    let gate = "[[gate]]\non = \"final\"\narm = \"compute\"\nmetric = \"relative_l2\"\nstat = \"p99\"\n";
+    let dir = tempfile::tempdir().unwrap();
+    let policy = |max: f64| {
+        let file = dir.path().join(format!("{max}.toml"));
+        let own = format!("{}\n{gate}max = {max:e}\n", Policy::load("int8").unwrap().source);
+        std::fs::write(&file, own).unwrap();
+        Some(file.display().to_string())
+    };
+    let judged = |max: f64, compute| {
+        shipped(|r| {
+            r.policy = policy(max);
+            r.compute = compute;
+        })
+        .verdict
+    };
+    assert_eq!(judged(2.0 * moved, Compute::F16), Verdict::Pass);
+    assert_eq!(judged(0.5 * moved, Compute::F16), Verdict::Fail);
+    assert_eq!(judged(2.0 * moved, Compute::F32), Verdict::Inconclusive, "a gate that measures nothing");
+}
+
+/// The two values of a weight differ by the rounding to the scales' type, and by nothing else.
+#[test]
+fn the_weights_that_matmul_sees_are_others_and_as_near() {
+    let models = repository("models");
+    let compared = |effective| {
+        compare_weights(&models.join("parallax-mini"), &models.join("parallax-mini-mlx-8bit"), effective)
+            .unwrap()
+            .report
+    };
+    let (rounded, exact) = (compared(Effective::Dequantized), compared(Effective::Matmul));
+    let (a, b) = (rounded.totals.relative_error, exact.totals.relative_error);
+    assert!(a != b && (a / b - 1.0).abs() < 0.01, "{a} {b}");
+    let table = |report: &parallax::weights::WeightsReport| {
+        report.tensors.iter().find(|t| t.tensor.contains("word_embeddings")).unwrap().mse
+    };
+    assert_eq!(table(&rounded), table(&exact), "a table's rows are dequantized either way");
+    let report = shipped(|r| r.weights = Effective::Matmul);
+    assert_eq!((report.verdict, report.provenance.options["weights"].as_str()), (Verdict::Pass, "matmul"));
+    assert_eq!(shipped(|_| ()).provenance.options["weights"], "dequantized");
+}
+
+#[test]
+fn what_mlx_computes_otherwise_is_said_with_its_size_and_computed_on_request() {
+    let modern = fixture("zoo/tiny-modernbert");
+    let run = |emulate| {
+        checked(&modern.join("dyn18.onnx"), &fixture("zoo/tiny-modernbert-mlx-8bit"), &modern.join("corpus.txt"), |r| {
+            r.emulate_mlx = emulate
+        })
+    };
+    let said = |report: &Report| {
+        let found: Vec<_> = report.findings.iter().filter(|f| f.code == "candidate.mlx_deviates").collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].message.clone()
+    };
+    let (own, mlxs) = (run(false), run(true));
+    for (report, end) in [(&own, "--emulate mlx judges the other"), (&mlxs, "(--emulate mlx)")] {
+        let message = said(report);
+        assert!(
+            message.contains("tanh-GELU") && message.contains("relative L2") && message.ends_with(end),
+            "{message}"
+        );
+    }
+    let arms = |arm| (p99(&own, Tap::Final, arm).unwrap(), p99(&mlxs, Tap::Final, arm).unwrap());
+    let ((engine, engine_mlx), (total, total_mlx)) = (arms(Arm::Engine), arms(Arm::Total));
+    assert_eq!(engine, engine_mlx, "the control follows the configuration");
+    assert_ne!(total, total_mlx);
+
+    // Another pooling than MLX's own: the model's is followed, and the difference is told.
+    let cls = |copy: Copy| {
+        copy.json("1_Pooling/config.json", |c| {
+            c["pooling_mode_cls_token"] = true.into();
+            c["pooling_mode_mean_tokens"] = false.into();
+        })
+    };
+    let bert = cls(Copy::of_path(&fixture("zoo/tiny-bert")));
+    std::fs::rename(bert.file("dyn18.onnx"), bert.file("model.onnx")).unwrap();
+    let candidate = cls(Copy::of_path(&fixture("zoo/tiny-bert-mlx-8bit")));
+    let run = |emulate| {
+        checked(bert.path(), candidate.path(), &fixture("zoo/tiny-bert/corpus.txt"), |r| r.emulate_mlx = emulate)
+    };
+    let own = run(false);
+    assert!(said(&own).contains("mean pooling in place of cls"), "{}", said(&own));
+    let mlxs = run(true);
+    assert_eq!(mlxs.verdict, Verdict::Fail, "cls against mean");
+    let layers = |report: &Report| p99(report, Tap::Final, Arm::Total);
+    assert_eq!(layers(&own), layers(&mlxs));
+}
