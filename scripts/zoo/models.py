@@ -45,6 +45,7 @@ FAMILIES = {
     "tiny-albert": (t.AlbertModel, t.AlbertConfig, NARROW | dict(hidden_act="gelu_new", num_hidden_groups=1), "mean"),
     "tiny-nomic-bert": (t.NomicBertModel, t.NomicBertConfig, SMALL | dict(hidden_act="silu"), "mean"),
     "tiny-qwen3": (t.Qwen3Model, t.Qwen3Config, DECODER, "lasttoken"),
+    "tiny-eurobert": (t.EuroBertModel, t.EuroBertConfig, DECODER, "mean"),
     "tiny-gemma3": (t.Gemma3TextModel, t.Gemma3TextConfig,
                     DECODER | dict(num_key_value_heads=1, query_pre_attn_scalar=16, sliding_window=16, use_bidirectional_attention=True,
                                    layer_types=["sliding_attention", "sliding_attention", "full_attention"]), "mean"),

@@ -14,6 +14,7 @@ mod distilbert;
 mod electra;
 mod encoder;
 mod error;
+mod eurobert;
 mod gemma3;
 mod head;
 mod mlx;
@@ -48,6 +49,7 @@ pub const ARCHITECTURES: &[Architecture] = &[
     nomic_bert::ARCHITECTURE,
     qwen3::ARCHITECTURE,
     gemma3::ARCHITECTURE,
+    eurobert::ARCHITECTURE,
 ];
 
 /// Configuration, weights and a label for messages, to a model.
