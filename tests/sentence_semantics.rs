@@ -4,12 +4,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use common::fixture;
-use common::plant::{Copy, Stored, write_stored};
+use common::plant::{Copy, write_stored};
 use parallax::Error;
 use parallax::check::{CheckRequest, check};
 use parallax::corpus::CorpusOptions;
@@ -19,7 +18,6 @@ use parallax::observe::Silent;
 use parallax::policy::Outcome;
 use parallax::report::Report;
 use parallax::verdict::Verdict;
-use safetensors::Dtype;
 use serde_json::{Value, json};
 
 fn reference() -> Copy {
@@ -51,25 +49,6 @@ fn reasons(report: &Report) -> String {
     serde_json::to_string(&report.reasons).unwrap()
 }
 
-/// Adds a Dense module behind the pooling: its files and its entry.
-fn with_dense(copy: Copy, outputs: usize) -> Copy {
-    fs::create_dir_all(copy.file("2_Dense")).unwrap();
-    let config = json!({"in_features": 32, "out_features": outputs, "bias": true, "activation_function": "torch.nn.modules.activation.Tanh"});
-    fs::write(copy.file("2_Dense/config.json"), config.to_string()).unwrap();
-    // Near enough to a diagonal that it amplifies no error.
-    let value = |i: usize| (i * 37 % 101) as f32 / 4000.0 + if i / 32 == i % 32 { 0.5 } else { 0.0 };
-    let values = |n: usize| (0..n).flat_map(|i| value(i).to_le_bytes()).collect::<Vec<u8>>();
-    let tensors: BTreeMap<String, Stored> = BTreeMap::from([
-        ("linear.weight".to_owned(), (Dtype::F32, vec![outputs, 32], values(outputs * 32))),
-        ("linear.bias".to_owned(), (Dtype::F32, vec![outputs], values(outputs))),
-    ]);
-    write_stored(&copy.file("2_Dense/model.safetensors"), &tensors);
-    copy.json("modules.json", |list| {
-        let dense = json!({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"});
-        list.as_array_mut().unwrap().insert(2, dense);
-    })
-}
-
 fn prompts(copy: Copy, query: &str) -> Copy {
     let config = json!({"prompts": {"query": query, "document": "white "}, "default_prompt_name": "query"});
     fs::write(copy.file("config_sentence_transformers.json"), config.to_string()).unwrap();
@@ -98,7 +77,7 @@ fn another_pooling_is_named() {
 
 #[test]
 fn a_dense_module_is_applied_on_both_sides_and_missed_where_it_is_missing() {
-    let (ours, theirs) = (with_dense(reference(), 32), with_dense(candidate(), 32));
+    let (ours, theirs) = (reference().with_dense(32, 32), candidate().with_dense(32, 32));
     let report = checked(ours.path(), theirs.path(), |_| ()).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{}", reasons(&report));
     assert_eq!(preflight(&report, "dense"), "match");
@@ -109,7 +88,7 @@ fn a_dense_module_is_applied_on_both_sides_and_missed_where_it_is_missing() {
     assert!(reasons(&report).contains(said), "{}", reasons(&report));
     layers_agree(&report);
     // Of another width, nothing can be compared.
-    let e = checked(with_dense(reference(), 16).path(), candidate().path(), |_| ()).unwrap_err();
+    let e = checked(reference().with_dense(32, 16).path(), candidate().path(), |_| ()).unwrap_err();
     assert_eq!(e.fault(), Fault::Incomparable);
     for word in ["16 dimensions (mean pooling, then Dense 32 to 16, Tanh, then Normalize)", "the candidate's 32"] {
         assert!(e.to_string().contains(word), "{e}");
@@ -123,13 +102,13 @@ fn a_dense_module_is_applied_on_both_sides_and_missed_where_it_is_missing() {
 /// Other weights in the module move the sentences and nothing else.
 #[test]
 fn a_dense_module_with_other_weights_fails_by_number() {
-    let theirs = with_dense(candidate(), 32);
+    let theirs = candidate().with_dense(32, 32);
     let file = theirs.file("2_Dense/model.safetensors");
     let mut tensors = common::plant::stored(&file);
     let bytes = &mut tensors.get_mut("linear.weight").unwrap().2;
     bytes[..64 * 4].reverse();
     write_stored(&file, &tensors);
-    let report = checked(with_dense(reference(), 32).path(), theirs.path(), |_| ());
+    let report = checked(reference().with_dense(32, 32).path(), theirs.path(), |_| ());
     match report {
         // Bytes turned round may be no numbers.
         Err(e) => assert!(e.to_string().contains("linear.weight"), "{e}"),

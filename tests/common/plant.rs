@@ -70,6 +70,27 @@ impl Copy {
         self
     }
 
+    /// Adds a Dense module behind the pooling: its files and its entry.
+    pub fn with_dense(self, inputs: usize, outputs: usize) -> Self {
+        fs::create_dir_all(self.file("2_Dense")).unwrap();
+        let config = serde_json::json!({"in_features": inputs, "out_features": outputs, "bias": true,
+            "activation_function": "torch.nn.modules.activation.Tanh"});
+        fs::write(self.file("2_Dense/config.json"), config.to_string()).unwrap();
+        // Near enough to a diagonal that it amplifies no error.
+        let value = |i: usize| (i * 37 % 101) as f32 / 4000.0 + if i / inputs == i % inputs { 0.5 } else { 0.0 };
+        let values = |n: usize| (0..n).flat_map(|i| value(i).to_le_bytes()).collect::<Vec<u8>>();
+        let tensors: BTreeMap<String, Stored> = BTreeMap::from([
+            ("linear.weight".to_owned(), (Dtype::F32, vec![outputs, inputs], values(outputs * inputs))),
+            ("linear.bias".to_owned(), (Dtype::F32, vec![outputs], values(outputs))),
+        ]);
+        write_stored(&self.file("2_Dense/model.safetensors"), &tensors);
+        self.json("modules.json", |list| {
+            let dense = serde_json::json!({"idx": 2, "name": "2", "path": "2_Dense",
+                "type": "sentence_transformers.models.Dense"});
+            list.as_array_mut().unwrap().insert(2, dense);
+        })
+    }
+
     /// Rewrites a file's bytes.
     pub fn bytes(self, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> Self {
         let file = self.file(name);

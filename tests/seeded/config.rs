@@ -141,16 +141,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "dense-in-the-reference-only",
         hazard: "I5",
         what: "the reference has a Dense module that the candidate skips",
-        plant: Plant::Reference(|c| {
-            c.json("modules.json", |m| {
-                let dense =
-                    json!({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"});
-                m.as_array_mut().unwrap().insert(2, dense);
-            })
-        }),
+        plant: Plant::Reference(|c| c.with_dense(128, 128)),
         on: ONE,
         exit: 3,
-        says: &["Dense"],
+        says: &["dense: the reference says Dense 128 to 128, Tanh, the candidate says none"],
     },
     Fault {
         id: "max-length-differs",
