@@ -135,3 +135,17 @@ fn what_mlx_computes_otherwise_is_said_with_its_size_and_computed_on_request() {
     let layers = |report: &Report| p99(report, Tap::Final, Arm::Total);
     assert_eq!(layers(&own), layers(&mlxs));
 }
+
+/// The shapes fit two declarations; the layer's true width fits one.
+#[test]
+fn a_declaration_of_other_bits_is_told_with_the_right_one() {
+    let lying = Copy::of("parallax-mini-mlx-8bit").json("config.json", |c| {
+        c["quantization"] = serde_json::json!({"group_size": 128, "bits": 4});
+    });
+    let mut request = CheckRequest::new(repository("models/parallax-mini"), lying.path());
+    request.threads = 1;
+    let e = check(&request, &mut Silent).unwrap_err();
+    assert_eq!(e.fault(), parallax::fault::Fault::BadInput);
+    let said = "declares 4 bits in groups of 128, with 8 bits in groups of 64 it would be that";
+    assert!(e.to_string().contains(said) && !e.to_string().contains('\n'), "{e}");
+}

@@ -12,6 +12,8 @@ use crate::memory::Memory;
 /// Largest tensor file read.
 const MAX_TENSOR_FILE: u64 = 64 << 30;
 const SINGLE: &str = "model.safetensors";
+/// What mlx-examples kept weights in.
+const NPZ: &str = "weights.npz";
 const INDEX: &str = "model.safetensors.index.json";
 /// The code of a tensor file that is not read here and would be read elsewhere.
 pub const STALE_SHARD: &str = "checkpoint.stale_shard";
@@ -57,6 +59,10 @@ impl RawTensors {
         let present: Vec<String> = folder.names()?.into_iter().filter(|n| is_tensor_file(n)).collect();
         match folder.read(INDEX)? {
             Some(bytes) => out.read_indexed(folder, &bytes)?,
+            None if present.is_empty() && folder.exists(NPZ)? => {
+                let reason = "is not read; save its arrays as model.safetensors (mx.save_safetensors)".to_owned();
+                return Err(CheckpointError::Malformed { file: format!("{}/{NPZ}", folder.shown()), reason });
+            }
             None if present.is_empty() => {
                 return Err(CheckpointError::Absent { folder: folder.shown().to_owned(), name: SINGLE.to_owned() });
             }

@@ -20,7 +20,7 @@ pub enum WeightError {
         tensor: String,
     },
     /// A tensor has another shape than the configuration says.
-    #[error("{source_name}: tensor `{tensor}` has shape {found:?}, the configuration says {expected:?}")]
+    #[error("{source_name}: tensor `{tensor}` has shape {found:?}, the configuration says {expected:?}{hint}")]
     Shape {
         /// Where the weights came from.
         source_name: String,
@@ -30,6 +30,8 @@ pub enum WeightError {
         expected: Vec<usize>,
         /// Shape found.
         found: Vec<usize>,
+        /// What another declaration of its quantization would make of it; empty where none would help.
+        hint: String,
     },
     /// A tensor nobody asked for.
     #[error("{source_name}: tensor `{tensor}` is used by nothing in this architecture ({count} such tensors)")]
@@ -123,6 +125,25 @@ impl WeightSet {
     }
 }
 
+/// Codes of 8 bits in groups of 64 lie as codes of 4 bits in groups of 128 would: only a layer's true width tells them
+/// apart.
+fn hint(weight: &Weight, expected: &[usize]) -> String {
+    let (Some(bits), Some(group)) = (weight.storage.bits, weight.storage.group_size) else { return String::new() };
+    let (&[rows, columns], &[true_rows, true_columns]) = (weight.shape.as_slice(), expected) else {
+        return String::new();
+    };
+    let groups = columns.checked_div(group as usize).unwrap_or(0);
+    let true_bits = (columns * bits as usize).checked_div(true_columns).unwrap_or(0);
+    let fits = rows == true_rows && true_bits * true_columns == columns * bits as usize && groups > 0;
+    match fits && true_columns.is_multiple_of(groups) {
+        true => format!(
+            ": config.json declares {bits} bits in groups of {group}, with {true_bits} bits in groups of {} it would be that",
+            true_columns / groups
+        ),
+        false => String::new(),
+    }
+}
+
 fn finite(source_name: &str, tensor: &str, weight: &Weight) -> Result<(), WeightError> {
     let Some((index, value)) = weight.first_non_finite() else { return Ok(()) };
     let (source_name, tensor) = (source_name.to_owned(), tensor.to_owned());
@@ -158,6 +179,7 @@ impl<'a> Scope<'a> {
                 tensor,
                 expected: shape.to_vec(),
                 found: weight.shape.clone(),
+                hint: hint(weight, shape),
             });
         }
         self.set.used.lock().unwrap_or_else(PoisonError::into_inner).insert(tensor);
