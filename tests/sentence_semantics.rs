@@ -170,3 +170,44 @@ fn dimensions_may_be_left_out_on_both_sides() {
     let e = checked(ours.path(), theirs.path(), |r| r.dim = Some(33)).unwrap_err();
     assert!(e.to_string().contains("--dim: is for vectors of 33, it gets vectors of 32"), "{e}");
 }
+
+/// A graph that computes sentences itself: what they are is found, whatever the files say.
+#[test]
+fn the_graphs_own_sentences_are_held_against_what_the_files_say() {
+    let with = |export: &str| {
+        let copy = Copy::of_path(&fixture("zoo/tiny-bert"));
+        fs::rename(copy.file(export), copy.file("model.onnx")).unwrap();
+        copy
+    };
+    let said = |report: &Report| {
+        let found: Vec<_> = report.findings.iter().filter(|f| f.code == "reference.sentence_output").collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        println!("{}", found[0].message);
+        found[0].message.clone()
+    };
+    let cls = |copy: Copy| {
+        copy.json("1_Pooling/config.json", |c| {
+            c["pooling_mode_cls_token"] = json!(true);
+            c["pooling_mode_mean_tokens"] = json!(false);
+        })
+    };
+    for export in ["sentence_ts14.onnx", "sentence_dyn18.onnx", "sentence_o2.onnx"] {
+        let report = checked(with(export).path(), candidate().path(), |_| ()).unwrap();
+        assert_eq!(report.verdict, Verdict::Pass, "{export}: {}", reasons(&report));
+        assert!(said(&report).contains("is what the files say, mean pooling, then Normalize"), "{}", said(&report));
+    }
+    // Both sides' files agree with each other, and with nothing the graph computes.
+    let report = checked(cls(with("sentence_dyn18.onnx")).path(), cls(candidate()).path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let expected = "is mean pooling, then Normalize, the files say cls pooling, then Normalize";
+    assert!(said(&report).contains(expected), "{}", said(&report));
+    layers_agree(&report);
+    // A module that the graph does not have, on both sides.
+    let (ours, theirs) = (with("sentence_ts14.onnx").with_dense(32, 32), candidate().with_dense(32, 32));
+    let report = checked(ours.path(), theirs.path(), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert!(said(&report).contains("is mean pooling, then Normalize, the files say mean pooling, then Dense 32 to 32"));
+    // A graph without such an output says nothing of it.
+    let report = checked(reference().path(), candidate().path(), |_| ()).unwrap();
+    assert!(report.findings.iter().all(|f| f.code != "reference.sentence_output"));
+}

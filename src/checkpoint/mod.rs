@@ -1,6 +1,7 @@
 //! Checkpoints on disk: configuration, tensors, and strict access to them.
 
 mod config;
+mod config_reader;
 mod error;
 mod folder;
 mod modules;

@@ -33,7 +33,9 @@ const MAX: usize = 65_536;
 /// Widths of the tables and number of groups; values that are none are told of by [`build`].
 fn sizes(config: &ModelConfig) -> (usize, usize) {
     let read = |name, default| config.whole(name, MAX).ok().flatten().unwrap_or(default);
-    (read("embedding_size", DEFAULT_WIDTH), read("num_hidden_groups", DEFAULT_GROUPS))
+    // More groups than layers are none of this architecture's, and are not to be listed by the thousand.
+    let groups = read("num_hidden_groups", DEFAULT_GROUPS).min(config.num_hidden_layers + 1);
+    (read("embedding_size", DEFAULT_WIDTH), groups)
 }
 
 /// Where a group's one layer is.

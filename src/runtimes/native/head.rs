@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use super::pooling::{Pool, pool};
-use crate::checkpoint::{DenseActivation, PoolingMode, SentenceModules, Stage, StageWeights, Weight};
+use crate::checkpoint::{DenseActivation, PoolingMode, SentenceModules, Stage, StageWeights};
 use crate::fault::Fault;
 use crate::hidden_states::{LayoutError, TapStates};
+use crate::memory::Memory;
 
 /// Smallest divisor of a normalization (`eps` of `torch.nn.functional.normalize`).
 const MIN_NORM: f64 = 1e-12;
@@ -107,13 +108,13 @@ enum Loaded {
     Normalize,
     /// W is `[outputs, inputs]`.
     Dense {
-        weight: Arc<Weight>,
-        bias: Option<Arc<Weight>>,
+        weight: Arc<Memory<f32>>,
+        bias: Option<Arc<Memory<f32>>>,
         activation: DenseActivation,
     },
     LayerNorm {
-        weight: Arc<Weight>,
-        bias: Arc<Weight>,
+        weight: Arc<Memory<f32>>,
+        bias: Arc<Memory<f32>>,
     },
     Truncate(usize),
 }
@@ -241,7 +242,7 @@ fn load(stage: &Stage, width: usize, weights: &StageWeights) -> Result<(Loaded, 
             Some(weight) if weight.shape != expected || weight.len() != expected.iter().product::<usize>() => {
                 Err(PoolingError::Shape { module, tensor, expected: expected.to_vec(), found: weight.shape.clone() })
             }
-            Some(weight) => Ok(Arc::clone(weight)),
+            Some(weight) => Ok(weight.shared_rows()),
         }
     };
     Ok(match stage {
@@ -277,21 +278,18 @@ impl Loaded {
                 let mean = vector.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
                 let variance = vector.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
                 let scale = (variance + LAYER_NORM_EPS).sqrt();
-                let (weight, bias) = (weight.rows(), bias.rows());
-                let terms = vector.iter().zip(&*weight).zip(&*bias);
+                let terms = vector.iter().zip(weight.iter()).zip(bias.iter());
                 terms
                     .map(|((x, w), b)| ((f64::from(*x) - mean) / scale * f64::from(*w) + f64::from(*b)) as f32)
                     .collect()
             }
             Self::Dense { weight, bias, activation } => {
-                let rows = weight.rows();
-                let bias = bias.as_ref().map(|b| b.rows());
                 let one = |(o, row): (usize, &[f32])| {
                     let sum: f64 = row.iter().zip(vector).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
                     let sum = sum + bias.as_ref().and_then(|b| b.get(o)).map_or(0.0, |b| f64::from(*b));
                     activated(*activation, sum) as f32
                 };
-                rows.chunks_exact(vector.len().max(1)).enumerate().map(one).collect()
+                weight.chunks_exact(vector.len().max(1)).enumerate().map(one).collect()
             }
         }
     }

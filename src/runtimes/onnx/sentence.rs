@@ -21,8 +21,8 @@ pub struct SentenceOutput {
     pub rows: Vec<Vec<f32>>,
 }
 
-/// Runs the file as it is on one batch and takes its own sentence vectors; none where it has no such output, or one that
-/// is not `[rows, width]`.
+/// Runs the file as it is on one batch and takes its own sentence vectors; none where it has no such output. An output
+/// that is not `[rows, width]` has no rows.
 ///
 /// # Errors
 /// A graph that does not run.
@@ -41,13 +41,12 @@ pub fn sentence_output(
     let mut session = build(runtime, model, model.untouched(), options).map_err(refused)?;
     let wanted = selected(std::iter::once(name.as_str())).map_err(refused)?;
     let outputs = run(&mut session, inputs, &wanted, std::slice::from_ref(&name)).map_err(refused)?;
-    let Some(output) = outputs.first() else { return Ok(None) };
+    let Some(output) = outputs.first() else { return Err(refused(format!("output `{name}` was not returned"))) };
     let values: &[f32] = output.as_ref();
-    match *output.shape() {
-        [rows, width] if rows == batch.rows() as i64 && width > 0 => {
-            let width = usize::try_from(width).unwrap_or(usize::MAX);
-            Ok(Some(SentenceOutput { name, rows: values.chunks(width).map(<[f32]>::to_vec).collect() }))
-        }
-        _ => Ok(None),
-    }
+    let width = match *output.shape() {
+        [rows, width] if rows == batch.rows() as i64 => usize::try_from(width).unwrap_or(0),
+        _ => 0,
+    };
+    let rows = if width == 0 { Vec::new() } else { values.chunks(width).map(<[f32]>::to_vec).collect() };
+    Ok(Some(SentenceOutput { name, rows }))
 }
