@@ -10,12 +10,13 @@ use std::path::Path;
 use common::fixture;
 use common::plant::{Copy, write_stored};
 use parallax::Error;
-use parallax::check::{CheckRequest, check};
+use parallax::check::{CheckRequest, RecordRequest, RecordSide, check, record};
 use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
 use parallax::hidden_states::{Arm, Tap};
 use parallax::observe::Silent;
 use parallax::policy::Outcome;
+use parallax::quantization::Effective;
 use parallax::report::Report;
 use parallax::verdict::Verdict;
 use serde_json::{Value, json};
@@ -97,6 +98,32 @@ fn a_dense_module_is_applied_on_both_sides_and_missed_where_it_is_missing() {
     fs::remove_file(theirs.file("2_Dense/model.safetensors")).unwrap();
     let e = checked(ours.path(), theirs.path(), |_| ()).unwrap_err();
     assert!(e.to_string().contains("2_Dense: the module's `weight` is missing") && e.fault() == Fault::BadInput, "{e}");
+}
+
+/// A recording is of the encoder's weights, whatever modules lie beside them.
+#[test]
+fn a_candidate_with_a_dense_module_is_recorded_and_compared() {
+    let theirs = prompts(candidate().with_dense(32, 32), "time ");
+    let save = theirs.file("states.safetensors");
+    let corpus = CorpusOptions { files: vec![fixture("zoo/tiny-bert/corpus.txt")], ..CorpusOptions::default() };
+    let request = RecordRequest {
+        side: RecordSide::Candidate(theirs.path().to_owned()),
+        corpus,
+        save: save.clone(),
+        prompt: None,
+        max_length: None,
+        batch_tokens: 512,
+        threads: 2,
+        weights: Effective::default(),
+        ort_lib: None,
+    };
+    record(&request, &mut Silent).unwrap();
+    let ours = prompts(reference().with_dense(32, 32), "time ");
+    let report = checked(ours.path(), theirs.path(), |r| r.recording = Some(save)).unwrap();
+    assert_eq!(report.verdict, Verdict::Pass, "{}", reasons(&report));
+    let device = report.measurements.iter().filter(|m| m.arm == Arm::Device && m.tap == Tap::Sentence);
+    let exact: Vec<_> = device.filter(|m| m.metric == "max_abs").map(|m| m.max).collect();
+    assert_eq!(exact, [Some(0.0)], "its own sentences, the module's doing included");
 }
 
 /// Other weights in the module move the sentences and nothing else.

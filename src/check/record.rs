@@ -75,6 +75,8 @@ struct Side {
     head: SentenceHead,
     tokenizer: WordTokenizer,
     hidden: usize,
+    /// Put before every sentence.
+    prompt: String,
     /// sha256 of its weight files.
     weights: Vec<String>,
 }
@@ -99,7 +101,7 @@ pub fn record(request: &RecordRequest, observer: &mut dyn Observer) -> Result<Re
         while rows.len() < BLOCK_ROWS
             && let Some(row) = corpus.next_row()?
         {
-            let text = request.prompt.as_ref().map_or_else(|| row.text.clone(), |p| format!("{p}{}", row.text));
+            let text = format!("{}{}", side.prompt, row.text);
             rows.push((RowId { set: RowSet::Corpus, row: row.index }, side.tokenizer.encode(&text)?));
         }
         if rows.is_empty() {
@@ -186,7 +188,15 @@ fn open(request: &RecordRequest) -> Result<Side, Error> {
     let max_length = max_sequence_length(request.max_length, Some(&modules), &config, stated);
     let name = format!("{}/tokenizer.json", folder.shown());
     let tokenizer = WordTokenizer::parse(&folder.require("tokenizer.json")?, &name, max_length)?;
-    Ok(Side { encoder, head, tokenizer, hidden: config.hidden_size, weights })
+    // As a check does: the model's own default prompt where none is named.
+    let own = folder.prompts()?.map_or_else(String::new, |p| p.default_text().to_owned());
+    let prompt = request.prompt.clone().unwrap_or(own);
+    let skipped = match modules.include_prompt || prompt.is_empty() {
+        true => 0,
+        false => tokenizer.encode(&prompt)?.ids.len().saturating_sub(1),
+    };
+    let head = head.skipping(skipped);
+    Ok(Side { prompt, encoder, head, tokenizer, hidden: config.hidden_size, weights })
 }
 
 fn stated_modules(folder: &ModelFolder) -> Result<SentenceModules, Error> {

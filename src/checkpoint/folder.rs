@@ -73,10 +73,11 @@ impl ModelFolder {
         self.inputs.borrow().clone()
     }
 
-    /// sha256 of the safetensors files read so far.
+    /// sha256 of the encoder's own safetensors files read so far: those of modules behind it lie in folders of their own.
     pub fn weight_files(&self) -> Vec<String> {
         let inputs = self.inputs.borrow();
-        inputs.iter().filter(|i| i.name.ends_with(".safetensors")).map(|i| i.sha256.clone()).collect()
+        let own = |i: &&InputFile| i.name.ends_with(".safetensors") && !i.name.contains('/');
+        inputs.iter().filter(own).map(|i| i.sha256.clone()).collect()
     }
 
     /// The canonical path of a file of this folder, none if it is not there.

@@ -266,7 +266,7 @@ pub(crate) struct RecordArguments {
     /// Stop after this many rows
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Text put before every sentence
+    /// Text put before every sentence [default: the model's own default prompt]
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
     /// Tokens per row at most, special tokens included [default: as the model's files say]
