@@ -149,3 +149,24 @@ fn a_declaration_of_other_bits_is_told_with_the_right_one() {
     let said = "declares 4 bits in groups of 128, with 8 bits in groups of 64 it would be that";
     assert!(e.to_string().contains(said) && !e.to_string().contains('\n'), "{e}");
 }
+
+#[test]
+fn an_architecture_that_is_none_is_told_with_the_nearest_and_what_parts_them() {
+    let odd = Copy::of("parallax-mini-mlx-8bit").json("config.json", |c| c["model_type"] = "brt".into()).tensors(|t| {
+        let pooler: Vec<String> = t.keys().filter(|n| n.contains("layer.0.output.dense")).cloned().collect();
+        for name in pooler {
+            let tensor = t.remove(&name).unwrap();
+            t.insert(name.replace("output.dense", "output.linear"), tensor);
+        }
+    });
+    let e = check(&CheckRequest::new(repository("models/parallax-mini"), odd.path()), &mut Silent).unwrap_err();
+    assert_eq!(e.fault(), parallax::fault::Fault::BadInput);
+    for word in ["`brt` is not supported; nearest is `bert`", "not `encoder.layer.0.", "and besides `encoder.layer.0."]
+    {
+        assert!(e.to_string().contains(word), "{e}");
+    }
+    // What can be shown without an encoder is shown.
+    let shown = parallax::check::inspect(odd.path()).unwrap();
+    assert!(shown.facts.iter().any(|(name, value)| name == "encoder" && value.contains("nearest is `bert`")));
+    assert!(shown.tensors.len() > 60 && shown.facts.iter().any(|(name, _)| name == "quantization"));
+}

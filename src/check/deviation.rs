@@ -10,7 +10,7 @@ use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::runtimes::Encoder;
-use crate::runtimes::native::{Architecture, Deviation, NativeEncoder, SentenceHead};
+use crate::runtimes::native::{Architecture, Deviation, NativeEncoder, NativeError, SentenceHead};
 use crate::tokens::TokenBatch;
 use crate::verdict::number;
 
@@ -32,7 +32,7 @@ impl Emulated {
         config: &ModelConfig,
         modules: &SentenceModules,
         label: &str,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, NativeError> {
         let architecture = Architecture::of(config, label)?;
         let deviations = architecture.deviations(config);
         let pooling = architecture.mlx_pooling.filter(|p| request.pooling.is_none() && modules.pooling != [*p]);

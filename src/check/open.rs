@@ -58,7 +58,10 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
     let recording = request.recording.as_deref().map(Recording::open).transpose()?;
     let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
-    let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown())?;
+    let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown());
+    // Where there is no such architecture, the encoder tells more of why.
+    let emulated =
+        emulated.map_err(|e| NativeEncoder::build(&config, &candidate.weights, folder.shown()).err().unwrap_or(e))?;
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
     // The weights are shared: a second encoder costs next to nothing.
     let half = match request.compute {
