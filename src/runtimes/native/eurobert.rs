@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::blocks::{FeedForward, Norm, PreNorm, PreNormLayer, SelfAttention, theta};
+use super::blocks::{Norm, PreNorm, PreNormLayer, SelfAttention, decoder, theta};
 use super::config::{activation, must_be, unsupported};
 use super::model::Model;
 use super::ops::{Heads, Rotary};
-use super::parameters::{Inventory, Parameter, rms_norm, side_by_side, table};
+use super::parameters::{Inventory, Parameter, rms_norm, table};
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, Scope, WeightSet};
 
@@ -20,32 +20,22 @@ pub(super) const ARCHITECTURE: Architecture =
 
 /// The rotation's base where the configuration states none (transformers `EuroBertConfig`).
 const DEFAULT_THETA: f64 = 10_000.0;
-/// Widest head and most heads believed.
-const MAX: usize = 65_536;
 
-/// Query heads, key and value heads, and their width; values that are none are told of by [`build`].
 fn heads(config: &ModelConfig) -> Heads {
-    let read = |name, default| config.whole(name, MAX).ok().flatten().unwrap_or(default);
-    let count = config.num_attention_heads;
-    let width = config.hidden_size / count.max(1);
-    Heads { count, shared: read("num_key_value_heads", count), width: read("head_dim", width) }
+    decoder::heads(config, config.num_attention_heads, config.hidden_size / config.num_attention_heads.max(1))
 }
 
 fn parameters(config: &ModelConfig) -> Vec<Parameter> {
-    let (hidden, inner, heads) = (config.hidden_size, config.intermediate_size, heads(config));
+    let (hidden, heads) = (config.hidden_size, heads(config));
     let mut all = Inventory::default();
     all.table("embed_tokens", config.vocab_size, hidden);
     for k in 0..config.num_hidden_layers {
         let at = |part: &str| format!("layers.{k}.{part}");
         all.scale(&at("input_layernorm"), hidden);
-        all.matrix(&at("self_attn.q_proj"), hidden, heads.context());
-        all.matrix(&at("self_attn.k_proj"), hidden, heads.shared * heads.width);
-        all.matrix(&at("self_attn.v_proj"), hidden, heads.shared * heads.width);
+        decoder::list_projections(&mut all, &format!("layers.{k}"), hidden, heads, false);
         all.matrix(&at("self_attn.o_proj"), heads.context(), hidden);
         all.scale(&at("post_attention_layernorm"), hidden);
-        all.matrix(&at("mlp.gate_proj"), hidden, inner);
-        all.matrix(&at("mlp.up_proj"), hidden, inner);
-        all.matrix(&at("mlp.down_proj"), inner, hidden);
+        decoder::list_feed_forward(&mut all, &format!("layers.{k}"), config);
     }
     all.scale("norm", hidden);
     all.parameters
@@ -66,38 +56,22 @@ fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<d
             return Err(unsupported(label, field, "missing", "a value stated in config.json"));
         }
     }
-    for name in ["num_key_value_heads", "head_dim"] {
-        config.whole(name, MAX)?;
-    }
-    let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-    let (heads, activation) = (heads(config), activation(config, label)?);
-    if !heads.count.is_multiple_of(heads.shared) || !heads.width.is_multiple_of(2) {
-        return Err(unsupported(label, "num_key_value_heads", heads.shared, "a divisor of num_attention_heads"));
-    }
+    let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+    let (heads, activation) = (decoder::checked_heads(config, label, heads(config))?, activation(config, label)?);
     let rotary = Arc::new(Rotary::new(theta(config, label, None, "rope_theta", DEFAULT_THETA)?, heads.width));
     let norm = |at: Scope<'_>| rms_norm(&at, hidden, eps, 0.0).map(Norm::Rms);
     let stack = weights.scope("layers");
     let layers = PreNorm::layers(config.num_hidden_layers, |k| {
         let at = stack.below(k);
-        let (attention, mlp) = (at.below("self_attn"), at.below("mlp"));
-        let keys = heads.shared * heads.width;
-        let parts = [("q_proj", heads.context()), ("k_proj", keys), ("v_proj", keys)];
-        let projections = side_by_side(&parts.map(|(name, n)| (attention.below(name), n)), hidden, false)?;
-        let output = side_by_side(&[(attention.below("o_proj"), hidden)], heads.context(), false)?;
         Ok(PreNormLayer {
             before_attention: Some(norm(at.below("input_layernorm"))?),
             attention: SelfAttention {
                 rotary: Some(Arc::clone(&rotary)),
-                ..SelfAttention::new(heads, projections, output)
+                ..decoder::attention(&at, hidden, heads, false)?
             },
             after_attention: None,
             before_feed_forward: norm(at.below("post_attention_layernorm"))?,
-            feed_forward: FeedForward {
-                up: side_by_side(&[(mlp.below("gate_proj"), inner), (mlp.below("up_proj"), inner)], hidden, false)?,
-                activation,
-                gated: true,
-                down: side_by_side(&[(mlp.below("down_proj"), hidden)], inner, false)?,
-            },
+            feed_forward: decoder::feed_forward(&at, config, activation)?,
             after_feed_forward: None,
         })
     })?;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::blocks::{FeedForward, HeadNorms, Norm, PreNorm, PreNormLayer, SelfAttention, theta};
+use super::blocks::{HeadNorms, Norm, PreNorm, PreNormLayer, SelfAttention, decoder, theta};
 use super::config::{activation, must_be, unsupported};
 use super::mlx::NO_WINDOW;
 use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
-use super::parameters::{Inventory, Parameter, rms_norm, side_by_side, table};
+use super::parameters::{Inventory, Parameter, rms_norm, table};
 use super::{Architecture, NativeError};
 use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
 
@@ -33,37 +33,27 @@ const DEFAULT_SCALAR: f64 = 256.0;
 const DEFAULT_WINDOW: usize = 4096;
 const DEFAULT_PERIOD: usize = 6;
 const DEFAULT_THETAS: (f64, f64) = (1_000_000.0, 10_000.0);
-/// Widest head, most heads and widest window believed.
+/// Widest window and longest period believed.
 const MAX: usize = 1 << 20;
 
-/// Query heads, key and value heads, and their width; values that are none are told of by [`build`].
 fn heads(config: &ModelConfig) -> Heads {
-    let read = |name, default| config.whole(name, MAX).ok().flatten().unwrap_or(default);
-    Heads {
-        count: config.num_attention_heads,
-        shared: read("num_key_value_heads", DEFAULT_SHARED),
-        width: read("head_dim", DEFAULT_WIDTH),
-    }
+    decoder::heads(config, DEFAULT_SHARED, DEFAULT_WIDTH)
 }
 
 fn parameters(config: &ModelConfig) -> Vec<Parameter> {
-    let (hidden, inner, heads) = (config.hidden_size, config.intermediate_size, heads(config));
+    let (hidden, heads) = (config.hidden_size, heads(config));
     let mut all = Inventory::default();
     all.table("embed_tokens", config.vocab_size, hidden);
     for k in 0..config.num_hidden_layers {
         let at = |part: &str| format!("layers.{k}.{part}");
         all.scale(&at("input_layernorm"), hidden);
-        all.matrix(&at("self_attn.q_proj"), hidden, heads.context());
-        all.matrix(&at("self_attn.k_proj"), hidden, heads.shared * heads.width);
-        all.matrix(&at("self_attn.v_proj"), hidden, heads.shared * heads.width);
+        decoder::list_projections(&mut all, &format!("layers.{k}"), hidden, heads, false);
         all.scale(&at("self_attn.q_norm"), heads.width);
         all.scale(&at("self_attn.k_norm"), heads.width);
         all.matrix(&at("self_attn.o_proj"), heads.context(), hidden);
         all.scale(&at("post_attention_layernorm"), hidden);
         all.scale(&at("pre_feedforward_layernorm"), hidden);
-        all.matrix(&at("mlp.gate_proj"), hidden, inner);
-        all.matrix(&at("mlp.up_proj"), hidden, inner);
-        all.matrix(&at("mlp.down_proj"), inner, hidden);
+        decoder::list_feed_forward(&mut all, &format!("layers.{k}"), config);
         all.scale(&at("post_feedforward_layernorm"), hidden);
     }
     all.scale("norm", hidden);
@@ -99,14 +89,9 @@ fn reaches(config: &ModelConfig, label: &str) -> Result<Vec<(bool, Reach)>, Nati
 fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Model>, NativeError> {
     must_be(config, label, "attention_bias", &Value::Bool(false), "false")?;
     must_be(config, label, "attn_logit_softcapping", &Value::Null, "null")?;
-    for name in ["num_key_value_heads", "head_dim"] {
-        config.whole(name, MAX)?;
-    }
-    let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
-    let (heads, activation, reaches) = (heads(config), activation(config, label)?, reaches(config, label)?);
-    if !heads.count.is_multiple_of(heads.shared) || !heads.width.is_multiple_of(2) {
-        return Err(unsupported(label, "num_key_value_heads", heads.shared, "a divisor of num_attention_heads"));
-    }
+    let (hidden, eps) = (config.hidden_size, config.layer_norm_eps);
+    let (heads, activation, reaches) =
+        (decoder::checked_heads(config, label, heads(config))?, activation(config, label)?, reaches(config, label)?);
     let scale = (1.0 / config.positive("query_pre_attn_scalar")?.unwrap_or(DEFAULT_SCALAR).sqrt()) as f32;
     let rotary = |kind, older, default| {
         theta(config, label, Some(kind), older, default).map(|theta| Arc::new(Rotary::new(theta, heads.width)))
@@ -118,11 +103,7 @@ fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<d
     let stack = weights.scope("layers");
     let layers = PreNorm::layers(config.num_hidden_layers, |k| {
         let at = stack.below(k);
-        let (attention, mlp) = (at.below("self_attn"), at.below("mlp"));
-        let keys = heads.shared * heads.width;
-        let parts = [("q_proj", heads.context()), ("k_proj", keys), ("v_proj", keys)];
-        let projections = side_by_side(&parts.map(|(name, n)| (attention.below(name), n)), hidden, false)?;
-        let output = side_by_side(&[(attention.below("o_proj"), hidden)], heads.context(), false)?;
+        let attention = at.below("self_attn");
         let (global, reach) = reaches[k];
         Ok(PreNormLayer {
             before_attention: Some(norm("input_layernorm", &at)?),
@@ -134,16 +115,11 @@ fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<d
                     query: rms_norm(&attention.below("q_norm"), heads.width, eps, 1.0)?,
                     key: rms_norm(&attention.below("k_norm"), heads.width, eps, 1.0)?,
                 }),
-                ..SelfAttention::new(heads, projections, output)
+                ..decoder::attention(&at, hidden, heads, false)?
             },
             after_attention: Some(norm("post_attention_layernorm", &at)?),
             before_feed_forward: norm("pre_feedforward_layernorm", &at)?,
-            feed_forward: FeedForward {
-                up: side_by_side(&[(mlp.below("gate_proj"), inner), (mlp.below("up_proj"), inner)], hidden, false)?,
-                activation,
-                gated: true,
-                down: side_by_side(&[(mlp.below("down_proj"), hidden)], inner, false)?,
-            },
+            feed_forward: decoder::feed_forward(&at, config, activation)?,
             after_feed_forward: Some(norm("post_feedforward_layernorm", &at)?),
         })
     })?;

@@ -3,6 +3,7 @@
 //! The files of the architectures say which, in which order, and with which norms between.
 
 mod attention;
+pub(super) mod decoder;
 mod embeddings;
 mod feed_forward;
 mod post_norm;

@@ -46,7 +46,7 @@ mod tests {
     use super::super::testing::noise;
     use super::*;
 
-    /// Relative, measured 1.8e-7 at most.
+    /// Relative, measured 1.2e-7 at most.
     const MAX_ERROR: f64 = 4e-7;
 
     #[test]

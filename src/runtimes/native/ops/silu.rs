@@ -31,7 +31,7 @@ impl SimdUnaryOp<f32> for Silu {
 mod tests {
     use super::super::testing::sweep;
 
-    /// Measured 1.7e-7 relative at most over 1,000,001 points against f64.
+    /// Measured 1.8e-7 relative at most over 1,000,001 points against f64, of either.
     const MAX_RELATIVE: f64 = 3e-7;
 
     #[test]
