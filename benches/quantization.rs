@@ -21,7 +21,7 @@ fn dequantization(c: &mut Criterion) {
         let halves: Vec<u8> = (0..scales).flat_map(|_| 0x2800u16.to_le_bytes()).collect();
         let singles: Vec<u8> = (0..scales).flat_map(|_| 0.03f32.to_le_bytes()).collect();
         let affine = |scales| Scales::Affine { scales, biases: scales };
-        let types = match mode.affine {
+        let types = match mode.floats.is_none() {
             true => vec![
                 ("f32", affine(Floats::F32(&singles))),
                 ("f16", affine(Floats::F16(&halves))),

@@ -43,7 +43,7 @@ fn differences(file: &str, case: &serde_json::Value, flip: bool) -> usize {
         bits: number("bits") as u32,
         group_size: number("group_size"),
         codes: &words,
-        scales: match mode.affine {
+        scales: match mode.floats.is_none() {
             true => Scales::Affine { scales: floats(&scales), biases: floats(&tensors.tensor("biases").unwrap()) },
             false => Scales::Bytes(scales.data()),
         },

@@ -109,3 +109,29 @@ fn half_precision_is_predicted() {
         }
     }
 }
+
+/// `mx.savez` of the same arrays: what mlx-examples keep a model in.
+#[test]
+fn an_archive_of_arrays_holds_the_same_weights() {
+    let tiny = fixture("mlx/tiny/bert-3bit-g64-bf16");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(tiny.join("config.json"), dir.path().join("config.json")).unwrap();
+    std::fs::copy(fixture("mlx/npz/bert-3bit-g64-bf16.npz"), dir.path().join("weights.npz")).unwrap();
+    let load = |path: &std::path::Path| {
+        let folder = ModelFolder::open(path).unwrap();
+        let config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
+        let loaded = load_candidate(&folder, config.raw(), Effective::Dequantized).unwrap();
+        (loaded, folder.weight_files())
+    };
+    let ((own, files), (theirs, _)) = (load(dir.path()), load(&tiny));
+    assert_eq!(own.summary, theirs.summary);
+    assert_eq!(own.weights.tensors().len(), theirs.weights.tensors().len());
+    assert_eq!(files.len(), 1, "its digest is known");
+    for (name, weight) in theirs.weights.tensors() {
+        let same = &own.weights.tensors()[name];
+        assert_eq!((&same.shape, &*same.rows()), (&weight.shape, &*weight.rows()), "{name}");
+    }
+    // A second file of weights that is not read is told.
+    std::fs::copy(tiny.join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+    assert!(load(dir.path()).0.findings.iter().any(|f| f.code == "checkpoint.second_file"));
+}

@@ -222,7 +222,7 @@ impl Cage<'_> {
         };
         let mut said = (String::new(), None);
         for codes in 1..=MOST_CODES {
-            let Some(moved) = moved(original, own, codes) else { break };
+            let Some(moved) = weights::moved_by_codes(original, own, codes) else { break };
             let one = |w: &Weight| {
                 WeightSet::new("one matrix", BTreeMap::from([(name.clone(), w.clone())])).map_err(weight_error)
             };
@@ -268,20 +268,6 @@ impl Cage<'_> {
 
 fn weight_error(e: crate::checkpoint::WeightError) -> Error {
     Error::Quantization(e.into())
-}
-
-/// The candidate's matrix with the group in its middle moved by `codes` steps; none where the group has no step.
-fn moved(original: &Weight, candidate: &Weight, codes: u32) -> Option<Weight> {
-    let size = usize::try_from(candidate.storage.group_size?).ok().filter(|n| *n > 0)?;
-    let range = 2f32.powi(i32::try_from(candidate.storage.bits?).ok()?) - 1.0;
-    let start = candidate.len() / 2 / size * size;
-    let rows = original.rows();
-    let group = rows.get(start..start + size)?;
-    let (low, high) = group.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-    let step = (high - low) / range;
-    let moved =
-        candidate.changed(|values| values.iter_mut().skip(start).take(size).for_each(|v| *v += codes as f32 * step));
-    (step > 0.0).then_some(moved)
 }
 
 /// Rows filled up to the longest with the id padding has, as if it were text.

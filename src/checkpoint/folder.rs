@@ -9,6 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::modules::malformed;
+use super::tensors::NPZ;
 use super::{CheckpointError, ModulesError, Prompts, SentenceModules, prompts};
 use crate::memory::Memory;
 
@@ -73,10 +74,10 @@ impl ModelFolder {
         self.inputs.borrow().clone()
     }
 
-    /// sha256 of the encoder's own safetensors files read so far: those of modules behind it lie in folders of their own.
+    /// sha256 of the encoder's own tensor files read so far: those of modules behind it lie in folders of their own.
     pub fn weight_files(&self) -> Vec<String> {
         let inputs = self.inputs.borrow();
-        let own = |i: &&InputFile| i.name.ends_with(".safetensors") && !i.name.contains('/');
+        let own = |i: &&InputFile| (i.name.ends_with(".safetensors") && !i.name.contains('/')) || i.name == NPZ;
         inputs.iter().filter(own).map(|i| i.sha256.clone()).collect()
     }
 

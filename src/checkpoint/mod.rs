@@ -6,6 +6,7 @@ mod error;
 mod folder;
 mod modules;
 pub mod names;
+mod npz;
 mod pooling_config;
 mod prompts;
 mod sequence_length;

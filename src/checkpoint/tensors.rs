@@ -1,19 +1,19 @@
-//! Tensors on disk: one safetensors file, or shards with an index, or shards by their usual names.
+//! Tensors on disk: one safetensors file, or shards with an index, or shards by their usual names, or `weights.npz`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use safetensors::{Dtype, SafeTensors};
 
 use super::weight::first_non_finite;
-use super::{CheckpointError, ModelFolder};
+use super::{CheckpointError, ModelFolder, npz};
 use crate::finding::{Finding, Severity};
 use crate::memory::Memory;
 
 /// Largest tensor file read.
 const MAX_TENSOR_FILE: u64 = 64 << 30;
 const SINGLE: &str = "model.safetensors";
-/// What mlx-examples kept weights in.
-const NPZ: &str = "weights.npz";
+/// What mlx-examples keep weights in.
+pub(super) const NPZ: &str = "weights.npz";
 const INDEX: &str = "model.safetensors.index.json";
 /// The code of a tensor file that is not read here and would be read elsewhere.
 pub const STALE_SHARD: &str = "checkpoint.stale_shard";
@@ -59,10 +59,7 @@ impl RawTensors {
         let present: Vec<String> = folder.names()?.into_iter().filter(|n| is_tensor_file(n)).collect();
         match folder.read(INDEX)? {
             Some(bytes) => out.read_indexed(folder, &bytes)?,
-            None if present.is_empty() && folder.exists(NPZ)? => {
-                let reason = "is not read; save its arrays as model.safetensors (mx.save_safetensors)".to_owned();
-                return Err(CheckpointError::Malformed { file: format!("{}/{NPZ}", folder.shown()), reason });
-            }
+            None if present.is_empty() && folder.exists(NPZ)? => out.read_arrays(folder)?,
             None if present.is_empty() => {
                 return Err(CheckpointError::Absent { folder: folder.shown().to_owned(), name: SINGLE.to_owned() });
             }
@@ -74,6 +71,10 @@ impl RawTensors {
             let paths = modules.iter().flat_map(|m| &m.stages).filter_map(|stage| stage.path());
             paths.into_iter().any(|path| file.strip_prefix(path).is_some_and(|rest| rest == format!("/{SINGLE}")))
         };
+        if !present.is_empty() && folder.exists(NPZ)? {
+            let message = format!("{}/{NPZ} was not read, since {} is there", out.shown, present[0]);
+            out.findings.push(Finding::new(Severity::Warning, "checkpoint.second_file", message));
+        }
         let unread = |name: &&String| !out.files.contains_key(*name) && !of_module(name);
         let stale: Vec<String> = folder.names_below(DEPTH, is_tensor_file)?.iter().filter(unread).cloned().collect();
         for stale in stale {
@@ -119,6 +120,21 @@ impl RawTensors {
                 return Err(malformed(format!("does not list tensor `{extra}`, which {shard} holds")));
             }
         }
+        Ok(())
+    }
+
+    fn read_arrays(&mut self, folder: &ModelFolder) -> Result<(), CheckpointError> {
+        let file = format!("{}/{NPZ}", folder.shown());
+        let Some(archive) = folder.read_up_to(NPZ, MAX_TENSOR_FILE)? else { return Ok(()) };
+        let malformed = |reason| CheckpointError::Malformed { file: file.clone(), reason };
+        let (bytes, arrays) = npz::read(&archive).map_err(malformed)?;
+        for npz::Array { name, dtype, shape, start, end } in arrays {
+            let raw = RawTensor { dtype, shape, file: NPZ.to_owned(), start, end };
+            if self.tensors.insert(name.clone(), raw).is_some() {
+                return Err(CheckpointError::Tensor { file, tensor: name, reason: "is there twice".to_owned() });
+            }
+        }
+        self.files.insert(NPZ.to_owned(), bytes);
         Ok(())
     }
 

@@ -41,6 +41,9 @@ pub const EMBEDDED: &[(&str, &str)] = &[
     ("int6", include_str!("int6.toml")),
     ("int5", include_str!("int5.toml")),
     ("int4", include_str!("int4.toml")),
+    ("mxfp8", include_str!("mxfp8.toml")),
+    ("mxfp4", include_str!("mxfp4.toml")),
+    ("nvfp4", include_str!("nvfp4.toml")),
 ];
 
 /// The limits one run is judged by.

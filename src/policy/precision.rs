@@ -33,7 +33,10 @@ impl Precision {
                 4 => Ok("int4"),
                 other => Err(unknown(format!("{other}-bit weights"))),
             },
-            Some(mode) => Err(unknown(format!("{bits}-bit weights of mode {mode}"))),
+            Some(mode) => {
+                let named = super::EMBEDDED.iter().find(|(name, _)| *name == mode);
+                named.map(|(name, _)| *name).ok_or_else(|| unknown(format!("{bits}-bit weights of mode {mode}")))
+            }
         }
     }
 }
@@ -66,7 +69,10 @@ mod tests {
             "no built-in limits exist for 3-bit weights: state yours with --policy FILE (`parallax policy show int4` prints one to start from)"
         );
         assert!(name(Some(2), None, "F16").is_err());
-        assert!(name(Some(4), Some("mxfp4"), "F16").unwrap_err().contains("mxfp4"));
+        for mode in crate::quantization::MODES.iter().filter(|mode| mode.floats.is_some()) {
+            assert_eq!(name(Some(mode.default_bits), Some(mode.name), "U8").unwrap(), mode.name);
+        }
+        assert!(name(Some(4), Some("nf4"), "F16").unwrap_err().contains("nf4"));
         assert!(name(None, None, "I8").unwrap_err().contains("I8"));
     }
 }

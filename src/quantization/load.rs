@@ -218,7 +218,7 @@ fn quantized(
         }
     };
     let (scales_name, scales) = part("scales")?;
-    let biases = setting.mode.affine.then(|| part("biases")).transpose()?;
+    let biases = setting.mode.floats.is_none().then(|| part("biases")).transpose()?;
     if biases.is_none() && raw.tensors().contains_key(&format!("{module}.biases")) {
         return Err(raw
             .refuse(&format!("{module}.biases"), format!("is there, but {} has none", setting.mode.name))

@@ -9,6 +9,71 @@ use super::{Effective, Floats, Halves, Packed, Scales};
 /// E2M1 by its four bits; the upper eight are the negative ones, -0 among them.
 const FP4: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
+/// The values codes stand for: small floats of one format, and how a quantizer scales a group to them.
+///
+/// Source: `quantize` in the files above; scales of the mx formats are rounded up to a power of two, so that the largest
+/// weight of the group is never beyond the largest code.
+#[derive(Debug)]
+pub struct FloatCodes {
+    format: Format,
+    scale: fn(f64) -> f64,
+}
+
+/// A small float without infinities.
+#[derive(Clone, Copy, Debug)]
+struct Format {
+    /// Bits behind the point.
+    mantissa: i32,
+    /// Exponents of the smallest and of the largest normal values.
+    exponents: (i32, i32),
+    /// Its largest value.
+    largest: f64,
+}
+
+const E2M1: Format = Format { mantissa: 1, exponents: (0, 2), largest: 6.0 };
+const E4M3: Format = Format { mantissa: 3, exponents: (-6, 8), largest: 448.0 };
+
+pub(super) const MXFP4: FloatCodes = FloatCodes { format: E2M1, scale: power_of_two_above };
+pub(super) const MXFP8: FloatCodes = FloatCodes { format: E4M3, scale: power_of_two_above };
+pub(super) const NVFP4: FloatCodes = FloatCodes { format: E2M1, scale: |s| E4M3.nearest(s) };
+
+impl FloatCodes {
+    /// The scale of a group whose largest weight (in absolute value) is this; 0 where all its weights become 0.
+    pub fn scale(&self, largest: f64) -> f64 {
+        (self.scale)(largest / self.format.largest)
+    }
+
+    /// Distance of the two values with this scale between which a weight lies.
+    pub fn step(&self, weight: f64, scale: f64) -> f64 {
+        if scale > 0.0 { scale * self.format.step(weight / scale) } else { 0.0 }
+    }
+
+    /// The most that rounding to the nearest code moves a weight: half its step, or as far as it lies beyond the largest
+    /// code. That can only be where the scale was itself rounded down; where it was rounded to nothing, so is the weight.
+    pub fn rounding(&self, weight: f64, scale: f64) -> f64 {
+        (weight.abs() - self.format.largest * scale).max(0.5 * self.step(weight, scale))
+    }
+}
+
+impl Format {
+    /// Distance of the two values around `value`; beyond the largest, that of the last two.
+    fn step(&self, value: f64) -> f64 {
+        let (least, most) = self.exponents;
+        let exponent = if value == 0.0 { least } else { (value.abs().log2().floor() as i32).clamp(least, most) };
+        2f64.powi(exponent - self.mantissa)
+    }
+
+    fn nearest(&self, value: f64) -> f64 {
+        let step = self.step(value);
+        ((value / step).round_ties_even() * step).min(self.largest)
+    }
+}
+
+/// Exponents of a byte of scale: 2^-127 to 2^127.
+fn power_of_two_above(value: f64) -> f64 {
+    if value > 0.0 { 2f64.powi((value.log2().ceil() as i32).clamp(-127, 127)) } else { 0.0 }
+}
+
 /// Low half of a byte first; scales are powers of two.
 pub(super) fn mxfp4(packed: &Packed<'_>, row: usize, out: &mut [f32], halves: &mut Halves) {
     row_of(packed, row, out, halves, e8m0, fours);
@@ -77,6 +142,30 @@ fn e4m3(byte: u8) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_are_between_neighbouring_codes() {
+        for (format, codes) in [(E2M1, FP4[..8].to_vec()), (E4M3, (0..0x7f).map(e4m3).collect())] {
+            for pair in codes.windows(2) {
+                let (low, high) = (f64::from(pair[0]), f64::from(pair[1]));
+                assert_eq!(format.step((low + high) / 2.0), high - low, "between {low} and {high}");
+                assert_eq!(format.nearest(low + 0.4 * (high - low)), low);
+                assert_eq!(format.nearest(high), high);
+            }
+            let (last, largest) = (f64::from(codes[codes.len() - 2]), f64::from(codes[codes.len() - 1]));
+            assert_eq!((format.step(2.0 * largest), format.nearest(2.0 * largest)), (largest - last, largest));
+        }
+    }
+
+    #[test]
+    fn a_scale_takes_the_largest_weight_of_its_group() {
+        assert_eq!([0.0, 5.9, 6.0, 6.1, 12.0].map(|w| MXFP4.scale(w)), [0.0, 1.0, 1.0, 2.0, 2.0]);
+        assert_eq!([448.0, 449.0].map(|w| MXFP8.scale(w)), [1.0, 2.0]);
+        assert_eq!([6.0, 6.3, 6.6, 0.004, 1e-9].map(|w| NVFP4.scale(w)), [1.0, 1.0, 1.125, 0.0, 0.0]);
+        assert_eq!([2.2, 5.5, 6.9, 7.5].map(|w| MXFP4.rounding(w, 1.0)), [0.5, 1.0, 1.0, 1.5]);
+        assert_eq!(NVFP4.rounding(-0.004, NVFP4.scale(0.004)), 0.004);
+        assert_eq!((MXFP4.step(5.0, 0.5), MXFP4.step(0.1, 0.5), MXFP4.step(1.0, 0.0)), (1.0, 0.25, 0.0));
+    }
 
     #[test]
     fn the_formats_are_as_their_specifications_say() {

@@ -17,6 +17,7 @@ use crate::fault::Fault;
 pub use affine::Halves;
 pub use config::{ModuleSetting, QuantizationConfig};
 pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
+pub use microscaling::FloatCodes;
 pub use requantize::requantized;
 pub use stages::load_stages;
 
@@ -121,8 +122,8 @@ pub struct QuantizationMode {
     pub default_bits: u32,
     /// Group size where a per-layer override states none.
     pub default_group_size: usize,
-    /// Whether scales are floats with biases beside them; else they are bytes.
-    pub affine: bool,
+    /// What its codes stand for; none where they are the steps of an affine scale, with floats for scales and biases.
+    pub floats: Option<&'static FloatCodes>,
     /// Writes a row: `cols` float32 values.
     pub dequantize_row: fn(&Packed<'_>, usize, &mut [f32], &mut Halves),
 }
@@ -135,6 +136,11 @@ impl QuantizationMode {
     }
 }
 
+/// The mode of that name.
+pub fn mode(name: &str) -> Option<&'static QuantizationMode> {
+    MODES.iter().find(|mode| mode.name == name)
+}
+
 /// Every mode parallax reads: all that MLX 0.32.4 has.
 pub const MODES: &[QuantizationMode] = &[
     QuantizationMode {
@@ -143,7 +149,7 @@ pub const MODES: &[QuantizationMode] = &[
         group_sizes: &[32, 64, 128],
         default_bits: 4,
         default_group_size: 64,
-        affine: true,
+        floats: None,
         dequantize_row: affine::dequantize_row,
     },
     QuantizationMode {
@@ -152,7 +158,7 @@ pub const MODES: &[QuantizationMode] = &[
         group_sizes: &[32],
         default_bits: 4,
         default_group_size: 32,
-        affine: false,
+        floats: Some(&microscaling::MXFP4),
         dequantize_row: microscaling::mxfp4,
     },
     QuantizationMode {
@@ -161,7 +167,7 @@ pub const MODES: &[QuantizationMode] = &[
         group_sizes: &[32],
         default_bits: 8,
         default_group_size: 32,
-        affine: false,
+        floats: Some(&microscaling::MXFP8),
         dequantize_row: microscaling::mxfp8,
     },
     QuantizationMode {
@@ -170,7 +176,7 @@ pub const MODES: &[QuantizationMode] = &[
         group_sizes: &[16],
         default_bits: 4,
         default_group_size: 16,
-        affine: false,
+        floats: Some(&microscaling::NVFP4),
         dequantize_row: microscaling::nvfp4,
     },
 ];

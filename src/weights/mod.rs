@@ -8,6 +8,7 @@ mod row;
 use crate::fault::Fault;
 
 pub use compare::compare;
+pub use groups::moved_by_codes;
 pub use identify::findings;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 

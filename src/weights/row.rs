@@ -43,8 +43,9 @@ pub struct TensorRow {
     /// Cosine of the two as vectors.
     #[serde(with = "number")]
     pub cosine: f64,
-    /// Affine matrices: the largest |mean of ŵ − w| over one group, as a share of the most that rounding to
-    /// nearest could make of it: at most 1, unless a code, scale or zero point is wrong.
+    /// Quantized matrices: how far the group that moved most did (|mean of ŵ − w| where codes are affine, its root
+    /// mean square where they are floats), as a share of the most that rounding to nearest could make of it: at
+    /// most 1, unless a code, scale or zero point is wrong.
     #[serde(with = "number::optional", default)]
     pub group_shift: Option<f64>,
     /// Row and group it was seen in.

@@ -2,7 +2,7 @@
 """Writes the built-in policies from measured reports: every limit is twice the worst value measured,
 and says in its `why` what was measured and on what.
 
-    scripts/calibrate.py REPORTS_DIR       (reports named MODEL-PRECISION.json, from `parallax check --control all --format json`)
+    python calibrate.py REPORTS_DIR       (made by scripts/calibrate: reports named MODEL-PRECISION.json, from `parallax check --control all --format json`)
 
 Runs on parallax-mini (2,000 sentences of models/corpus.txt) and the real all-MiniLM-L6-v2 (the first 1,000).
 """
@@ -20,6 +20,9 @@ PRECISIONS = {  # policy: (words, {model: report})
     "int6": ("6-bit quantized weights", {"mini": "6bit", "minilm": "6bit"}),
     "int5": ("5-bit quantized weights", {"mini": "5bit", "minilm": "5bit"}),
     "int4": ("4-bit quantized weights", {"mini": "4bit", "minilm": "4bit"}),
+    "mxfp8": ("mxfp8 weights", {"mini": "mxfp8", "minilm": "mxfp8"}),
+    "mxfp4": ("mxfp4 weights", {"mini": "mxfp4", "minilm": "mxfp4"}),
+    "nvfp4": ("nvfp4 weights", {"mini": "nvfp4", "minilm": "nvfp4"}),
 }
 # The engine arm is a property of the engine: fixed limits, the same in every policy.
 ENGINE = [("p99", 1e-5), ("max", 1e-4)]
@@ -43,7 +46,7 @@ LENGTHS = ("layer.*", "final", "pooled")
 GROUP_SHIFT = ("rounding to nearest moves the mean of a group by at most half a step (and its scale's own rounding): measured at most "
                "0.51 of that on MiniLM-L6 and parallax-mini at 2 to 8 bits; one code too many in one group makes 1.3 or more")
 # Precisions coarse enough that neighbours move.
-NEIGHBOURS = ("int4",)
+NEIGHBOURS = ("int4", "mxfp4", "nvfp4")
 
 
 def up(value):
@@ -98,9 +101,14 @@ def neighbour_gate(reports):
     return gate("neighbours", None, "top10_overlap", "mean", limit, f"measured {parts}; twice the larger loss", "min")
 
 
-def group_gate():
+def group_gate(policy, reports):
     """What rounding to nearest can do at most; no calibration moves it."""
-    return gate("weights", None, "group_shift", "max", 1.0, GROUP_SHIFT)
+    why = GROUP_SHIFT
+    if not policy.startswith("int"):
+        seen = {m: max(t["group_shift"] for t in r["weights"]["tensors"] if t["mode"]) for m, r in reports.items()}
+        why = ("rounding to nearest moves every weight of a group by at most half the step between its codes: measured (root mean square) at most "
+               + " and ".join(f"{v:.2f} of that on {MODELS[m]}" for m, v in seen.items()) + "; a wrong scale or one code too many in one group is beyond it")
+    return gate("weights", None, "group_shift", "max", 1.0, why)
 
 
 def main():
@@ -113,7 +121,7 @@ def main():
     for stat, _ in ENGINE:
         engine[stat] = max(worst(r, "*", "engine", "relative_l2", stat) + (m,) for rs in reports.values() for m, r in rs.items())
     for policy, (words, _) in PRECISIONS.items():
-        out = [f"# Limits for {words}. Written by scripts/calibrate.py from measured reports.\nschema = 1\n"]
+        out = [f"# Limits for {words}. Written by scripts/calibrate from measured reports.\nschema = 1\n"]
         for stat, limit in ENGINE:
             value, tap, model = engine[stat]
             why = f"measured at most {value:.2g} ({MODELS[model]}, {tap}) over every model and precision; float32 rounding of another summation order, no more"
@@ -127,8 +135,8 @@ def main():
             if limit < wanted:
                 tail = "held below twice that, since two unrelated states are 1.41 apart"
             out.append(gate(on, arm, metric, stat, limit, f"measured {' and '.join(parts)}; {tail}"))
-        if policy.startswith("int"):
-            out.append(group_gate())
+        if policy.startswith(("int", "mx", "nv")):
+            out.append(group_gate(policy, reports[policy]))
         out.extend(length_gates(reports[policy]))
         if policy in NEIGHBOURS:
             out.append(neighbour_gate(reports[policy]))
