@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 ORDER = ["float16", "bfloat16", *(f"affine {bits} g{group}" for bits in (8, 6, 5, 4, 3, 2) for group in (32, 64, 128)), "mxfp8", "mxfp4", "nvfp4"]
-#: Limits for formats that have none of their own: those of the affine format of as many bits, and for 3 and 2 bits those of 4.
-POLICIES = {"mxfp8": "int8", "mxfp4": "int4", "nvfp4": "int4", "affine 3": "int4", "affine 2": "int4"}
+#: Limits for formats that have none of their own: 3 and 2 bits are held to those of 4.
+POLICIES = {"affine 3": "int4", "affine 2": "int4"}
 
 
 def main():
