@@ -18,7 +18,7 @@ use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
-use crate::metrics::{Measurement, RowSeen, WorstRow, WorstRows};
+use crate::metrics::{Histogram, Measurement, RowSeen, TokenSums, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
 use crate::policy::Policy;
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow};
@@ -52,6 +52,10 @@ pub(super) struct Streamed {
     pub(super) isolated: Accumulators,
     pub(super) worst: WorstRows,
     pub(super) texts: BTreeMap<RowId, RowText>,
+    /// Relative L2 of every token of the rows that are among the worst, where they are so.
+    pub(super) token_errors: BTreeMap<RowId, Vec<f64>>,
+    /// Cosine distances of the sentence vectors.
+    pub(super) distances: Histogram,
     pub(super) sample: SentenceSample,
     pub(super) sources: Vec<SourceRecord>,
     pub(super) built_in: bool,
@@ -134,6 +138,16 @@ fn isolate(
     Ok([quantization, engine].into_iter().flatten().collect())
 }
 
+/// Relative L2 of each token of row `r` at the last tap, candidate against reference.
+fn token_errors(seen: &Seen, r: usize) -> Vec<f64> {
+    let (Some(ours), Some(theirs)) = (seen.reference.get(Tap::Final), seen.candidate.get(Tap::Final)) else {
+        return Vec::new();
+    };
+    let width = ours.hidden().max(1);
+    let pairs = ours.row(r).chunks_exact(width).zip(theirs.row(r).chunks_exact(width));
+    pairs.map(|(ours, theirs)| TokenSums::of(ours, theirs, None).relative_l2()).collect()
+}
+
 /// Compares every row of the corpus.
 pub(super) fn run(
     sides: &mut Sides,
@@ -178,6 +192,8 @@ impl Streamed {
             isolated: Accumulators::isolated(probed.scales.clone()),
             worst: WorstRows::default(),
             texts: BTreeMap::new(),
+            token_errors: BTreeMap::new(),
+            distances: Histogram::new(),
             sample: SentenceSample::default(),
             sources: Vec::new(),
             built_in: false,
@@ -294,6 +310,12 @@ impl Streamed {
                     token,
                     sentence_cosine_distance: distance,
                 });
+                if self.worst.rows().iter().any(|w| w.row == row_id) {
+                    self.token_errors.insert(row_id, token_errors(seen, r));
+                }
+            }
+            if let Some(distance) = distance {
+                self.distances.add(distance);
             }
         }
         if let (Some(ours), Some(theirs)) = (seen.reference.get(Tap::Sentence), seen.candidate.get(Tap::Sentence)) {
@@ -308,6 +330,7 @@ impl Streamed {
     fn keep_texts(&mut self, request: &CheckRequest, rows: &[CorpusRow], tokens: &[(RowId, TokenRow)]) {
         let worst: BTreeSet<RowId> = self.worst.rows().iter().map(|w| w.row).collect();
         self.texts.retain(|id, _| worst.contains(id));
+        self.token_errors.retain(|id, _| worst.contains(id));
         for (source, (id, row)) in rows.iter().zip(tokens).filter(|(_, (id, _))| worst.contains(id)) {
             let (text, place) = (source.text.clone(), request.corpus.place(source));
             self.texts.insert(*id, RowText { text, place, ids: row.ids.clone() });

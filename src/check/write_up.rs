@@ -5,22 +5,24 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::CheckRequest;
 use super::evidence::Measured;
 use super::sides::Sides;
-use super::stream::LENGTH_BUCKETS;
+use super::stream::{LENGTH_BUCKETS, RowText};
 use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::finding::Finding;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Policy};
 use crate::report::{
-    AlignedTap, AlignmentSection, CanariesSection, CorpusSection, CrossMatchSection, Explanation, LengthBucket,
-    ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
-    Tool, WorstRowSection, escape,
+    AlignedTap, AlignmentSection, CanariesSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation,
+    LengthBucket, ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
+    SourceSection, TokenSection, Tool, WorstRowSection, escape,
 };
 use crate::verdict::Judgement;
 use crate::weights::WeightsReport;
 
 /// Characters of a sentence shown in a report.
 const EXCERPT: usize = 200;
+/// Characters of a token shown in a report.
+const TOKEN: usize = 40;
 
 /// What the verdict rests on.
 pub(super) struct Judged<'a> {
@@ -169,6 +171,13 @@ fn sentence(sides: &Sides, measured: &Measured) -> SentenceSection {
         normalize: modules.normalize(),
         stated_in: modules.stated_in.clone().unwrap_or_else(|| "assumed".to_owned()),
         dimension: sides.reference_head.width(),
+        distances: measured
+            .corpus
+            .distances
+            .steps()
+            .into_iter()
+            .map(|(up_to, rows)| DistanceBucket { up_to, rows })
+            .collect(),
         neighbours: Some(measured.neighbour_stats()),
         flips: measured.neighbours.nearest_flips.iter().filter_map(|f| serde_json::to_value(f).ok()).collect(),
     }
@@ -191,10 +200,18 @@ fn worst_rows(sides: &Sides, measured: &Measured) -> Vec<WorstRowSection> {
                 metric: "relative_l2".to_owned(),
                 value: w.relative_l2,
                 token: w.token,
+                tokens: tokens(sides, known, c.token_errors.get(&w.row)),
                 token_text: id.and_then(|id| sides.tokenizers.reference.token(id)).map(|t| escape::plain(&t, EXCERPT)),
             }
         })
         .collect()
+}
+
+/// Every token of a row that is known, with its error.
+fn tokens(sides: &Sides, row: Option<&RowText>, errors: Option<&Vec<f64>>) -> Vec<TokenSection> {
+    let (ids, errors) = (row.map_or(&[][..], |row| &row.ids), errors.map_or(&[][..], Vec::as_slice));
+    let text = |id| sides.tokenizers.reference.token(id).map_or_else(|| format!("#{id}"), |t| escape::plain(&t, TOKEN));
+    ids.iter().zip(errors).map(|(id, error)| TokenSection { text: text(*id), relative_l2: *error }).collect()
 }
 
 /// `2026-11-23T08:00:00Z`; the calendar by Howard Hinnant's `civil_from_days`.

@@ -65,6 +65,33 @@ impl Histogram {
         *slot = slot.saturating_add(n);
     }
 
+    /// The values counted by the 1-2-5 series: (largest value, how many) from the smallest step that holds any to the
+    /// largest, empty ones between them included. A value within 1/128 of a step may be counted above or below it; zeros
+    /// are in the first, what is not finite in a last one of its own.
+    pub fn steps(&self) -> Vec<(f64, u64)> {
+        let mut out: Vec<(f64, u64)> = Vec::new();
+        let mut edges = series();
+        let mut waiting = self.zero;
+        for (bucket, n) in self.buckets() {
+            let value = f64::from_bits(u64::from(bucket) << DROPPED_BITS);
+            while out.last().is_none_or(|(edge, _)| *edge < value) {
+                let Some(edge) = edges.next() else { break };
+                if edge >= value || !out.is_empty() {
+                    out.push((edge, 0));
+                }
+            }
+            if let Some((_, count)) = out.last_mut() {
+                *count = count.saturating_add(n).saturating_add(std::mem::take(&mut waiting));
+            }
+        }
+        if waiting > 0 {
+            out.push((0.0, waiting));
+        }
+        let odd = self.infinite.saturating_add(self.nan);
+        out.extend((odd > 0).then_some((f64::INFINITY, odd)));
+        out
+    }
+
     /// Adds another histogram, exactly.
     pub fn merge(&mut self, other: &Self) {
         self.zero = self.zero.saturating_add(other.zero);
@@ -138,6 +165,13 @@ impl Histogram {
         seen += u128::from(self.infinite);
         Some(if seen >= rank { f64::INFINITY } else { f64::NAN })
     }
+}
+
+/// 1, 2 and 5 times every power of ten that an f64 can be, as their decimal text reads.
+fn series() -> impl Iterator<Item = f64> {
+    (-307..=308)
+        .flat_map(|power| [1, 2, 5].map(|digit| format!("{digit}e{power}").parse()))
+        .filter_map(|edge: Result<f64, _>| edge.ok().filter(|edge| edge.is_finite()))
 }
 
 /// The unique written form: buckets in order, empty ones left out.

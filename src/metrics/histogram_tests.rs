@@ -127,3 +127,22 @@ fn one_bucket_is_a_128th_and_only_what_occurs_is_occupied() {
     let exact = r#"{"zero":0,"infinite":0,"nan":0,"min":4602678819172646912,"max":4607182418800017408,"buckets":[[130816,1],[130944,1]]}"#;
     assert_eq!(serde_json::to_string(&histogram(&[1.0, 0.5])).unwrap(), exact);
 }
+
+#[test]
+fn steps_hold_every_value_once() {
+    let mut h = Histogram::new();
+    assert!(h.steps().is_empty());
+    h.add(0.0);
+    assert_eq!(h.steps(), [(0.0, 1)]);
+    for x in [1.5e-4, 1.9e-4, 1.1e-3, 1.2e-3, 1.8e-3] {
+        h.add(x);
+    }
+    assert_eq!(h.steps(), [(2e-4, 3), (5e-4, 0), (1e-3, 0), (2e-3, 3)]);
+    h.add(f64::NAN);
+    h.add(f64::INFINITY);
+    assert_eq!(h.steps().last(), Some(&(f64::INFINITY, 2)));
+    assert_eq!(h.steps().iter().map(|s| s.1).sum::<u64>(), h.count());
+    h.add(1e-320);
+    h.add(f64::MAX);
+    assert_eq!(h.steps().iter().map(|s| s.1).sum::<u64>(), h.count());
+}

@@ -5,6 +5,13 @@
 
 use super::TokenSums;
 
+impl TokenSums {
+    /// This token's relative L2.
+    pub fn relative_l2(&self) -> f64 {
+        of(self)
+    }
+}
+
 pub(super) fn of(sums: &TokenSums) -> f64 {
     sums.difference.sqrt() / sums.reference.sqrt()
 }

@@ -83,6 +83,22 @@ pub fn markdown(text: &str) -> String {
     out
 }
 
+/// Text for an element or a quoted attribute of an HTML (or SVG) document: one visible line, nothing of it markup.
+pub fn html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in plain(text, usize::MAX).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +127,7 @@ mod tests {
     #[test]
     fn markdown_and_html_lose_their_meaning() {
         assert_eq!(markdown("<script>|`x`"), "&lt;script&gt;&#124;\\`x\\`");
+        assert_eq!(html("<b a='\"'>&\n"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;\\n");
         assert_eq!(markdown("[a](http://b) @you #1"), "\\[a\\]\\(http&#58;//b\\) &#64;&#8203;you &#35;&#8203;1");
     }
 
@@ -122,6 +139,7 @@ mod tests {
                 prop_assert!(!shown.trim_start().starts_with("::") && !shown.contains("##["));
             }
             prop_assert!(!markdown(&text).contains(['<', '>', '|']));
+            prop_assert!(!html(&text).contains(['<', '>', '"', '\'']) && !html(&text).chars().any(is_hidden));
         }
     }
 }

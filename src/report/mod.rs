@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! a finished run ──▶ Report ──▶ report.json ──▶ Report ──▶ any format again, without running anything
-//!                      └─▶ RENDERERS: json, markdown, junit      └─▶ terminal::verdict_text
+//!                      └─▶ RENDERERS: json, html, markdown, junit      └─▶ terminal::verdict_text
 //! ```
 //!
 //! To add a format: one file with its function, one row in [`RENDERERS`].
 
+mod chart;
 mod consistent;
 mod error;
 pub mod escape;
 mod explanation;
+mod html;
 mod junit;
 mod markdown;
 mod markdown_proof;
@@ -28,9 +30,9 @@ pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
 pub use proof::{CanariesSection, CanarySection, CoverageSection, FloorSection};
 pub use sections::{
-    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, InputRecord, LengthBucket, ObserverSection,
-    PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection, Tool,
-    WorstRowSection,
+    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, InputRecord, LengthBucket,
+    ObserverSection, PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection,
+    TokenSection, Tool, WorstRowSection,
 };
 pub use write::OutputDir;
 
@@ -61,6 +63,7 @@ pub struct Renderer {
 pub const RENDERERS: &[Renderer] = &[
     Renderer { id: "json", file_name: "report.json", render: Report::to_json },
     Renderer { id: "markdown", file_name: "report.md", render: markdown::render },
+    Renderer { id: "html", file_name: "report.html", render: html::render },
     Renderer { id: "junit", file_name: "junit.xml", render: junit::render },
 ];
 

@@ -133,6 +133,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             value: 0.12,
             token: Some(3),
             token_text: Some(".".into()),
+            tokens: vec![],
         }],
         explanation: Default::default(),
     })

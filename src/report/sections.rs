@@ -241,6 +241,9 @@ pub struct SentenceSection {
     pub stated_in: String,
     /// Width of a sentence vector.
     pub dimension: usize,
+    /// Cosine distances between the two sides' sentence vectors, total arm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distances: Vec<DistanceBucket>,
     /// Neighbour search, where there were rows enough.
     pub neighbours: Option<NeighbourStats>,
     /// Rows whose nearest neighbour changed, most painful first.
@@ -271,4 +274,27 @@ pub struct WorstRowSection {
     pub token: Option<u32>,
     /// The token's text, escaped.
     pub token_text: Option<String>,
+    /// Every token of the row, there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenSection>,
+}
+
+/// One token of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenSection {
+    /// Its text, escaped and cut.
+    pub text: String,
+    /// Its relative L2.
+    #[serde(with = "number")]
+    pub relative_l2: f64,
+}
+
+/// Rows whose sentence vectors are at most so far apart (and farther than the bucket before).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistanceBucket {
+    /// Largest cosine distance, 1 − cos; of the last bucket there is, infinity where anything was not finite.
+    #[serde(with = "number")]
+    pub up_to: f64,
+    /// Rows.
+    pub rows: u64,
 }

@@ -1,0 +1,130 @@
+//! How many sentences are how far apart.
+
+use super::{GRID, INK, at, label, line, open};
+use crate::policy::{GateResult, Outcome, Stat};
+use crate::report::words::count;
+use crate::report::{DistanceBucket, Report};
+use crate::verdict::number;
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 260.0;
+const LEFT: f64 = 24.0;
+const TOP: f64 = 40.0;
+const BOTTOM: f64 = 212.0;
+/// Widest bar.
+const BAR: f64 = 80.0;
+
+/// The bars, with the limits on sentences where they fall; none where nothing was measured.
+pub(in crate::report) fn histogram(report: &Report) -> Option<String> {
+    let buckets = &report.sentence.distances;
+    let most = buckets.iter().map(|b| b.rows).max().filter(|m| *m > 0)?;
+    let limits: Vec<&GateResult> = report
+        .gates
+        .iter()
+        .filter(|g| g.on == "sentence" && g.metric == "cosine_distance" && matches!(g.stat, Stat::P99 | Stat::Max))
+        .collect();
+    // Limits may lie beyond the last bar.
+    let steps = steps(buckets, limits.iter().map(|g| g.limit));
+    let bar = ((WIDTH - 2.0 * LEFT) / steps.len() as f64).min(BAR);
+    let mut out =
+        open("distances", WIDTH, HEIGHT, "Cosine distances of the sentence vectors", &described(report, &limits));
+    out.push_str(&line([LEFT, BOTTOM], [LEFT + bar * steps.len() as f64, BOTTOM], "grid", GRID, ""));
+    for (i, (up_to, rows)) in steps.iter().enumerate() {
+        let (x, height) = (LEFT + i as f64 * bar, (BOTTOM - TOP - 16.0) * *rows as f64 / most as f64);
+        let height = if *rows > 0 { height.max(2.0) } else { 0.0 };
+        out.push_str(&format!(
+            "<rect class=\"s-total\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"#0072b2\"/>\n",
+            at(x + 2.0),
+            at(BOTTOM - height),
+            at(bar - 4.0),
+            at(height)
+        ));
+        if *rows > 0 {
+            out.push_str(&label(x + bar / 2.0, BOTTOM - height - 5.0, "middle", "ink", INK, &count(*rows)));
+        }
+        out.push_str(&label(x + bar, BOTTOM + 16.0, "middle", "ink", INK, &number(*up_to)));
+    }
+    for (i, gate) in limits.iter().enumerate() {
+        let Some(share) = place(&steps, gate.limit) else { continue };
+        let x = LEFT + share * bar;
+        let stroke = if gate.outcome == Outcome::Fail { "#b00020" } else { "#1c1e21" };
+        let y = TOP - 22.0 + 14.0 * i as f64;
+        out.push_str(&line([x, y + 4.0], [x, BOTTOM], "limit", stroke, " stroke-width=\"2\" stroke-dasharray=\"5 3\""));
+        let anchor = if x > WIDTH * 0.6 { "end" } else { "start" };
+        let nudge = if anchor == "end" { -5.0 } else { 5.0 };
+        let text = format!(
+            "{} limit {}, measured {}",
+            gate.stat,
+            number(gate.limit),
+            gate.observed.map_or_else(|| "-".to_owned(), number)
+        );
+        out.push_str(&label(x + nudge, y + 8.0, anchor, "limit-name", stroke, &text));
+    }
+    out.push_str(&label(
+        LEFT,
+        HEIGHT - 12.0,
+        "start",
+        "ink",
+        INK,
+        "1 − cos between candidate and reference, up to (sentences above each bar)",
+    ));
+    out.push_str("</svg>\n");
+    Some(out)
+}
+
+/// The bars, and empty ones up to the largest limit.
+fn steps(buckets: &[DistanceBucket], limits: impl Iterator<Item = f64>) -> Vec<(f64, u64)> {
+    let mut steps: Vec<(f64, u64)> = buckets.iter().map(|b| (b.up_to, b.rows)).collect();
+    let farthest = limits.filter(|l| l.is_finite()).fold(0.0, f64::max);
+    // A few more at most: a limit far away is no reason to shrink what was measured.
+    for _ in 0..9 {
+        let Some((last, _)) =
+            steps.last().copied().filter(|(last, _)| last.is_finite() && *last > 0.0 && *last < farthest)
+        else {
+            break;
+        };
+        let next = if format!("{last:e}").starts_with('2') { 2.5 * last } else { 2.0 * last };
+        steps.push((format!("{next:.0e}").parse().unwrap_or(next), 0));
+    }
+    steps
+}
+
+/// Where a value lies, in bars from the left; none beyond the last.
+fn place(steps: &[(f64, u64)], value: f64) -> Option<f64> {
+    let i = steps.iter().position(|(up_to, _)| value <= *up_to)?;
+    let (top, low) = (steps[i].0, if i > 0 { steps[i - 1].0 } else { steps[i].0 / 2.0 });
+    let share = if low > 0.0 && top.is_finite() { (value / low).ln() / (top / low).ln() } else { 1.0 };
+    Some(i as f64 + share.clamp(0.0, 1.0))
+}
+
+fn described(report: &Report, limits: &[&GateResult]) -> String {
+    let rows: u64 = report.sentence.distances.iter().map(|b| b.rows).sum();
+    let limits: Vec<String> = limits.iter().map(|g| format!("{} at most {}", g.stat, number(g.limit))).collect();
+    format!(
+        "{} sentences by their cosine distance. Limits: {}.",
+        count(rows),
+        if limits.is_empty() { "none".to_owned() } else { limits.join(", ") }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn bars_and_limits_are_drawn_where_they_belong() {
+        let mut report = sample::passing();
+        assert!(histogram(&report).is_none());
+        report.sentence.distances =
+            vec![DistanceBucket { up_to: 2e-4, rows: 1500 }, DistanceBucket { up_to: 5e-4, rows: 500 }];
+        let svg = histogram(&report).unwrap();
+        assert!(svg.contains(">1,500</text>") && svg.contains("p99 limit 0.001, measured 0.0004"), "{svg}");
+        let steps = steps(&report.sentence.distances, [0.001].into_iter());
+        assert_eq!(steps, [(2e-4, 1500), (5e-4, 500), (1e-3, 0)]);
+        assert_eq!(place(&steps, 0.001), Some(3.0));
+        assert_eq!(place(&steps, 0.002), None);
+        report.sentence.distances.push(DistanceBucket { up_to: f64::INFINITY, rows: 1 });
+        assert!(histogram(&report).unwrap().contains(">infinity</text>"));
+    }
+}

@@ -1,0 +1,116 @@
+//! The top of the page: ship or not, and why.
+
+use super::markup::{inline, list, section, text};
+use crate::hidden_states::{Arm, Tap};
+use crate::policy::{GateResult, Outcome, Stat};
+use crate::report::Report;
+use crate::report::words::{HEADLINE, caveats, compute, count, device, planted};
+use crate::verdict::{Verdict, number};
+
+/// Verdict, what was compared, and the four numbers most asked for.
+pub(super) fn head(report: &Report) -> String {
+    let (class, icon, say) = match report.verdict {
+        Verdict::Pass => (
+            "v-pass",
+            "M9 16.2 4.8 12l-1.4 1.4L9 19 21 7l-1.4-1.4z",
+            "Every limit was measured and met: within this policy, the candidate says what the reference says.",
+        ),
+        Verdict::Fail => (
+            "v-fail",
+            "M19 6.4 17.6 5 12 10.6 6.4 5 5 6.4 10.6 12 5 17.6 6.4 19 12 13.4 17.6 19 19 17.6 13.4 12z",
+            "The comparison is sound, and the candidate is outside its limits: it should not be shipped as it is.",
+        ),
+        Verdict::Inconclusive => (
+            "v-inconclusive",
+            "M11 18h2v-2h-2zm1-12a4 4 0 0 0-4 4h2a2 2 0 1 1 4 0c0 2-3 1.8-3 5h2c0-2.3 3-2.500 3-5a4 4 0 0 0-4-4z",
+            "Neither shown to be good nor to be bad: something needed for a verdict is missing or contradicts itself.",
+        ),
+    };
+    let alignment = &report.alignment;
+    let rows = &report.corpus;
+    let caveats: String = caveats(report).map(|c| format!("<p class=\"unsure\">{}</p>\n", text(&c))).collect();
+    format!(
+        "<header>\n<h1>parallax · does the candidate still say what the reference says?</h1>\n\
+         <div class=\"verdict {class}\" id=\"verdict\" role=\"status\">\n<p class=\"word\"><svg width=\"36\" height=\"36\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{icon}\"/></svg>{}</p>\n\
+         <p class=\"say\">{say}</p>\n{caveats}<p><strong>{}</strong> against <strong>{}</strong>, policy <strong>{}</strong>; {} sentences, {} tokens{}.</p>\n</div>\n{}</header>\n",
+        report.verdict,
+        text(&alignment.candidate),
+        text(&alignment.reference),
+        text(&report.provenance.policy.name),
+        count(rows.rows),
+        count(rows.tokens),
+        planted(report).map_or_else(String::new, |p| format!("; {}", text(&p))),
+        tiles(report),
+    )
+}
+
+/// The gate that is nearest its limit, or farthest beyond it, among some.
+fn nearest<'a>(report: &'a Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, &'a GateResult)> {
+    let gates = report.gates.iter().enumerate().filter(|(_, g)| of(g) && g.margin.is_some());
+    gates.max_by(|a, b| a.1.margin.unwrap_or(0.0).total_cmp(&b.1.margin.unwrap_or(0.0)).then(b.0.cmp(&a.0)))
+}
+
+fn tiles(report: &Report) -> String {
+    let is_layer = |g: &GateResult| matches!(g.on.parse(), Ok(Tap::Embeddings | Tap::Layer(_) | Tap::Final));
+    let layers = nearest(report, |g| is_layer(g) && g.arm == Some(Arm::Quantization) && g.metric == HEADLINE);
+    let sentence = nearest(report, |g| g.on == "sentence" && g.metric == "cosine_distance" && g.stat == Stat::P99);
+    let mut out = String::new();
+    let mut tile = |name: &str, value: String, small: String| {
+        out.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{small}</small></dd></div>\n"));
+    };
+    for (name, found) in [("Layer nearest its limit, relative L2", layers), ("Sentence vectors, 1 − cos p99", sentence)]
+    {
+        if let Some((i, gate)) = found {
+            let place =
+                if gate.on == "sentence" { String::new() } else { format!("{} {}, ", text(&gate.on), gate.stat) };
+            tile(
+                name,
+                inline(&format!("/gates/{i}/observed"), gate.observed),
+                format!("{place}limit {}", inline(&format!("/gates/{i}/limit"), Some(gate.limit))),
+            );
+        }
+    }
+    if let Some(n) = &report.sentence.neighbours {
+        let overlap = inline("/sentence/neighbours/top10_overlap", n.top10_overlap);
+        tile(
+            "Same nearest neighbour",
+            inline("/sentence/neighbours/top1_agreement", n.top1_agreement),
+            format!("of 1; top-10 overlap {overlap}"),
+        );
+    }
+    if report.weights.totals.matrix_elements > 0 {
+        let bits = inline("/weights/totals/bits_per_weight", Some(report.weights.totals.bits_per_weight));
+        tile(
+            "Weights, relative error",
+            inline("/weights/totals/relative_error", Some(report.weights.totals.relative_error)),
+            format!("{bits} bits per weight"),
+        );
+    }
+    if out.is_empty() { out } else { format!("<dl class=\"tiles\">\n{out}</dl>\n") }
+}
+
+/// The reasons; of a pass, how near the nearest limit is; where the error comes from.
+pub(super) fn why(report: &Report) -> String {
+    let mut content = list("why", report.reasons.iter().map(|r| r.message.clone()));
+    if report.verdict == Verdict::Pass {
+        let met = report.gates.iter().filter(|g| g.outcome == Outcome::Pass).count();
+        content.push_str(&format!("<p>{met} limits, all of them met."));
+        if let Some((_, g)) = nearest(report, |g| g.margin.is_some_and(|m| m > 0.0)) {
+            let arm = g.arm.map_or_else(String::new, |a| format!(" ({a})"));
+            content.push_str(&format!(
+                " The nearest: {}{arm} {} {} at {} per cent of its limit.",
+                text(&g.on),
+                text(&g.metric),
+                g.stat,
+                number(100.0 * g.margin.unwrap_or(0.0))
+            ));
+        }
+        content.push_str("</p>\n");
+    }
+    if !report.explanation.layers.is_empty() {
+        content.push_str("<h3>Where the error comes from</h3>\n");
+        content.push_str(&list("why", report.explanation.story()));
+    }
+    content.push_str(&list("why", [compute(report), device(report)].into_iter().flatten()));
+    section("why", "Why", "", &content)
+}
