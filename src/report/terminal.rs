@@ -2,7 +2,7 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, value,
+    HEADLINE, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, used, value,
 };
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
@@ -100,7 +100,7 @@ fn limit_of(report: &Report, tap: Tap) -> Option<&GateResult> {
 /// How near the tap's worst gate is to its limit.
 fn closeness(report: &Report, tap: Tap) -> f64 {
     let name = tap.to_string();
-    let margins = report.gates.iter().filter(|g| g.on == name).filter_map(|g| g.margin);
+    let margins = report.gates.iter().filter(|g| g.on == name).filter_map(used);
     margins.fold(0.0, f64::max)
 }
 

@@ -153,6 +153,18 @@ pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
     })
 }
 
+/// How much of its limit a gate uses up, above 1 exactly when the limit is broken; none where nothing was measured. What
+/// should be 1 is measured from there: a norm ratio of 0.99 is not at 99 per cent of a limit of 1.1.
+pub(super) fn used(gate: &GateResult) -> Option<f64> {
+    match (gate.metric.as_str(), gate.observed) {
+        ("norm_ratio", Some(seen)) if gate.outcome == Outcome::Pass => {
+            let used = (seen - 1.0) / (gate.limit - 1.0);
+            Some(if used.is_finite() { used.clamp(0.0, 1.0) } else { 0.0 })
+        }
+        _ => gate.margin,
+    }
+}
+
 /// A gate's name: unique within a policy, the same from run to run.
 pub(super) fn gate_name(gate: &GateResult) -> String {
     let side = if gate.direction == Direction::Min { " (lower limit)" } else { "" };
@@ -175,6 +187,18 @@ mod tests {
             })
             .collect();
         first_jump(&report).map(|j| j.sentence())
+    }
+
+    #[test]
+    fn what_should_be_one_is_measured_from_there() {
+        let mut gate = sample::passing().gates[0].clone();
+        (gate.metric, gate.limit, gate.observed, gate.margin) =
+            ("norm_ratio".into(), 1.1, Some(1.01), Some(1.01 / 1.1));
+        assert!((used(&gate).unwrap() - 0.1).abs() < 1e-9);
+        (gate.limit, gate.direction) = (0.9, Direction::Min);
+        assert_eq!(used(&gate), Some(0.0), "on the other side of 1");
+        (gate.outcome, gate.margin) = (Outcome::Fail, Some(1.2));
+        assert_eq!(used(&gate), Some(1.2));
     }
 
     #[test]

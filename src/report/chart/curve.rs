@@ -9,7 +9,9 @@ use crate::report::Report;
 use crate::report::words::{HEADLINE, first_jump};
 
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 440.0;
+const HEIGHT: f64 = 400.0;
+/// What names that lean take more.
+const LEANING: f64 = 36.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 790.0;
 const TOP: f64 = 28.0;
@@ -133,7 +135,9 @@ pub(in crate::report) fn curve(report: &Report) -> Option<String> {
     let step = (RIGHT - LEFT) / taps.len() as f64;
     let x_of = |tap: Tap| taps.iter().position(|t| *t == tap).map(|i| LEFT + (i as f64 + 0.5) * step);
 
-    let mut out = open("curve", WIDTH, HEIGHT, "Error at every tap", &described(report));
+    let leaning = taps.len() > 9;
+    let mut out =
+        open("curve", WIDTH, HEIGHT + if leaning { LEANING } else { 0.0 }, "Error at every tap", &described(report));
     for (y, name) in axis.decades() {
         out.push_str(&line([LEFT, y], [RIGHT, y], "grid", GRID, ""));
         out.push_str(&label(LEFT - 8.0, y + 4.0, "end", "ink", INK, &name));
@@ -143,8 +147,7 @@ pub(in crate::report) fn curve(report: &Report) -> Option<String> {
     let every = (taps.len() as f64 / 30.0).ceil().max(1.0) as usize;
     for (i, tap) in taps.iter().enumerate().filter(|(i, _)| i % every == 0) {
         let (x, y) = (LEFT + (i as f64 + 0.5) * step, BOTTOM + 16.0);
-        let lean =
-            if taps.len() > 9 { format!(" transform=\"rotate(-40 {} {})\"", at(x), at(y)) } else { String::new() };
+        let lean = if leaning { format!(" transform=\"rotate(-40 {} {})\"", at(x), at(y)) } else { String::new() };
         let anchor = if lean.is_empty() { "middle" } else { "end" };
         out.push_str(&format!(
             "<text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\" class=\"ink\" fill=\"{INK}\"{lean}>{tap}</text>\n",

@@ -4,6 +4,7 @@ use super::layers::word;
 use super::markup::{cell, details, numbers, section, table, text, words};
 use crate::policy::{Direction, GateResult, Outcome};
 use crate::report::Report;
+use crate::report::words::used;
 
 pub(super) fn gates(report: &Report) -> String {
     let mut order: Vec<usize> = (0..report.gates.len()).collect();
@@ -15,7 +16,7 @@ pub(super) fn gates(report: &Report) -> String {
     };
     order.sort_by(|a, b| {
         let (a, b) = (&report.gates[*a], &report.gates[*b]);
-        badness(b).cmp(&badness(a)).then(b.margin.unwrap_or(0.0).total_cmp(&a.margin.unwrap_or(0.0)))
+        badness(b).cmp(&badness(a)).then(used(b).unwrap_or(0.0).total_cmp(&used(a).unwrap_or(0.0)))
     });
     let rows: String = order.iter().map(|i| row(*i, &report.gates[*i])).collect();
     let columns = [
@@ -39,7 +40,7 @@ pub(super) fn gates(report: &Report) -> String {
 }
 
 fn row(i: usize, g: &GateResult) -> String {
-    let share = match g.margin {
+    let share = match used(g) {
         Some(m) if m.is_finite() => format!("<td class=\"n\" data-v=\"{m:e}\">{:.0} %</td>", 100.0 * m),
         Some(_) => "<td class=\"n\" data-v=\"inf\">beyond</td>".to_owned(),
         None => "<td class=\"n\" data-v=\"\">–</td>".to_owned(),

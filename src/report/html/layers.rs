@@ -41,6 +41,7 @@ pub(super) fn layers(report: &Report) -> String {
     let rows: String = taps(report).into_iter().map(|tap| row(report, tap)).collect();
     let columns = [
         words("tap"),
+        words("gates"),
         numbers("engine p99"),
         numbers("quantization p99"),
         numbers("max"),
@@ -50,7 +51,6 @@ pub(super) fn layers(report: &Report) -> String {
         numbers("total max"),
         numbers("wrong layer"),
         numbers("other text"),
-        words("gates"),
     ];
     let table =
         table("Relative L2 per token; cosine distance per row for sentence vectors", "sortable", &columns, &rows);
@@ -78,8 +78,9 @@ fn row(report: &Report, tap: Tap) -> String {
         found.map_or_else(|| cell("", None), |(i, v)| cell(&format!("/gates/{i}/baseline/{key}"), v))
     };
     format!(
-        "<tr id=\"{}\"><th scope=\"row\">{tap}</th>{}{}{}{limit}{}{}{}{}{}<td>{}</td></tr>\n",
+        "<tr id=\"{}\"><th scope=\"row\">{tap}</th><td>{}</td>{}{}{}{limit}{}{}{}{}{}</tr>\n",
         anchor(tap),
+        word(outcome(report, tap)),
         p99(Arm::Engine),
         p99(Arm::Quantization),
         max(Arm::Quantization),
@@ -88,7 +89,6 @@ fn row(report: &Report, tap: Tap) -> String {
         max(Arm::Total),
         null("wrong_layer", |b| b.wrong_layer),
         null("mismatched_sentence", |b| b.mismatched_sentence),
-        word(outcome(report, tap)),
     )
 }
 

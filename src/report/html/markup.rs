@@ -75,7 +75,7 @@ pub(super) fn section(id: &str, heading: &str, about: &str, content: &str) -> St
     if content.is_empty() {
         return String::new();
     }
-    let about = if about.is_empty() { String::new() } else { format!("<p>{}</p>\n", html(about)) };
+    let about = if about.is_empty() { String::new() } else { format!("<p class=\"about\">{}</p>\n", html(about)) };
     format!(
         "<section id=\"{id}\" aria-labelledby=\"{id}-h\"><h2 id=\"{id}-h\">{}</h2>\n{about}{content}</section>\n",
         html(heading)

@@ -1,18 +1,25 @@
 //! The worst sentences, token by token, and the sentence vectors.
 
-use super::markup::{cell, html, inline, numbers, section, table, text, words};
+use super::markup::{cell, details, html, inline, numbers, section, table, text, words};
 use crate::report::{Report, WorstRowSection, chart};
+
+/// Rows that are shown without being asked for.
+const AT_ONCE: usize = 5;
 
 /// Steps of the heat row: a token's error as a share of the row's largest.
 const HEAT: [f64; 5] = [0.2, 0.35, 0.5, 0.7, 0.9];
 
 pub(super) fn rows(report: &Report) -> String {
-    let items: String = report.worst_rows.iter().enumerate().map(|(i, row)| item(i, row)).collect();
+    let mut items: Vec<String> = report.worst_rows.iter().enumerate().map(|(i, row)| item(i, row)).collect();
     if items.is_empty() {
-        return items;
+        return String::new();
     }
+    let more = items.split_off(items.len().min(AT_ONCE)).concat();
+    let more =
+        if more.is_empty() { more } else { format!("<ol class=\"rows\" start=\"{}\">\n{more}</ol>\n", AT_ONCE + 1) };
+    let content = format!("<ol class=\"rows\">\n{}</ol>\n{}", items.concat(), details("More of them", &more));
     let about = "The rows with the largest error of any token. The stronger a token is coloured, the farther it is off; the worst one is marked.";
-    section("rows", "Worst sentences", about, &format!("<ol class=\"rows\">\n{items}</ol>\n"))
+    section("rows", "Worst sentences", about, &content)
 }
 
 fn item(i: usize, row: &WorstRowSection) -> String {

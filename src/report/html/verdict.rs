@@ -1,10 +1,10 @@
 //! The top of the page: ship or not, and why.
 
-use super::markup::{inline, list, section, text};
+use super::markup::{details, inline, list, section, text};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, caveats, compute, count, device, planted};
+use crate::report::words::{HEADLINE, caveats, compute, count, device, planted, used};
 use crate::verdict::{Verdict, number};
 
 /// Verdict, what was compared, and the four numbers most asked for.
@@ -46,23 +46,27 @@ pub(super) fn head(report: &Report) -> String {
 
 /// The gate that is nearest its limit, or farthest beyond it, among some.
 fn nearest<'a>(report: &'a Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, &'a GateResult)> {
-    let gates = report.gates.iter().enumerate().filter(|(_, g)| of(g) && g.margin.is_some());
-    gates.max_by(|a, b| a.1.margin.unwrap_or(0.0).total_cmp(&b.1.margin.unwrap_or(0.0)).then(b.0.cmp(&a.0)))
+    let gates = report.gates.iter().enumerate().filter(|(_, g)| of(g) && used(g).is_some());
+    gates.max_by(|a, b| used(a.1).unwrap_or(0.0).total_cmp(&used(b.1).unwrap_or(0.0)).then(b.0.cmp(&a.0)))
 }
 
 fn tiles(report: &Report) -> String {
     let is_layer = |g: &GateResult| matches!(g.on.parse(), Ok(Tap::Embeddings | Tap::Layer(_) | Tap::Final));
     let layers = nearest(report, |g| is_layer(g) && g.arm == Some(Arm::Quantization) && g.metric == HEADLINE);
     let sentence = nearest(report, |g| g.on == "sentence" && g.metric == "cosine_distance" && g.stat == Stat::P99);
+    let beyond = layers.is_some_and(|(_, g)| g.outcome == Outcome::Fail);
+    let farthest = if beyond { "Layer farthest beyond its limit" } else { "Layer nearest its limit" };
     let mut out = String::new();
     let mut tile = |name: &str, value: String, small: String| {
         out.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{small}</small></dd></div>\n"));
     };
-    for (name, found) in [("Layer nearest its limit, relative L2", layers), ("Sentence vectors, 1 − cos p99", sentence)]
-    {
+    for (name, found) in [(farthest, layers), ("Sentence vectors, 1 − cos p99", sentence)] {
         if let Some((i, gate)) = found {
-            let place =
-                if gate.on == "sentence" { String::new() } else { format!("{} {}, ", text(&gate.on), gate.stat) };
+            let place = if gate.on == "sentence" {
+                String::new()
+            } else {
+                format!("{}, relative L2 {}, ", text(&gate.on), gate.stat)
+            };
             tile(
                 name,
                 inline(&format!("/gates/{i}/observed"), gate.observed),
@@ -95,22 +99,31 @@ pub(super) fn why(report: &Report) -> String {
     if report.verdict == Verdict::Pass {
         let met = report.gates.iter().filter(|g| g.outcome == Outcome::Pass).count();
         content.push_str(&format!("<p>{met} limits, all of them met."));
-        if let Some((_, g)) = nearest(report, |g| g.margin.is_some_and(|m| m > 0.0)) {
+        if let Some((_, g)) = nearest(report, |g| used(g).is_some_and(|m| m > 0.0)) {
             let arm = g.arm.map_or_else(String::new, |a| format!(" ({a})"));
             content.push_str(&format!(
                 " The nearest: {}{arm} {} {} at {} per cent of its limit.",
                 text(&g.on),
                 text(&g.metric),
                 g.stat,
-                number(100.0 * g.margin.unwrap_or(0.0))
+                number(100.0 * used(g).unwrap_or(0.0))
             ));
         }
         content.push_str("</p>\n");
     }
     if !report.explanation.layers.is_empty() {
-        content.push_str("<h3>Where the error comes from</h3>\n");
-        content.push_str(&list("why", report.explanation.story()));
+        let mut story = report.explanation.story().into_iter();
+        let first = story.next().map_or_else(String::new, |first| format!("<p>{}.</p>\n", capital(&first)));
+        content.push_str(&format!("<h3>Where the error comes from</h3>\n{first}"));
+        content.push_str(&details("Which layers and tensors, and what more bits would bring", &list("why", story)));
     }
     content.push_str(&list("why", [compute(report), device(report)].into_iter().flatten()));
     section("why", "Why", "", &content)
+}
+
+/// Text that others wrote, as a sentence begins.
+fn capital(raw: &str) -> String {
+    let mut chars = raw.chars();
+    let first = chars.next().map_or_else(String::new, |c| c.to_uppercase().collect());
+    text(&(first + chars.as_str()))
 }
