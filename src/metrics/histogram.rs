@@ -65,7 +65,7 @@ impl Histogram {
         *slot = slot.saturating_add(n);
     }
 
-    /// The values counted by the 1-2-5 series: (largest value, how many) from the smallest step that holds any to the
+    /// The values counted in ten steps per decade ([`STEPS`]): (largest value, how many) from the smallest step that holds any to the
     /// largest, empty ones between them included. A value within 1/128 of a step may be counted above or below it; zeros
     /// are in the first, what is not finite in a last one of its own.
     pub fn steps(&self) -> Vec<(f64, u64)> {
@@ -167,10 +167,13 @@ impl Histogram {
     }
 }
 
-/// 1, 2 and 5 times every power of ten that an f64 can be, as their decimal text reads.
+/// Steps of a decade: Renard's preferred numbers (ISO 3, R10), each some 1.26 times the one before.
+pub const STEPS: [&str; 10] = ["1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8"];
+
+/// [`STEPS`] of every decade that an f64 can be, as their decimal text reads.
 fn series() -> impl Iterator<Item = f64> {
     (-307..=308)
-        .flat_map(|power| [1, 2, 5].map(|digit| format!("{digit}e{power}").parse()))
+        .flat_map(|power| STEPS.map(|digits| format!("{digits}e{power}").parse()))
         .filter_map(|edge: Result<f64, _>| edge.ok().filter(|edge| edge.is_finite()))
 }
 

@@ -134,10 +134,10 @@ fn steps_hold_every_value_once() {
     assert!(h.steps().is_empty());
     h.add(0.0);
     assert_eq!(h.steps(), [(0.0, 1)]);
-    for x in [1.5e-4, 1.9e-4, 1.1e-3, 1.2e-3, 1.8e-3] {
+    for x in [1.5e-4, 1.9e-4, 3.1e-4, 3.2e-4] {
         h.add(x);
     }
-    assert_eq!(h.steps(), [(2e-4, 3), (5e-4, 0), (1e-3, 0), (2e-3, 3)]);
+    assert_eq!(h.steps(), [(1.6e-4, 2), (2e-4, 1), (2.5e-4, 0), (3.15e-4, 1), (4e-4, 1)]);
     h.add(f64::NAN);
     h.add(f64::INFINITY);
     assert_eq!(h.steps().last(), Some(&(f64::INFINITY, 2)));

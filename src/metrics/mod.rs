@@ -41,7 +41,7 @@ mod zero_vectors;
 pub use error::MetricsError;
 
 pub use fused::TokenSums;
-pub use histogram::{Histogram, QUANTILE_ERROR};
+pub use histogram::{Histogram, QUANTILE_ERROR, STEPS};
 pub use measurement::{Location, Measurement, Mode};
 pub use scale::{SCALE_FLOOR, Scale, ScaleAccumulator};
 pub use sum::ExactSum;

@@ -1,7 +1,6 @@
 //! The cross-match: every tap of the reference against every tap of the candidate. Only equal points are alike, so only
 //! the diagonal is dark.
 
-use super::log::Log;
 use super::{INK, at, label, open};
 use crate::report::CrossMatchSection;
 use crate::report::escape::html;
@@ -23,7 +22,13 @@ const UNRELATED: f64 = 1.414;
 pub(in crate::report) fn heatmap(section: &CrossMatchSection) -> Option<String> {
     let (rows, columns) = (section.reference_taps.len(), section.candidate_taps.len());
     let all = || section.relative_l2.iter().flatten().copied();
-    let axis = Log::over(all().chain([UNRELATED]), 0.0, 1.0)?;
+    let least = all().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+    all().next()?;
+    // From the most alike to what is not alike at all; beyond that there is nothing to tell apart.
+    let share = |value: f64| {
+        let share = if value > least { (value / least).ln() / (UNRELATED / least.min(0.1)).ln() } else { 0.0 };
+        (!value.is_nan()).then_some(share)
+    };
     let cell = (SIDE / rows.max(columns) as f64).min(CELL);
     let (width, height) = (MARGIN + cell * columns as f64 + 8.0, MARGIN + cell * rows as f64 + 44.0);
     let mut out = open("cross", width.max(420.0), height, "Cross-match of taps", &described(section));
@@ -52,7 +57,7 @@ pub(in crate::report) fn heatmap(section: &CrossMatchSection) -> Option<String> 
             out.push_str(&format!(
                 "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"{edge}><title>{} against {}: {}</title></rect>\n",
                 at(x + inset), at(y + inset), at(cell - 2.0 * inset), at(cell - 2.0 * inset),
-                colour(axis.place(*value)),
+                colour(share(*value)),
                 html(tap), section.candidate_taps.get(j).map_or_else(String::new, |t| html(t)), number(*value)
             ));
         }

@@ -1,6 +1,7 @@
 //! How many sentences are how far apart.
 
 use super::{GRID, INK, at, label, line, open};
+use crate::metrics::STEPS;
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::words::count;
 use crate::report::{DistanceBucket, Report};
@@ -11,8 +12,12 @@ const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 24.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 212.0;
+/// Empty bars on each side at most.
+const EMPTY: usize = 24;
+/// Narrowest bar that has room for its number.
+const ROOM: f64 = 24.0;
 /// Widest bar.
-const BAR: f64 = 80.0;
+const BAR: f64 = 48.0;
 
 /// The bars, with the limits on sentences where they fall; none where nothing was measured.
 pub(in crate::report) fn histogram(report: &Report) -> Option<String> {
@@ -39,10 +44,12 @@ pub(in crate::report) fn histogram(report: &Report) -> Option<String> {
             at(bar - 4.0),
             at(height)
         ));
-        if *rows > 0 {
+        if *rows > 0 && bar >= ROOM {
             out.push_str(&label(x + bar / 2.0, BOTTOM - height - 5.0, "middle", "ink", INK, &count(*rows)));
         }
-        out.push_str(&label(x + bar, BOTTOM + 16.0, "middle", "ink", INK, &number(*up_to)));
+        if is_named(*up_to) {
+            out.push_str(&label(x + bar, BOTTOM + 16.0, "middle", "ink", INK, &number(*up_to)));
+        }
     }
     for (i, gate) in limits.iter().enumerate() {
         let Some(share) = place(&steps, gate.limit) else { continue };
@@ -72,21 +79,42 @@ pub(in crate::report) fn histogram(report: &Report) -> Option<String> {
     Some(out)
 }
 
-/// The bars, and empty ones up to the largest limit.
-fn steps(buckets: &[DistanceBucket], limits: impl Iterator<Item = f64>) -> Vec<(f64, u64)> {
+/// The bars, and empty ones as far as the limits: a few at most, since a limit far away is no reason to shrink what was
+/// measured.
+fn steps(buckets: &[DistanceBucket], limits: impl Iterator<Item = f64> + Clone) -> Vec<(f64, u64)> {
     let mut steps: Vec<(f64, u64)> = buckets.iter().map(|b| (b.up_to, b.rows)).collect();
-    let farthest = limits.filter(|l| l.is_finite()).fold(0.0, f64::max);
-    // A few more at most: a limit far away is no reason to shrink what was measured.
-    for _ in 0..9 {
-        let Some((last, _)) =
-            steps.last().copied().filter(|(last, _)| last.is_finite() && *last > 0.0 && *last < farthest)
-        else {
-            break;
-        };
-        let next = if format!("{last:e}").starts_with('2') { 2.5 * last } else { 2.0 * last };
-        steps.push((format!("{next:.0e}").parse().unwrap_or(next), 0));
+    let usable = || limits.clone().filter(|l| l.is_finite() && *l > 0.0);
+    let (least, most) = (usable().fold(f64::INFINITY, f64::min), usable().fold(0.0, f64::max));
+    while let Some(next) =
+        steps.last().filter(|s| s.0 < most && steps.len() < buckets.len() + EMPTY).and_then(|s| beside(s.0, 1))
+    {
+        steps.push((next, 0));
+    }
+    let known = steps.len();
+    while let Some(next) =
+        steps.first().filter(|s| s.0 > least && steps.len() < known + EMPTY).and_then(|s| beside(s.0, -1))
+    {
+        steps.insert(0, (next, 0));
     }
     steps
+}
+
+/// The step before or behind one; none beside what is none.
+fn beside(step: f64, by: i32) -> Option<f64> {
+    let text = format!("{step:e}");
+    let (digits, power) = text.split_once('e')?;
+    let i = i32::try_from(STEPS.iter().position(|s| *s == digits)?).ok()? + by;
+    let (decade, i) = (i.div_euclid(10), usize::try_from(i.rem_euclid(10)).ok()?);
+    format!("{}e{}", STEPS[i], power.parse::<i32>().ok()? + decade)
+        .parse()
+        .ok()
+        .filter(|v: &f64| v.is_finite() && *v > 0.0)
+}
+
+/// True for the steps that are named: 1, 2 and 5 of a decade, and what is no step.
+fn is_named(step: f64) -> bool {
+    let text = format!("{step:e}");
+    text.split_once('e').is_none_or(|(digits, _)| matches!(digits, "1" | "2" | "5" | "0"))
 }
 
 /// Where a value lies, in bars from the left; none beyond the last.
@@ -117,13 +145,17 @@ mod tests {
         let mut report = sample::passing();
         assert!(histogram(&report).is_none());
         report.sentence.distances =
-            vec![DistanceBucket { up_to: 2e-4, rows: 1500 }, DistanceBucket { up_to: 5e-4, rows: 500 }];
+            vec![DistanceBucket { up_to: 2e-4, rows: 1500 }, DistanceBucket { up_to: 2.5e-4, rows: 500 }];
         let svg = histogram(&report).unwrap();
         assert!(svg.contains(">1,500</text>") && svg.contains("p99 limit 0.001, measured 0.0004"), "{svg}");
-        let steps = steps(&report.sentence.distances, [0.001].into_iter());
-        assert_eq!(steps, [(2e-4, 1500), (5e-4, 500), (1e-3, 0)]);
-        assert_eq!(place(&steps, 0.001), Some(3.0));
+        let steps = super::steps(&report.sentence.distances, [0.001].into_iter());
+        assert_eq!(steps[..3], [(2e-4, 1500), (2.5e-4, 500), (3.15e-4, 0)]);
+        assert_eq!((steps.len(), steps[7], place(&steps, 0.001)), (8, (1e-3, 0), Some(8.0)));
         assert_eq!(place(&steps, 0.002), None);
+        assert_eq!(
+            (beside(1e-3, -1), beside(8e-4, 1), beside(0.0, 1), beside(f64::INFINITY, 1)),
+            (Some(8e-4), Some(1e-3), None, None)
+        );
         report.sentence.distances.push(DistanceBucket { up_to: f64::INFINITY, rows: 1 });
         assert!(histogram(&report).unwrap().contains(">infinity</text>"));
     }

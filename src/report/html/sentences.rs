@@ -29,7 +29,7 @@ fn item(i: usize, row: &WorstRowSection) -> String {
         _ => String::new(),
     };
     format!(
-        "<li id=\"row-{}\"><code>{}</code> {} ({}) {} {}{token}<span class=\"text\" dir=\"auto\">{}</span>{}</li>\n",
+        "<li id=\"row-{}\"><code>{}</code> {} ({}) {} {}{token}<div dir=\"auto\">{}</div>{}</li>\n",
         i + 1,
         text(&place),
         row.tap,
@@ -57,7 +57,7 @@ fn heat(row: &WorstRowSection) -> String {
             format!("<{name} class=\"h{step}\" title=\"{value}\">{}</{name}> ", html(&token.text))
         })
         .collect();
-    if boxes.is_empty() { boxes } else { format!("<span class=\"tokens\">{boxes}</span>") }
+    if boxes.is_empty() { boxes } else { format!("<div class=\"tokens\">{boxes}</div>") }
 }
 
 pub(super) fn sentences(report: &Report) -> String {

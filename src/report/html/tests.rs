@@ -35,7 +35,7 @@ fn every_verdict_has_its_page_in_the_promised_order() {
     ] {
         let page = rendered(&report);
         assert!(
-            page.contains(&format!("</svg>{word}</p>")) && page.contains(&format!("class=\"verdict {class}\"")),
+            page.contains(&format!("</svg>{word}</h1>")) && page.contains(&format!("class=\"verdict {class}\"")),
             "{word}"
         );
         let places: Vec<usize> = [

@@ -30,8 +30,8 @@ pub(super) fn head(report: &Report) -> String {
     let rows = &report.corpus;
     let caveats: String = caveats(report).map(|c| format!("<p class=\"unsure\">{}</p>\n", text(&c))).collect();
     format!(
-        "<header>\n<h1>parallax · does the candidate still say what the reference says?</h1>\n\
-         <div class=\"verdict {class}\" id=\"verdict\" role=\"status\">\n<p class=\"word\"><svg width=\"36\" height=\"36\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{icon}\"/></svg>{}</p>\n\
+        "<header>\n<p class=\"kicker\">parallax · does the candidate still say what the reference says?</p>\n\
+         <div class=\"verdict {class}\" id=\"verdict\" role=\"status\">\n<h1 class=\"word\"><svg width=\"36\" height=\"36\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{icon}\"/></svg>{}</h1>\n\
          <p class=\"say\">{say}</p>\n{caveats}<p><strong>{}</strong> against <strong>{}</strong>, policy <strong>{}</strong>; {} sentences, {} tokens{}.</p>\n</div>\n{}</header>\n",
         report.verdict,
         text(&alignment.candidate),
@@ -45,7 +45,7 @@ pub(super) fn head(report: &Report) -> String {
 }
 
 /// The gate that is nearest its limit, or farthest beyond it, among some.
-fn nearest<'a>(report: &'a Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, &'a GateResult)> {
+fn nearest(report: &Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, &GateResult)> {
     let gates = report.gates.iter().enumerate().filter(|(_, g)| of(g) && used(g).is_some());
     gates.max_by(|a, b| used(a.1).unwrap_or(0.0).total_cmp(&used(b.1).unwrap_or(0.0)).then(b.0.cmp(&a.0)))
 }
@@ -58,7 +58,7 @@ fn tiles(report: &Report) -> String {
     let farthest = if beyond { "Layer farthest beyond its limit" } else { "Layer nearest its limit" };
     let mut out = String::new();
     let mut tile = |name: &str, value: String, small: String| {
-        out.push_str(&format!("<div><dt>{name}</dt><dd>{value}<small>{small}</small></dd></div>\n"));
+        out.push_str(&format!("<div><dt>{name}</dt><dd>{value}<br><small>{small}</small></dd></div>\n"));
     };
     for (name, found) in [(farthest, layers), ("Sentence vectors, 1 − cos p99", sentence)] {
         if let Some((i, gate)) = found {

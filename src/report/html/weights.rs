@@ -61,7 +61,7 @@ fn row(i: usize, t: &TensorRow, most: f64) -> String {
     let beyond = beyond.filter(|b| b.is_finite()).map_or_else(String::new, |b| format!("{b:e}"));
     format!(
         "<tr><th scope=\"row\"><code>{}</code> <span class=\"soft\">{}</span></th><td>{}</td>{}<td data-v=\"{beyond}\">{bar}</td>{}{}{}{}{}</tr>\n",
-        text(&t.tensor),
+        text(&t.tensor).replace('.', ".<wbr>"),
         shape.join(" × "),
         text(&stored),
         number("relative_error", Some(t.relative_error)),
