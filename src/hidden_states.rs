@@ -108,6 +108,17 @@ impl FromStr for Tap {
     }
 }
 
+impl schemars::JsonSchema for Tap {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Tap".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names = r"^(embeddings|layer\.[0-9]+(\.(attention|ffn))?|final|pooled|sentence)$";
+        schemars::json_schema!({ "description": "A named observation point.", "type": "string", "pattern": names })
+    }
+}
+
 impl Serialize for Tap {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
@@ -121,7 +132,7 @@ impl<'de> Deserialize<'de> for Tap {
 }
 
 /// One comparison of two runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Arm {
     /// Control against reference: our own encoder and the export.
@@ -149,7 +160,7 @@ impl fmt::Display for Arm {
 }
 
 /// Where a row comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RowSet {
     /// The user's corpus (or the built-in probes when they *are* the corpus).
@@ -159,7 +170,7 @@ pub enum RowSet {
 }
 
 /// A row's identity: stable across batching, sharding and threads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RowId {
     /// Which set the row belongs to.
     pub set: RowSet,

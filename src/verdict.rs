@@ -16,7 +16,7 @@ use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Direction, GateResult, Outcome, Policy};
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Every gate was measured and met.
@@ -52,7 +52,7 @@ impl fmt::Display for Verdict {
 }
 
 /// Why the verdict is what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Reason {
     /// Stable: `gate.exceeded`, `gate.not_measured`, `gate.engine`, `gate.non_finite`, `evidence.rows`,
     /// `evidence.tokens`, `policy.no_gates`, or the code of a finding.
@@ -62,7 +62,7 @@ pub struct Reason {
 }
 
 /// How much was compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Amount {
     /// Rows of the corpus.
     pub rows: u64,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{Finding, Severity};
 
 /// How one fact came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Both sides state it and agree.

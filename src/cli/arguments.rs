@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Record(RecordArguments),
     /// Write another format from a saved report.json, without running anything
     Render(RenderArguments),
+    /// Print the JSON Schema of report.json
+    Schema,
     /// List, show or validate policies (the limits a verdict rests on)
     #[command(subcommand)]
     Policy(PolicyCommand),

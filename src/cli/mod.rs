@@ -46,6 +46,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Inspect(a) => inspect::run(a),
         Command::Record(a) => record::run(a),
         Command::Render(a) => render::run(a),
+        Command::Schema => render::schema(),
         Command::Policy(a) => policy::run(a),
     }
 }

@@ -30,3 +30,9 @@ pub(super) fn run(a: &RenderArguments) -> Result<u8, Failure> {
     }
     Ok(0)
 }
+
+/// `parallax schema`.
+pub(super) fn schema() -> Result<u8, Failure> {
+    product(&format!("{:#}\n", parallax::report::schema()))?;
+    Ok(0)
+}

@@ -6,7 +6,7 @@ use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 
 /// How the error came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// As it arrives through all layers before.
@@ -16,7 +16,7 @@ pub enum Mode {
 }
 
 /// Where a value was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Location {
     /// The row.
     #[serde(flatten)]
@@ -29,13 +29,14 @@ pub struct Location {
     pub dimension: Option<u32>,
     /// The reference side's value there, for element-wise metrics.
     #[serde(skip_serializing_if = "Option::is_none", default, with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub reference: Option<f64>,
 }
 
 /// One metric at one tap of one arm, summarised over all tokens (rows, at sentence level).
 ///
 /// A statistic that does not exist for the metric (quantiles of a ratio of sums) is `None`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Measurement {
     /// Where.
     pub tap: Tap,
@@ -49,24 +50,31 @@ pub struct Measurement {
     pub count: u64,
     /// Mean.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub mean: Option<f64>,
     /// Median.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub p50: Option<f64>,
     /// 90th percentile.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub p90: Option<f64>,
     /// 99th percentile.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub p99: Option<f64>,
     /// 99.9th percentile.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub p999: Option<f64>,
     /// Smallest value.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub min: Option<f64>,
     /// Largest value.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub max: Option<f64>,
     /// Where the worst value is.
     pub worst: Option<Location>,

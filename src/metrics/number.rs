@@ -14,11 +14,25 @@ pub fn serialize<S: Serializer>(value: &f64, s: S) -> Result<S::Ok, S::Error> {
     }
 }
 
+/// A number as it is written.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+pub(crate) enum Written {
     Number(f64),
     Word(String),
+}
+
+impl schemars::JsonSchema for Written {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A number; JSON has no words for those that are none.",
+            "anyOf": [{ "type": "number" }, { "enum": ["nan", "inf", "-inf"] }],
+        })
+    }
 }
 
 impl Written {

@@ -8,7 +8,7 @@ use crate::metrics::{Location, Measurement, Mode, number};
 use crate::weights::{TensorRow, WeightsReport};
 
 /// How a gate came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Measured, and within the limit.
@@ -20,7 +20,7 @@ pub enum Outcome {
 }
 
 /// One gate at one place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GateResult {
     /// The tap, `weights` or `neighbours`; the gate's own pattern when it matched nothing.
     pub on: String,
@@ -34,17 +34,21 @@ pub struct GateResult {
     pub direction: Direction,
     /// The limit.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub limit: f64,
     /// What was measured.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub observed: Option<f64>,
     /// `observed / limit` (`limit / observed` for a lower limit): above 1 exactly when it failed.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub margin: Option<f64>,
     /// How it came out.
     pub outcome: Outcome,
     /// The tightest limit of 3 digits that would have passed; none when none would.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub would_pass_at: Option<f64>,
     /// Where the worst value of the metric was seen.
     pub worst: Option<Location>,
@@ -59,13 +63,15 @@ pub struct GateResult {
 }
 
 /// What a gate would observe if unlike things were compared, so that its limit is seen for what it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Baseline {
     /// The candidate's neighbouring layer in place of the right one.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub wrong_layer: Option<f64>,
     /// Another sentence in place of the right one.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub mismatched_sentence: Option<f64>,
 }
 

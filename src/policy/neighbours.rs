@@ -5,21 +5,25 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::number;
 
 /// Neighbour statistics of the candidate's sentence vectors against the reference's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NeighbourStats {
     /// Rows searched among; 0 means nothing was measured.
     pub rows: u64,
     /// Share of rows whose nearest neighbour is the same, 0 to 1.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub top1_agreement: Option<f64>,
     /// Mean share of the ten nearest neighbours that are the same, 0 to 1.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub top10_overlap: Option<f64>,
     /// Rank correlation of all pairwise similarities.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub spearman: Option<f64>,
     /// Linear correlation of all pairwise similarities.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub pearson: Option<f64>,
 }
 

@@ -7,7 +7,7 @@ use crate::metrics::number;
 use crate::verdict::number as shown;
 
 /// Where the candidate's error comes from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// Each layer's error as it arrives and by itself.
     pub layers: Vec<LayerErrors>,
@@ -30,46 +30,52 @@ pub struct Explanation {
 }
 
 /// One tap's mean relative L2 of the quantization arm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LayerErrors {
     /// The tap: `embeddings`, `layer.0`, …
     pub tap: Tap,
     /// As it arrives.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub accumulated: Option<f64>,
     /// The layer fed with the control's own input.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub isolated: Option<f64>,
     /// What arrives, with what a typical layer adds.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub expected: Option<f64>,
 }
 
 /// The sentence error when one stage of the candidate has its float32 weights back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StageEffect {
     /// The stage.
     pub tap: Tap,
     /// Mean cosine distance of the sentence vectors as the candidate is.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub before: f64,
     /// With the stage restored.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub after: f64,
 }
 
 /// A finer tap's own error.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct InnerError {
     /// `layer.3.attention`, `layer.3.ffn`, `layer.3`.
     pub tap: Tap,
     /// Mean relative L2 with the layer fed with the control's own input.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub isolated: f64,
 }
 
 /// One tensor's share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TensorEffect {
     /// The tensor.
     pub tensor: String,
@@ -77,11 +83,12 @@ pub struct TensorEffect {
     pub bits: Option<u32>,
     /// Mean relative L2 of its layer's output when nothing else is quantized.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub alone: f64,
 }
 
 /// More bits for some tensors, and what came of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Advice {
     /// The tensors.
     pub tensors: Vec<String>,
@@ -89,9 +96,11 @@ pub struct Advice {
     pub bits: u32,
     /// Mean cosine distance of the sentence vectors before.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub before: f64,
     /// And after.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub after: f64,
     /// Bytes the candidate grows by.
     pub extra_bytes: u64,

@@ -19,6 +19,7 @@ mod markdown_proof;
 mod proof;
 #[cfg(test)]
 mod sample;
+mod schema;
 mod sections;
 pub mod terminal;
 mod words;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
 pub use proof::{CanariesSection, CanarySection, CoverageSection, FloorSection};
+pub use schema::schema;
 pub use sections::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, InputRecord, LengthBucket,
     ObserverSection, PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection,
@@ -73,7 +75,7 @@ pub fn renderer_names() -> impl Iterator<Item = &'static str> {
 }
 
 /// One run, whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Report {
     /// Format version; 1.
     pub schema: u64,

@@ -7,7 +7,7 @@ use crate::hidden_states::Tap;
 use crate::metrics::number;
 
 /// The reference against itself, run another way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FloorSection {
     /// The tap.
     pub tap: Tap,
@@ -15,14 +15,16 @@ pub struct FloorSection {
     pub variation: String,
     /// 99th percentile of the relative L2 over tokens.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub p99: Option<f64>,
     /// Its largest value.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub max: Option<f64>,
 }
 
 /// Faults planted in a copy of the model, to see that the run's own gates see them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CanariesSection {
     /// False with `--no-canaries`.
     pub planted: bool,
@@ -33,7 +35,7 @@ pub struct CanariesSection {
 }
 
 /// One planted fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CanarySection {
     /// Stable: `swapped_layers`, `tanh_gelu`, …
     pub id: String,
@@ -42,6 +44,7 @@ pub struct CanarySection {
     /// How far it moves the states: the largest 99th percentile over the taps of the relative L2 against the
     /// same model without the fault.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub effect: Option<f64>,
     /// What saw it: a gate with the value observed, or the code of a finding. None: nothing did.
     pub seen_by: Option<String>,
@@ -50,7 +53,7 @@ pub struct CanarySection {
 }
 
 /// One kind of row or batch that errors have been known to hide in.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CoverageSection {
     /// `rows of 31 to 33 tokens`, `a padded batch of mixed lengths`, …
     pub kind: String,

@@ -10,7 +10,7 @@ use crate::metrics::number;
 use crate::policy::NeighbourStats;
 
 /// The program that wrote the report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Tool {
     /// `parallax`.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Tool {
 }
 
 /// Everything that decides the result: the same provenance gives the same report.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Provenance {
     /// Every file that was read.
     pub inputs: Vec<InputRecord>,
@@ -40,7 +40,7 @@ pub struct Provenance {
 }
 
 /// One file that was read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct InputRecord {
     /// What it is to the run: `reference`, `candidate`, `tokenizer`, `corpus`, …
     pub role: String,
@@ -53,7 +53,7 @@ pub struct InputRecord {
 }
 
 /// The runtime that ran the reference.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RuntimeRecord {
     /// As it reports itself.
     pub onnxruntime_version: String,
@@ -68,7 +68,7 @@ pub struct RuntimeRecord {
 }
 
 /// The policy that was applied.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PolicyRecord {
     /// Embedded name or file.
     pub name: String,
@@ -77,17 +77,18 @@ pub struct PolicyRecord {
 }
 
 /// When and how long.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunRecord {
     /// Start, RFC 3339.
     pub started: String,
     /// Wall-clock seconds.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub seconds: f64,
 }
 
 /// What was said to both sides.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CorpusSection {
     /// The files.
     pub sources: Vec<SourceSection>,
@@ -127,7 +128,7 @@ pub struct CorpusSection {
 }
 
 /// One file of the corpus.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SourceSection {
     /// Its name.
     pub file: String,
@@ -140,7 +141,7 @@ pub struct SourceSection {
 }
 
 /// Rows with at most so many tokens (and more than the bucket before).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LengthBucket {
     /// Largest length; none for the last bucket.
     pub up_to: Option<u64>,
@@ -149,7 +150,7 @@ pub struct LengthBucket {
 }
 
 /// Why the two sides are the same point of the same computation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AlignmentSection {
     /// Each tap and its evidence.
     pub taps: Vec<AlignedTap>,
@@ -174,7 +175,7 @@ pub struct AlignmentSection {
 }
 
 /// One tap and what proves it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AlignedTap {
     /// The tap.
     pub tap: Tap,
@@ -187,11 +188,12 @@ pub struct AlignedTap {
     pub matrices: Option<String>,
     /// 99th percentile of the engine arm there.
     #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
     pub engine_relative_l2: Option<f64>,
 }
 
 /// Relative L2 of every pair: `[reference taps][candidate taps]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CrossMatchSection {
     /// Rows.
     pub reference_taps: Vec<String>,
@@ -199,17 +201,20 @@ pub struct CrossMatchSection {
     pub candidate_taps: Vec<String>,
     /// The matrix.
     #[serde(with = "number::matrix")]
+    #[schemars(with = "Vec<Vec<number::Written>>")]
     pub relative_l2: Vec<Vec<f64>>,
 }
 
 /// The untouched reference against the tapped one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ObserverSection {
     /// Relative L2 of the outputs.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub relative_l2: f64,
     /// Largest difference.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub max_abs: f64,
     /// True when every bit is the same.
     pub bit_identical: bool,
@@ -218,7 +223,7 @@ pub struct ObserverSection {
 }
 
 /// One fact both sides had to agree on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PreflightRow {
     /// The fact.
     pub check: String,
@@ -231,7 +236,7 @@ pub struct PreflightRow {
 }
 
 /// How sentences become vectors, and what became of their neighbours.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SentenceSection {
     /// Pooling mode.
     pub pooling: String,
@@ -252,7 +257,7 @@ pub struct SentenceSection {
 }
 
 /// One of the rows with the largest error.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WorstRowSection {
     /// The row.
     #[serde(flatten)]
@@ -269,6 +274,7 @@ pub struct WorstRowSection {
     pub metric: String,
     /// Its value.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub value: f64,
     /// Token position, at token level.
     pub token: Option<u32>,
@@ -280,20 +286,22 @@ pub struct WorstRowSection {
 }
 
 /// One token of a row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TokenSection {
     /// Its text, escaped and cut.
     pub text: String,
     /// Its relative L2.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub relative_l2: f64,
 }
 
 /// Rows whose sentence vectors are at most so far apart (and farther than the bucket before).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DistanceBucket {
     /// Largest cosine distance, 1 − cos; of the last bucket there is, infinity where anything was not finite.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub up_to: f64,
     /// Rows.
     pub rows: u64,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::number;
 
 /// One tensor of the candidate against its float32 twin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TensorRow {
     /// Hugging Face name without prefix.
     pub tensor: String,
@@ -25,28 +25,35 @@ pub struct TensorRow {
     pub float32_bytes: u64,
     /// Mean squared error.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub mse: f64,
     /// Its root.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub rmse: f64,
     /// Frobenius norm of the difference over that of the original.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub relative_error: f64,
     /// Largest absolute difference.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub max_abs: f64,
     /// Its index, one number per dimension.
     pub max_abs_index: Vec<usize>,
     /// 10·log10(Σw² / Σ(ŵ−w)²), infinite when equal.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub sqnr_db: f64,
     /// Cosine of the two as vectors.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub cosine: f64,
     /// Quantized matrices: how far the group that moved most did (|mean of ŵ − w| where codes are affine, its root
     /// mean square where they are floats), as a share of the most that rounding to nearest could make of it: at
     /// most 1, unless a code, scale or zero point is wrong.
     #[serde(with = "number::optional", default)]
+    #[schemars(with = "Option<number::Written>")]
     pub group_shift: Option<f64>,
     /// Row and group it was seen in.
     #[serde(default)]
@@ -54,7 +61,7 @@ pub struct TensorRow {
 }
 
 /// Sums over all quantized matrices, and over the file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WeightTotals {
     /// Tensors compared.
     pub tensors: usize,
@@ -64,12 +71,15 @@ pub struct WeightTotals {
     pub matrix_elements: u64,
     /// Mean squared error over all elements of all two-dimensional matrices.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub mse: f64,
     /// Relative Frobenius error over the same.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub relative_error: f64,
     /// Largest absolute difference over the same.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub max_abs: f64,
     /// The tensor it is in.
     pub max_abs_tensor: Option<String>,
@@ -81,11 +91,12 @@ pub struct WeightTotals {
     pub float32_bytes: u64,
     /// Stored bits per weight, scales included, over all tensors.
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub bits_per_weight: f64,
 }
 
 /// The weights section.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WeightsReport {
     /// Where the float32 weights came from.
     pub original: String,
