@@ -112,7 +112,8 @@ fn what_is_no_verdict_is_no_pass_and_leaves_no_older_report() {
 fn inputs_are_data() {
     let runner = Runner::new();
     let evil = "$(touch planted) `touch planted`; touch planted\n::error::x";
-    let printed = runner.check("parallax-mini-mlx-8bit", &[("POLICY", evil), ("ARGS", "--limit $(touch${IFS}planted)")]);
+    let printed =
+        runner.check("parallax-mini-mlx-8bit", &[("POLICY", evil), ("ARGS", "--limit $(touch${IFS}planted)")]);
     assert!(!runner.path("planted").exists());
     let (first, last) = (printed.lines().next().unwrap(), printed.lines().next_back().unwrap());
     let token = first.strip_prefix("::stop-commands::").unwrap();
