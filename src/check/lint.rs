@@ -87,7 +87,8 @@ pub fn model_of(path: &Path) -> Option<PathBuf> {
 
 fn holds_weights(folder: &ModelFolder) -> bool {
     let is_weights = |name: &String| {
-        [".safetensors", ".safetensors.index.json"].iter().any(|end| name.ends_with(end)) || name == "weights.npz"
+        let tensors = [".safetensors", ".safetensors.index.json"].iter().any(|end| name.ends_with(end));
+        (name.starts_with("model") && tensors) || name == "weights.npz"
     };
     folder.names().is_ok_and(|names| names.iter().any(is_weights))
 }

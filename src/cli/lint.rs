@@ -19,9 +19,13 @@ pub(super) fn run(a: &LintArguments) -> Result<u8, Failure> {
     let mut passed_over = Vec::new();
     for path in &a.paths {
         match model_of(path) {
-            // Several files of one model are one model.
-            Some(model) if models.contains(&model) => {}
-            Some(model) => models.push(model),
+            Some(model) => {
+                // Several files of one model are one model, with or without a slash at its end.
+                let model = model.components().collect();
+                if !models.contains(&model) {
+                    models.push(model);
+                }
+            }
             None => passed_over.push(path),
         }
     }
