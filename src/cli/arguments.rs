@@ -28,12 +28,6 @@ REF is an .onnx file or a model folder in the Hugging Face layout (model.onnx or
 onnx/model.onnx, tokenizer.json, config.json, modules.json; a model.safetensors there is
 the float32 original).";
 
-const LINT_EXIT_CODES: &str = "\
-Exit codes:
-  0  nothing, or only warnings
-  3  a check would refuse to judge this model
-  4  the model is malformed, unsafe or contradicts itself";
-
 /// Proves that an MLX-quantized text encoder still says what its float32 ONNX reference says.
 #[derive(Debug, Parser)]
 #[command(name = "parallax", version, about, after_help = EXIT_CODES, max_term_width = 110, arg_required_else_help = true)]
@@ -58,15 +52,14 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Structure only, nothing is run: whether model folders hold whole models that a check can open
-    #[command(after_help = LINT_EXIT_CODES)]
-    Lint(LintArguments),
+    Lint(super::lint::LintArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    Man(ManArguments),
+    Man(super::shell::ManArguments),
 }
 
 /// How the product on stdout looks.
@@ -262,23 +255,6 @@ pub(crate) struct InspectArguments {
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LintArguments {
-    /// Model folders (MLX, or Hugging Face with ONNX), or files in them: a file stands for the model it belongs to
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// What to print on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ManArguments {
-    /// Write the pages of every subcommand into this folder instead
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,16 +2,34 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use parallax::check::{Lint, lint, model_of};
 use parallax::fault::Fault;
 use parallax::report::escape::plain;
 
-use super::arguments::{Format, LintArguments};
+use super::arguments::Format;
 use super::failure::Failure;
 use super::{product, threads};
 
 /// Longest line shown of one finding.
 const SHOWN: usize = 1000;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing, or only warnings
+  3  a check would refuse to judge this model
+  4  the model is malformed, unsafe or contradicts itself";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct LintArguments {
+    /// Model folders (MLX, or Hugging Face with ONNX), or files in them: a file stands for the model it belongs to
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
 
 pub(super) fn run(a: &LintArguments) -> Result<u8, Failure> {
     threads(None);
