@@ -18,6 +18,7 @@ mod half;
 mod heads;
 mod inputs;
 mod inspect;
+mod lint;
 mod measure;
 mod open;
 mod preflight;
@@ -35,6 +36,7 @@ mod workers;
 mod write_up;
 
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
+pub use lint::{Lint, lint, model_of};
 pub use open::open_sides;
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;

@@ -55,7 +55,7 @@ fn a_wrong_library_is_an_error_with_its_fix() {
 fn with_a_wrong_environment_variable() {
     let error = locate(None).unwrap_err();
     assert!(matches!(error, RuntimeError::Wrong { given: "ORT_DYLIB_PATH", .. }), "{error}");
-    assert!(error.to_string().ends_with("run `scripts/setup` or `pip install onnxruntime`"), "{error}");
+    assert!(error.to_string().ends_with("run `scripts/setup` or `pip install -U onnxruntime`"), "{error}");
     // Nothing is loaded in this process yet: a broken library is refused, on one line.
     let fake = tempfile::NamedTempFile::new().unwrap();
     let error = Runtime::load(fake.path()).unwrap_err();

@@ -9,7 +9,7 @@ use crate::quantization::load_float;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps, recover};
 
 /// Where a folder keeps its ONNX file, in order of preference (Hugging Face and Optimum layouts).
-const ONNX_PLACES: &[&str] = &["model.onnx", "onnx/model.onnx"];
+pub(super) const ONNX_PLACES: &[&str] = &["model.onnx", "onnx/model.onnx"];
 
 /// A resolved reference.
 #[derive(Debug)]

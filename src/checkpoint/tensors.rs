@@ -143,6 +143,10 @@ impl RawTensors {
         let bytes = folder
             .read_up_to(name, MAX_TENSOR_FILE)?
             .ok_or_else(|| CheckpointError::Absent { folder: folder.shown().to_owned(), name: name.to_owned() })?;
+        if bytes.starts_with(b"version https://git-lfs") {
+            let reason = "is a Git LFS pointer: run `git lfs pull`".to_owned();
+            return Err(CheckpointError::Malformed { file, reason });
+        }
         let malformed = |e: safetensors::SafeTensorError| CheckpointError::Malformed {
             file: file.clone(),
             reason: format!(

@@ -53,6 +53,15 @@ pub(crate) enum Command {
     /// List, show or validate policies (the limits a verdict rests on)
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Structure only, nothing is run: whether model folders hold whole models that a check can open
+    Lint(super::lint::LintArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man(super::shell::ManArguments),
 }
 
 /// How the product on stdout looks.

@@ -4,10 +4,12 @@ mod arguments;
 mod check;
 mod failure;
 mod inspect;
+mod lint;
 mod policy;
 mod progress;
 mod record;
 mod render;
+mod shell;
 mod weights;
 
 use std::io::{self, Write};
@@ -48,6 +50,9 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Render(a) => render::run(a),
         Command::Schema => render::schema(),
         Command::Policy(a) => policy::run(a),
+        Command::Lint(a) => lint::run(a),
+        Command::Completions { shell } => shell::completions(*shell),
+        Command::Man(a) => shell::man(a),
     }
 }
 

@@ -13,6 +13,8 @@ use crate::fault::Fault;
 
 /// Where the library lies inside a Python environment's `lib/python3.*/site-packages`.
 const IN_SITE_PACKAGES: &str = "onnxruntime/capi";
+/// What a Python calls the folder of its packages; Debian's own Python has another name for it.
+const SITE_PACKAGES: &[&str] = &["site-packages", "dist-packages"];
 /// Where `scripts/setup` puts it, below the user's cache folder.
 const IN_CACHE: &str = "parallax/runtime/onnxruntime/capi";
 /// What names the library, before its version.
@@ -23,14 +25,16 @@ const PREFIX: &str = "libonnxruntime";
 pub enum RuntimeError {
     /// Nothing was given and nothing was found.
     #[error(
-        "no ONNX Runtime library found ({looked} places searched): run `scripts/setup` or `pip install onnxruntime`"
+        "no ONNX Runtime library found ({looked} places searched): run `scripts/setup` or `pip install -U onnxruntime`"
     )]
     NotFound {
         /// Number of places.
         looked: usize,
     },
     /// A place was named and holds no library.
-    #[error("{given} `{path}` holds no {PREFIX} library: correct it, run `scripts/setup` or `pip install onnxruntime`")]
+    #[error(
+        "{given} `{path}` holds no {PREFIX} library: correct it, run `scripts/setup` or `pip install -U onnxruntime`"
+    )]
     Wrong {
         /// What named it: `--ort-lib` or an environment variable.
         given: &'static str,
@@ -38,7 +42,7 @@ pub enum RuntimeError {
         path: String,
     },
     /// There is a file, but it does not load.
-    #[error("`{path}` is not a usable ONNX Runtime ({reason}): run `scripts/setup` or `pip install onnxruntime`")]
+    #[error("`{path}` is not a usable ONNX Runtime ({reason}): run `scripts/setup` or `pip install -U onnxruntime`")]
     Unloadable {
         /// The file.
         path: String,
@@ -92,7 +96,9 @@ fn named(given: &'static str, path: &Path) -> Result<PathBuf, RuntimeError> {
 
 fn places() -> Vec<PathBuf> {
     let var = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from).filter(|p| p.is_absolute());
-    let installed = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()));
+    // A link to the program (as `pipx` and `uv tool` make them) lies in no environment; what it leads to does.
+    let exe = env::current_exe().and_then(|exe| exe.canonicalize());
+    let installed = exe.ok().and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()));
     let roots = [installed, var("VIRTUAL_ENV"), var("CONDA_PREFIX")];
     let mut places: Vec<PathBuf> = roots.into_iter().flatten().flat_map(|root| in_python(&root)).collect();
     let cache = var("XDG_CACHE_HOME").or_else(|| Some(var("HOME")?.join(".cache")));
@@ -102,16 +108,14 @@ fn places() -> Vec<PathBuf> {
 
 /// `lib/python3.*/site-packages/onnxruntime/capi` below a Python environment, newest Python first.
 fn in_python(root: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(root.join("lib")).into_iter().flatten().flatten();
+    let entries = ["lib", "lib64"].into_iter().filter_map(|lib| std::fs::read_dir(root.join(lib)).ok()).flatten();
     let mut found: Vec<(Vec<u64>, PathBuf)> = entries
-        .filter_map(|e| {
-            let name = e.file_name();
-            let version = name.to_str()?.strip_prefix("python")?;
-            Some((numbers(version), e.path().join("site-packages").join(IN_SITE_PACKAGES)))
-        })
+        .flatten()
+        .filter_map(|e| Some((numbers(e.file_name().to_str()?.strip_prefix("python")?), e.path())))
         .collect();
     found.sort_by_key(|(v, _)| Reverse(v.clone()));
-    found.into_iter().map(|(_, p)| p).collect()
+    let packages = |python: &PathBuf| SITE_PACKAGES.iter().map(|s| python.join(s).join(IN_SITE_PACKAGES)).collect();
+    found.iter().flat_map(|(_, python)| -> Vec<PathBuf> { packages(python) }).collect()
 }
 
 /// The library of the highest version in a folder: `libonnxruntime.so*`, `libonnxruntime.*.dylib`.
@@ -222,6 +226,18 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_name_of_a_python_s_packages_is_searched_newest_first() {
+        let root = tempfile::tempdir().unwrap();
+        for place in ["lib/python3.9/site-packages", "lib/python3.11/dist-packages", "lib64/python3.10/site-packages"] {
+            std::fs::create_dir_all(root.path().join(place).join(IN_SITE_PACKAGES)).unwrap();
+        }
+        let found: Vec<PathBuf> = in_python(root.path()).into_iter().filter(|p| p.is_dir()).collect();
+        let versions: Vec<bool> =
+            found.iter().zip(["3.11", "3.10", "3.9"]).map(|(p, v)| p.to_str().unwrap().contains(v)).collect();
+        assert_eq!(versions, [true; 3], "{found:?}");
+    }
 
     #[test]
     fn versions_compare_by_number() {
