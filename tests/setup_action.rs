@@ -78,7 +78,12 @@ fn a_pass_and_a_fail_come_out_as_such() {
     assert!(runner.summary().contains("PASS"));
     assert_eq!(runner.judge("true"), Some(0));
 
-    let printed = runner.check("parallax-mini-mlx-4bit", &[("POLICY", "int8")]);
+    // Files with a space in their names, of the workspace.
+    let show = Command::new(env!("CARGO_BIN_EXE_parallax")).args(["policy", "show", "int8"]).output().unwrap();
+    fs::write(runner.path("my limits.toml"), show.stdout).unwrap();
+    fs::copy(repository("models/corpus.txt"), runner.path("my corpus.txt")).unwrap();
+    let files = [("POLICY", "my limits.toml"), ("CORPUS", "my corpus.txt\nmy corpus.txt")];
+    let printed = runner.check("parallax-mini-mlx-4bit", &files);
     assert!(printed.contains("FAIL"), "{printed}");
     assert_eq!(runner.outputs(), ["fail", "1", "a report"]);
     assert!(runner.summary().contains("FAIL"));
