@@ -30,7 +30,10 @@ fn hostile_sentences_are_harmless_in_every_format() {
             serde_json::json!({"id": i, "passage": text}).to_string()
         })
         .collect();
-    std::fs::write(&corpus, lines.join("\n")).unwrap();
+    // One line of a megabyte, as long as a line may be.
+    let long =
+        serde_json::json!({"id": "long", "passage": format!("{}<script>{}", HOSTILE.concat(), "x<&".repeat(330_000))});
+    std::fs::write(&corpus, lines.join("\n") + "\n" + &long.to_string()).unwrap();
     let out = dir.path().join("report");
     let run = Command::cargo_bin("parallax")
         .unwrap()
@@ -44,6 +47,7 @@ fn hostile_sentences_are_harmless_in_every_format() {
             "models/parallax-mini-mlx-4bit",
         ])
         .args(["--policy", "int8", "--corpus", corpus.to_str().unwrap(), "--out", out.to_str().unwrap(), "--explain"])
+        .args(["--format", "github", "--max-line-bytes", "4000000"])
         .output()
         .unwrap();
     let stdout = String::from_utf8(run.stdout).unwrap();
@@ -51,22 +55,39 @@ fn hostile_sentences_are_harmless_in_every_format() {
     let mut names: Vec<String> =
         std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["junit.xml", "report.json", "report.md"]);
+    assert_eq!(names, ["junit.xml", "report.html", "report.json", "report.md"]);
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
-    for (name, text) in [("stdout", stdout), ("report.md", read("report.md")), ("junit.xml", read("junit.xml"))] {
+    let written = ["report.md", "junit.xml", "report.html"].map(|name| (name, read(name)));
+    for (name, text) in written.into_iter().chain([("stdout", stdout)]) {
         for bad in ['\u{1b}', '\u{7}', '\u{0}', '\u{202e}', '\u{2066}', '\u{2028}'] {
             assert!(!text.contains(bad), "{name} holds {bad:?}");
         }
-        assert!(!text.lines().any(|l| l.trim_start().starts_with("::")), "{name}");
+        // Commands of a runner: none but the annotations that were asked for, and none of them with another's words.
+        let commands: Vec<&str> = text.lines().filter(|l| l.trim_start().starts_with("::")).collect();
+        let ours = |l: &&str| {
+            ["error", "warning", "notice"].iter().any(|level| l.starts_with(&format!("::{level} title=parallax%3A ")))
+        };
+        assert!(
+            if name == "stdout" { !commands.is_empty() && commands.len() <= 10 } else { commands.is_empty() },
+            "{name}: {commands:?}"
+        );
+        assert!(commands.iter().all(ours), "{commands:?}");
         if name != "stdout" {
-            assert!(!text.contains("<script") && !text.contains("<img"), "{name}");
+            let own = usize::from(name == "report.html");
+            assert!(text.matches("<script").count() == own && !text.contains("<img"), "{name}");
         }
+        assert!(text.len() < 2 << 20, "{name}: {} bytes", text.len());
     }
+    let value: serde_json::Value = serde_json::from_str(&read("report.json")).unwrap();
+    jsonschema::draft202012::new(&parallax::report::schema()).unwrap().validate(&value).unwrap();
     // Every other format is a function of report.json.
     let report = Report::from_json(read("report.json").as_bytes()).unwrap();
     assert!(!report.worst_rows.is_empty());
     for renderer in RENDERERS {
-        assert_eq!((renderer.render)(&report).unwrap(), read(renderer.file_name).into_bytes(), "{}", renderer.id);
+        let rendered = (renderer.render)(&report).unwrap();
+        if let Some(name) = renderer.file_name {
+            assert_eq!(rendered, read(name).into_bytes(), "{}", renderer.id);
+        }
     }
 }
 

@@ -115,6 +115,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         },
         quantization: candidate.summary,
         same_point: same_points(&taps),
+        graph: model.proto().graph.as_ref().map_or_else(String::new, |graph| graph.name.clone()),
         taps: reference_taps,
         preflight: preflight.checks().to_vec(),
         inputs: inputs(&reference, &model, original.folder.as_ref(), &folder),

@@ -79,6 +79,8 @@ pub struct SidesFacts {
     pub quantization: QuantizationSummary,
     /// Taps that are the same point of the computation.
     pub same_point: Vec<(Tap, Tap)>,
+    /// Name of the reference's graph.
+    pub graph: String,
     /// Where the reference's taps are.
     pub taps: Vec<ReferenceTap>,
     /// Facts compared.

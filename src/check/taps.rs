@@ -17,6 +17,8 @@ pub struct ReferenceTap {
     pub tap: Tap,
     /// The tensor it is in the graph.
     pub tensor: String,
+    /// The node that computes it, where it has a name.
+    pub node: Option<String>,
     /// Why it is that tap.
     pub evidence: String,
     /// Whose weights the layer's matrices are, when that tells layers apart.
@@ -57,9 +59,14 @@ pub(super) fn witnessed(
         Tap::Layer(k) => audit.layers.iter().find(|l| l.layer == k).map(|l| l.to_string()),
         _ => None,
     };
+    let node = |tensor: &str| {
+        let name = &graph.node(graph.producer(graph.find(tensor)?)?).name;
+        (!name.is_empty()).then(|| name.clone())
+    };
     let tap = |e: &crate::runtimes::onnx::TapEntry| ReferenceTap {
         tap: e.tap,
         tensor: e.tensor.clone(),
+        node: node(&e.tensor),
         evidence: e.evidence.clone(),
         matrices: said(e.tap).map(|said| format!("{said} of {}", audit.weights)),
     };

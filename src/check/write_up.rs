@@ -126,6 +126,7 @@ fn alignment(sides: &Sides, canaries: CanariesSection, measured: &Measured) -> A
     let aligned = |t: &ReferenceTap| AlignedTap {
         tap: t.tap,
         reference_tensor: t.tensor.clone(),
+        node: t.node.clone(),
         evidence: t.evidence.clone(),
         matrices: t.matrices.clone(),
         engine_relative_l2: engine(t.tap),
@@ -133,6 +134,7 @@ fn alignment(sides: &Sides, canaries: CanariesSection, measured: &Measured) -> A
     let names = |taps: &[Tap]| taps.iter().map(Tap::to_string).collect();
     let matrix = &measured.cross_match;
     AlignmentSection {
+        graph: Some(sides.facts.graph.clone()).filter(|name| !name.is_empty()),
         taps: sides.facts.taps.iter().map(aligned).collect(),
         cross_match: CrossMatchSection {
             reference_taps: names(&matrix.reference_taps),

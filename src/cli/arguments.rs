@@ -73,6 +73,17 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How the verdict on stdout looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerdictFormat {
+    /// For people
+    Text,
+    /// The report as JSON
+    Json,
+    /// For people, and then as annotations of GitHub's runner
+    Github,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OnInvalidUtf8 {
     /// Stop and name the line
@@ -156,12 +167,15 @@ pub(crate) struct CheckArguments {
     /// Limits: a built-in name (see `parallax policy list`) or a TOML file [default: by the candidate's bits]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) policy: Option<String>,
-    /// Write report.json, report.md and junit.xml into this folder
+    /// Write report.json, report.html, report.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Write the error at each tap as node data for Model Explorer, which shows it on the ONNX graph
+    #[arg(long, value_name = "FILE")]
+    pub(crate) node_data: Option<PathBuf>,
     /// What to print on stdout
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = VerdictFormat::Text)]
+    pub(crate) format: VerdictFormat,
     /// Rows the control (our encoder on float32 weights) also runs on
     #[arg(long, value_enum, default_value_t = ControlRows::Sample)]
     pub(crate) control: ControlRows,

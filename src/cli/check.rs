@@ -7,9 +7,10 @@ use parallax::observe::{Event, Observer};
 use parallax::report::terminal::verdict_text;
 use parallax::report::{OutputDir, Report};
 
-use super::arguments::{self, CheckArguments, Format, OnInvalidUtf8, Pooling};
+use super::arguments::{self, CheckArguments, OnInvalidUtf8, Pooling, VerdictFormat};
 use super::failure::Failure;
 use super::progress::Progress;
+use super::render::{place, rendered, write_format};
 use super::{color, product, threads};
 
 pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
@@ -17,12 +18,16 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
     let request = request(a, threads);
     // Before any work: an output that cannot be written must not cost a run.
     let out = a.out.as_deref().map(OutputDir::probe).transpose().map_err(parallax::Error::from)?;
+    a.node_data.as_deref().map(place).transpose()?;
     // Nor may an earlier run's pass stand there if this one does not come to its end.
     if let Some(out) = &out {
         out.retract().map_err(parallax::Error::from)?;
     }
     let mut progress = Progress::new(a.quiet);
     let report = check::check(&request, &mut progress)?;
+    if let Some(file) = &a.node_data {
+        write_format(&report, "model-explorer", file)?;
+    }
     if let Some(out) = &out {
         let files = out.write_all(&report).map_err(parallax::Error::from)?;
         let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
@@ -35,8 +40,11 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
 
 fn shown(report: &Report, a: &CheckArguments) -> Result<String, Failure> {
     match a.format {
-        Format::Text => Ok(verdict_text(report, color(), a.explain)),
-        Format::Json => Ok(String::from_utf8_lossy(&report.to_json().map_err(parallax::Error::from)?).into_owned()),
+        VerdictFormat::Text => Ok(verdict_text(report, color(), a.explain)),
+        VerdictFormat::Github => Ok(verdict_text(report, color(), a.explain) + &rendered(report, "github")?),
+        VerdictFormat::Json => {
+            Ok(String::from_utf8_lossy(&report.to_json().map_err(parallax::Error::from)?).into_owned())
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use parallax::fault::Fault;
-use parallax::report::{OutputDir, RENDERERS, Report};
+use parallax::report::{OutputDir, Report, renderer};
 
 use super::arguments::RenderArguments;
 use super::failure::Failure;
@@ -13,22 +13,37 @@ pub(super) fn run(a: &RenderArguments) -> Result<u8, Failure> {
     let shown = a.report.display();
     let bytes = std::fs::read(&a.report).map_err(|e| Failure::new(Fault::BadInput, format!("{shown}: {e}")))?;
     let report = Report::from_json(&bytes).map_err(|e| Failure::new(Fault::BadInput, format!("{shown}: {e}")))?;
-    let renderer = RENDERERS.iter().find(|r| r.id == a.to);
-    let Some(renderer) = renderer else {
-        return Err(Failure::new(Fault::Usage, format!("there is no format `{}`", a.to)));
-    };
-    let rendered = (renderer.render)(&report).map_err(parallax::Error::from)?;
     match &a.output {
-        Some(file) => {
-            let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let Some(name) = file.file_name().and_then(|n| n.to_str()) else {
-                return Err(Failure::new(Fault::Usage, format!("{} names no file", file.display())));
-            };
-            OutputDir::probe(folder).and_then(|dir| dir.write(name, &rendered)).map_err(parallax::Error::from)?;
-        }
-        None => product(&String::from_utf8_lossy(&rendered))?,
+        Some(file) => write_format(&report, &a.to, file)?,
+        None => product(&rendered(&report, &a.to)?)?,
     }
     Ok(0)
+}
+
+/// The report in the format called `id`.
+pub(super) fn rendered(report: &Report, id: &str) -> Result<String, Failure> {
+    let Some(renderer) = renderer(id) else {
+        return Err(Failure::new(Fault::Usage, format!("there is no format `{id}`")));
+    };
+    let bytes = (renderer.render)(report).map_err(parallax::Error::from)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The same in a file, whole or not at all.
+pub(super) fn write_format(report: &Report, id: &str, file: &Path) -> Result<(), Failure> {
+    let text = rendered(report, id)?;
+    let (folder, name) = place(file)?;
+    folder.write(name, text.as_bytes()).map_err(parallax::Error::from)?;
+    Ok(())
+}
+
+/// The folder of a file that is to be written, seen to be writable, and its name there.
+pub(super) fn place(file: &Path) -> Result<(OutputDir, &str), Failure> {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Some(name) = file.file_name().and_then(|n| n.to_str()) else {
+        return Err(Failure::new(Fault::Usage, format!("{} names no file", file.display())));
+    };
+    Ok((OutputDir::probe(folder).map_err(parallax::Error::from)?, name))
 }
 
 /// `parallax schema`.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a finished run ──▶ Report ──▶ report.json ──▶ Report ──▶ any format again, without running anything
-//!                      └─▶ RENDERERS: json, html, markdown, junit      └─▶ terminal::verdict_text
+//!                      └─▶ RENDERERS: json, html, markdown, junit, text, github, model-explorer      └─▶ terminal::verdict_text
 //! ```
 //!
 //! To add a format: one file with its function, one row in [`RENDERERS`].
@@ -12,10 +12,12 @@ mod consistent;
 mod error;
 pub mod escape;
 mod explanation;
+mod github;
 mod html;
 mod junit;
 mod markdown;
 mod markdown_proof;
+mod node_data;
 mod proof;
 #[cfg(test)]
 mod sample;
@@ -55,19 +57,31 @@ const LARGEST: usize = 512 << 20;
 pub struct Renderer {
     /// Its name on the command line.
     pub id: &'static str,
-    /// The file it is written to.
-    pub file_name: &'static str,
+    /// The file it is written to in a report's folder; none where it is written only when asked for.
+    pub file_name: Option<&'static str>,
     /// Does it.
     pub render: fn(&Report) -> Result<Vec<u8>, ReportError>,
 }
 
 /// Every format.
 pub const RENDERERS: &[Renderer] = &[
-    Renderer { id: "json", file_name: "report.json", render: Report::to_json },
-    Renderer { id: "markdown", file_name: "report.md", render: markdown::render },
-    Renderer { id: "html", file_name: "report.html", render: html::render },
-    Renderer { id: "junit", file_name: "junit.xml", render: junit::render },
+    Renderer { id: "json", file_name: Some("report.json"), render: Report::to_json },
+    Renderer { id: "markdown", file_name: Some("report.md"), render: markdown::render },
+    Renderer { id: "html", file_name: Some("report.html"), render: html::render },
+    Renderer { id: "junit", file_name: Some("junit.xml"), render: junit::render },
+    Renderer {
+        id: "text",
+        file_name: None,
+        render: |report| Ok(terminal::verdict_text(report, false, false).into_bytes()),
+    },
+    Renderer { id: "github", file_name: None, render: github::render },
+    Renderer { id: "model-explorer", file_name: None, render: node_data::render },
 ];
+
+/// The format called `id`.
+pub fn renderer(id: &str) -> Option<&'static Renderer> {
+    RENDERERS.iter().find(|r| r.id == id)
+}
 
 /// The ids of [`RENDERERS`].
 pub fn renderer_names() -> impl Iterator<Item = &'static str> {

@@ -141,7 +141,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
 
 fn aligned(tap: Tap) -> AlignedTap {
     let (reference_tensor, evidence) = (format!("/encoder/{tap}"), "fork of the next attention block".to_owned());
-    AlignedTap { tap, reference_tensor, evidence, matrices: None, engine_relative_l2: Some(1.5e-6) }
+    AlignedTap { tap, reference_tensor, node: None, evidence, matrices: None, engine_relative_l2: Some(1.5e-6) }
 }
 
 fn preflight(check: &str, reference: &str, outcome: &str) -> PreflightRow {

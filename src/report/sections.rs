@@ -152,6 +152,9 @@ pub struct LengthBucket {
 /// Why the two sides are the same point of the same computation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct AlignmentSection {
+    /// Name of the reference's graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<String>,
     /// Each tap and its evidence.
     pub taps: Vec<AlignedTap>,
     /// Every reference tap against every candidate tap.
@@ -181,6 +184,9 @@ pub struct AlignedTap {
     pub tap: Tap,
     /// Tensor of the reference graph.
     pub reference_tensor: String,
+    /// Name of the node that computes it, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// How it was found.
     pub evidence: String,
     /// What the weights say of its layer's number: `6 of 6 matrices are layer 0 (correlation at least 0.997) of …`.
