@@ -29,13 +29,14 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
         progress.event(Event::Note(&format!("wrote {}", names.join(", "))));
     }
     drop(progress);
-    product(&shown(&report, a)?)?;
+    product(&shown(&report, a.format, a.explain)?)?;
     Ok(report.exit_code)
 }
 
-fn shown(report: &Report, a: &CheckArguments) -> Result<String, Failure> {
-    match a.format {
-        Format::Text => Ok(verdict_text(report, color(), a.explain)),
+/// The product on stdout.
+pub(super) fn shown(report: &Report, format: Format, explain: bool) -> Result<String, Failure> {
+    match format {
+        Format::Text => Ok(verdict_text(report, color(), explain)),
         Format::Json => Ok(String::from_utf8_lossy(&report.to_json().map_err(parallax::Error::from)?).into_owned()),
     }
 }

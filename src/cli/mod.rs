@@ -6,6 +6,7 @@ mod failure;
 mod inspect;
 mod policy;
 mod progress;
+mod recheck;
 mod record;
 mod render;
 mod weights;
@@ -46,6 +47,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Inspect(a) => inspect::run(a),
         Command::Record(a) => record::run(a),
         Command::Render(a) => render::run(a),
+        Command::Recheck(a) => recheck::run(a),
         Command::Policy(a) => policy::run(a),
     }
 }

@@ -26,7 +26,9 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
-pub use proof::{CanariesSection, CanarySection, CoverageSection, FloorSection};
+pub use proof::{
+    CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
+};
 pub use sections::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, InputRecord, LengthBucket, ObserverSection,
     PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection, Tool,
