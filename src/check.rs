@@ -18,12 +18,14 @@ mod half;
 mod heads;
 mod inputs;
 mod inspect;
+mod limits;
 mod lint;
 mod measure;
 mod open;
 mod preflight;
 mod probe;
 mod proof;
+mod recheck;
 mod record;
 mod reference;
 mod request;
@@ -38,6 +40,7 @@ mod write_up;
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
 pub use lint::{Lint, lint, model_of};
 pub use open::open_sides;
+pub use recheck::{RecheckError, policy_of, recheck};
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
@@ -49,7 +52,8 @@ use std::time::SystemTime;
 use crate::Error;
 use crate::observe::{Event, Observer};
 use crate::report::Report;
-use crate::{verdict, weights};
+use crate::weights;
+use limits::Held;
 use workers::Workers;
 use write_up::Judged;
 
@@ -83,29 +87,39 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
-    findings.extend(streamed.findings(&policy));
+    findings.extend(streamed.findings());
 
     let measured = evidence::gather(probed, streamed)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
     findings.extend(distinct::findings(&measured.measurements, &weights));
     findings.extend(half::findings(&measured.measurements));
-    let mut gates = policy.evaluate_all(&measured.measurements, &weights, Some(&measured.neighbour_stats()));
 
     observer.event(Event::Phase("seeing what the gates are worth"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(graph_sentence::finding(sides, sample)?);
     }
-    let proof = proof::of(sides, &workers, request.canaries, &policy, &weights, &measured, &mut gates)?;
-    findings.extend(proof.findings);
-    findings.extend(growth::engine_culprits(&measured.measurements, &gates));
+    let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
+    let recording = measured.recording();
+    let held = Held {
+        measurements: &measured.measurements,
+        weights: &weights,
+        neighbours: Some(&measured.neighbour_stats()),
+        floor: &measured.floor,
+        unlike: &proof.unlike,
+        recording: recording.as_ref(),
+        sampled: measured.sample.is_some(),
+        amount: measured.amount(),
+    };
+    let decided = limits::decide(&policy, &held, &mut proof.canaries, findings);
+    if let Some(sample) = &measured.sample {
+        canaries::measure_codes(sides, sample, &measured.scales, &mut proof.canaries)?;
+    }
     let mut explanation = growth::explain(&measured.measurements);
     if request.explain {
         observer.event(Event::Phase("trying what would help"));
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
     }
-    let judgement = verdict::judge(&policy, &gates, &findings, &measured.amount());
-    let judged =
-        Judged { policy: &policy, judgement, gates, findings, weights, canaries: proof.canaries, explanation, started };
+    let judged = Judged { policy: &policy, decided, weights, proof, explanation, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

@@ -11,22 +11,17 @@ use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap, TapStates};
 use crate::metrics::Measurement;
 use crate::policy::{Baseline, GateResult, Policy};
+use crate::report::UnlikeSection;
 use crate::runtimes::native::SentenceHead;
 use crate::tokens::TokenBatch;
 use crate::verdict::number;
 use crate::weights::WeightsReport;
 
-/// What unlike things measure, in every arm alike.
-pub(super) struct Baselines {
-    wrong_layer: Vec<Measurement>,
-    mismatched: Vec<Measurement>,
-}
-
 /// The arms a gate may name.
 const ARMS: [Arm; 5] = [Arm::Engine, Arm::Quantization, Arm::Total, Arm::Device, Arm::Compute];
 
 /// Measures both on the sample: the candidate's neighbouring layers, and its rows one further on.
-pub(super) fn measure(sides: &Sides, sample: &Sample, scales: &Scales) -> Result<Baselines, Error> {
+pub(super) fn measure(sides: &Sides, sample: &Sample, scales: &Scales) -> Result<UnlikeSection, Error> {
     let Sample { batch, seen, .. } = sample;
     let shifted = off_by_one(&seen.candidate, &sides.candidate_head)?;
     let mut wrong_layer = Accumulators::new(scales.clone());
@@ -34,12 +29,16 @@ pub(super) fn measure(sides: &Sides, sample: &Sample, scales: &Scales) -> Result
     let (cut, base, other) = mismatch(batch, &seen.reference, &seen.candidate)?;
     let mut mismatched = Accumulators::new(scales.clone());
     mismatched.add(Arm::Total, &cut, &base, &other, |_, _, _| ())?;
-    Ok(Baselines { wrong_layer: every_arm(&wrong_layer), mismatched: every_arm(&mismatched) })
+    Ok(UnlikeSection { wrong_layer: kept(&wrong_layer), mismatched_sentence: kept(&mismatched) })
+}
+
+/// The numbers that limits are held against, without the places they were seen at.
+pub(super) fn kept(accumulators: &Accumulators) -> Vec<Measurement> {
+    accumulators.finish().into_iter().map(|m| Measurement { worst: None, ..m }).collect()
 }
 
 /// The same numbers under every arm: what is compared wrongly is wrong in all of them.
-pub(super) fn every_arm(accumulators: &Accumulators) -> Vec<Measurement> {
-    let measured = accumulators.finish();
+pub(super) fn every_arm(measured: &[Measurement]) -> Vec<Measurement> {
     ARMS.iter().flat_map(|&arm| measured.iter().cloned().map(move |m| Measurement { arm, ..m })).collect()
 }
 
@@ -90,16 +89,14 @@ fn mismatch(
     Ok((cut, pick(reference, &|r| r)?, pick(candidate, &partner)?))
 }
 
-impl Baselines {
-    /// Writes beside each gate what unlike things would have measured.
-    pub(super) fn fill(&self, policy: &Policy, weights: &WeightsReport, gates: &mut [GateResult]) {
-        let wrong_layer = policy.evaluate_all(&self.wrong_layer, weights, None);
-        let mismatched = policy.evaluate_all(&self.mismatched, weights, None);
-        for gate in gates.iter_mut().filter(|g| g.arm.is_some() && !g.is_non_finite()) {
-            let of = |all: &[GateResult]| all.iter().find(|g| g.same_gate(gate)).and_then(|g| g.observed);
-            let baseline = Baseline { wrong_layer: of(&wrong_layer), mismatched_sentence: of(&mismatched) };
-            gate.baseline = Some(baseline).filter(|b| *b != Baseline::default());
-        }
+/// Writes beside each gate what unlike things would have measured.
+pub(super) fn fill(unlike: &UnlikeSection, policy: &Policy, weights: &WeightsReport, gates: &mut [GateResult]) {
+    let wrong_layer = policy.evaluate_all(&every_arm(&unlike.wrong_layer), weights, None);
+    let mismatched = policy.evaluate_all(&every_arm(&unlike.mismatched_sentence), weights, None);
+    for gate in gates.iter_mut().filter(|g| g.arm.is_some() && !g.is_non_finite()) {
+        let of = |all: &[GateResult]| all.iter().find(|g| g.same_gate(gate)).and_then(|g| g.observed);
+        let baseline = Baseline { wrong_layer: of(&wrong_layer), mismatched_sentence: of(&mismatched) };
+        gate.baseline = Some(baseline).filter(|b| *b != Baseline::default());
     }
 }
 

@@ -2,98 +2,79 @@
 //! A gate that cannot see a planted fault would not see a real one either, so it cannot pass anything.
 
 mod faults;
+mod judge;
 
 use std::collections::BTreeMap;
 
-use super::baselines::{every_arm, off_by_one};
+use super::baselines::{kept, off_by_one};
 use super::measure::{Accumulators, Scales, add_sentences};
 use super::sample::Sample;
 use super::sides::Sides;
 use super::workers::Workers;
 use crate::Error;
 use crate::checkpoint::{Weight, WeightSet};
-use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, TapStates};
 use crate::metrics::Measurement;
-use crate::policy::{GateResult, Outcome, Policy};
-use crate::report::{CanariesSection, CanarySection};
+use crate::report::{CanariesSection, CanarySection, MovedCodes};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::NativeEncoder;
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
-use crate::weights::{self, WeightsReport};
+use crate::weights;
 use faults::{FAULTS, Fault, Plant};
+pub(super) use judge::{findings, judge};
 
 /// Largest number of codes a group is moved by before it is given up.
 const MOST_CODES: u32 = 16;
 
-/// Everything a canary is judged with.
+/// Everything a canary is measured with.
 struct Cage<'a> {
     sides: &'a Sides,
     sample: &'a Sample,
     scales: &'a Scales,
-    policy: &'a Policy,
-    weights: &'a WeightsReport,
-    /// Gates that fail without any fault: they show nothing.
-    already: Vec<GateResult>,
 }
 
-/// Plants every fault in turn and asks the policy's gates.
-pub(super) fn run(
+/// Plants every fault in turn and measures what it does. What sees it is for [`judge`] to say.
+pub(super) fn plant(
     sides: &Sides,
     workers: &Workers,
     sample: &Sample,
     scales: &Scales,
-    policy: &Policy,
-    weights: &WeightsReport,
 ) -> Result<CanariesSection, Error> {
-    let mut cage = Cage { sides, sample, scales, policy, weights, already: Vec::new() };
-    if let Some(control) = &sample.seen.control {
-        cage.already = cage.failing(&cage.measure(control)?);
-    }
+    let cage = Cage { sides, sample, scales };
+    let healthy = sample.seen.control.as_ref().map_or_else(|| Ok(Vec::new()), |control| cage.measure(control))?;
     let canaries = workers.map(FAULTS, |fault| cage.canary(fault))?;
-    let seen = canaries.iter().filter(|c| c.seen_by.is_some());
-    let smallest = seen.filter_map(|c| Some((c.effect?, &c.id))).filter(|(e, _)| *e > 0.0);
-    let smallest = smallest.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id.clone());
-    Ok(CanariesSection { planted: true, canaries, smallest })
+    Ok(CanariesSection { planted: true, canaries, smallest: None, healthy })
 }
 
-/// What a person should know: faults that no gate saw. They forbid a pass; what `failed` is not made less so.
-pub(super) fn findings(section: &CanariesSection, failed: bool) -> Vec<Finding> {
-    let severity = if failed { Severity::Warning } else { Severity::Refusal };
-    if !section.planted {
-        let message = "no faults were planted (--no-canaries): that the gates would see one is not shown";
-        return vec![Finding::new(Severity::Warning, "canary.none", message)];
+/// How far the moved codes that the limits see first move the candidate's states: one more pass, so only there.
+pub(super) fn measure_codes(
+    sides: &Sides,
+    sample: &Sample,
+    scales: &Scales,
+    section: &mut CanariesSection,
+) -> Result<(), Error> {
+    let cage = Cage { sides, sample, scales };
+    for canary in section.canaries.iter_mut().filter(|c| c.seen_by.is_some() && !c.codes.is_empty()) {
+        let fault = &canary.fault;
+        let chosen = canary.codes.iter_mut().find(|moved| *fault == judge::moved_words(moved));
+        if let Some(moved) = chosen {
+            moved.effect = cage.effect_of(&moved.row.tensor, moved.by)?;
+            canary.effect = moved.effect;
+        }
     }
-    let unseen = section.canaries.iter().filter(|c| c.seen_by.is_none() && c.not_planted.is_none());
-    let mut out: Vec<Finding> = unseen
-        .map(|c| {
-            let message = format!(
-                "a planted fault was seen by no gate of this policy: {} (it moves the states by {}); a pass would prove nothing",
-                c.fault,
-                c.effect.map_or_else(|| "an unknown amount".to_owned(), number)
-            );
-            Finding::new(severity, "canary.unseen", message)
-        })
-        .collect();
-    if section.canaries.iter().all(|c| c.not_planted.is_some()) {
-        let message = "not one fault could be planted in this model, so its gates are not shown to see any";
-        out.push(Finding::new(Severity::Refusal, "canary.none_planted", message));
-    }
-    out
+    judge::smallest(section);
+    Ok(())
 }
 
 impl Cage<'_> {
     fn canary(&self, fault: &Fault) -> Result<CanarySection, Error> {
-        let section = |fault_text: String, effect, seen_by| CanarySection {
-            id: fault.id.to_owned(),
-            fault: fault_text,
-            effect,
-            seen_by,
-            not_planted: None,
+        let id = fault.id.to_owned();
+        let not = |why: &str| CanarySection {
+            fault: id.clone(),
+            not_planted: Some(why.to_owned()),
+            id: id.clone(),
+            ..CanarySection::default()
         };
-        let not =
-            |why: &str| CanarySection { not_planted: Some(why.to_owned()), ..section(fault.id.to_owned(), None, None) };
         let sides = self.sides;
         let mut config = sides.facts.control_config.clone();
         let batch = &self.sample.batch;
@@ -138,20 +119,20 @@ impl Cage<'_> {
                 add_sentences(&sides.reference_head, &mut states)?;
                 ("padding attended to".to_owned(), states)
             }
-            Plant::Codes => return self.codes(fault.id),
+            Plant::Codes => {
+                return Ok(match self.codes()? {
+                    Some(codes) => CanarySection { id, codes, ..CanarySection::default() },
+                    None => not("the candidate has no quantized matrix"),
+                });
+            }
         };
-        let measured = self.measure(&states)?;
         let effect = match &self.sample.seen.control {
             Some(control) => self.distance(control, &states)?,
             None => None,
         };
-        let seen_by = self
-            .failing(&measured)
-            .into_iter()
-            .next()
-            .map(|gate| shown(&gate))
-            .or_else(|| self.preflight(fault, &config));
-        Ok(section(what, effect, seen_by))
+        let stated = self.preflight(fault, &config);
+        let states = self.measure(&states)?;
+        Ok(CanarySection { id, fault: what, effect, stated, states, ..CanarySection::default() })
     }
 
     /// Facts of the two sides are gates too: a setting that is mistaken in config.json is seen there.
@@ -178,76 +159,42 @@ impl Cage<'_> {
         Ok(states)
     }
 
-    /// Faulty states against the reference, as every arm would see them.
+    /// States against the reference's.
     fn measure(&self, states: &HiddenStates) -> Result<Vec<Measurement>, Error> {
         let mut accumulators = Accumulators::new(self.scales.clone());
         accumulators.add(Arm::Total, &self.sample.batch, &self.sample.seen.reference, states, |_, _, _| ())?;
-        Ok(every_arm(&accumulators))
+        Ok(kept(&accumulators))
     }
 
-    /// Gates on taps that these measurements exceed, and that hold without a fault; widest excess first.
-    fn failing(&self, measured: &[Measurement]) -> Vec<GateResult> {
-        let results = self.policy.evaluate_all(measured, self.weights, None);
-        let mut failing: Vec<GateResult> = results
-            .into_iter()
-            .filter(|g| g.arm.is_some_and(|a| ![Arm::Device, Arm::Compute].contains(&a)) && g.outcome == Outcome::Fail)
-            .filter(|g| !self.already.iter().any(|a| a.same_gate(g)))
-            .collect();
-        failing.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));
-        failing
-    }
-
-    /// One group of one matrix moved by so few codes as a gate on weights sees.
-    fn codes(&self, id: &str) -> Result<CanarySection, Error> {
-        let section = |fault: String, effect, seen_by, not_planted| CanarySection {
-            id: id.to_owned(),
-            fault,
-            effect,
-            seen_by,
-            not_planted,
-        };
-        let candidate = self.sides.candidate_weights.tensors();
-        let quantized: Vec<&String> = candidate
-            .iter()
-            .filter(|(n, w)| {
-                w.storage.mode.is_some() && w.shape.len() == 2 && self.sides.original.tensors().contains_key(*n)
-            })
-            .map(|(n, _)| n)
-            .collect();
-        let Some(name) = quantized.get(quantized.len() / 2).copied() else {
-            return Ok(section(id.to_owned(), None, None, Some("the candidate has no quantized matrix".to_owned())));
-        };
-        let (Some(own), Some(original)) = (candidate.get(name), self.sides.original.tensors().get(name)) else {
-            return Ok(section(id.to_owned(), None, None, Some("the candidate has no quantized matrix".to_owned())));
-        };
-        let mut said = (String::new(), None);
-        for codes in 1..=MOST_CODES {
-            let Some(moved) = weights::moved_by_codes(original, own, codes) else { break };
+    /// The matrix in the middle of the quantized ones with one group moved by 1, 2, … codes; none where there is none.
+    fn codes(&self) -> Result<Option<Vec<MovedCodes>>, Error> {
+        let (own, original) = (self.sides.candidate_weights.tensors(), self.sides.original.tensors());
+        let is_matrix = |w: &Weight| w.storage.mode.is_some() && w.shape.len() == 2;
+        let quantized: Vec<&String> =
+            own.iter().filter(|(n, w)| is_matrix(w) && original.contains_key(*n)).map(|(n, _)| n).collect();
+        let Some(name) = quantized.get(quantized.len() / 2).copied() else { return Ok(None) };
+        let mut codes = Vec::new();
+        for by in 1..=MOST_CODES {
+            let Some(moved) = self.moved(name, by) else { break };
             let one = |w: &Weight| {
                 WeightSet::new("one matrix", BTreeMap::from([(name.clone(), w.clone())])).map_err(weight_error)
             };
-            let report = weights::compare(&one(original)?, &one(&moved)?)?;
-            let failing = self.policy.evaluate_all(&[], &report, None).into_iter();
-            let healthy = |g: &GateResult| !self.policy_fails_already(g);
-            let seen = failing.filter(|g| g.on == "weights" && g.outcome == Outcome::Fail).find(healthy);
-            said = (format!("+{codes} in the codes of one group of {name}"), seen.map(|g| shown(&g)));
-            if said.1.is_some() {
-                let effect = self.effect_of(name, moved)?;
-                return Ok(section(said.0, effect, said.1, None));
-            }
+            let Some(twin) = original.get(name) else { break };
+            let report = weights::compare(&one(twin)?, &one(&moved)?)?;
+            codes.extend(report.tensors.into_iter().map(|row| MovedCodes { by, row, effect: None }));
         }
-        Ok(section(said.0, None, said.1, None))
+        Ok(Some(codes).filter(|c| !c.is_empty()))
     }
 
-    /// The real run's own outcome of this gate on weights.
-    fn policy_fails_already(&self, gate: &GateResult) -> bool {
-        let all = self.policy.evaluate_all(&[], self.weights, None);
-        all.iter().any(|g| g.same_gate(gate) && g.outcome == Outcome::Fail)
+    fn moved(&self, name: &str, by: u32) -> Option<Weight> {
+        let own = self.sides.candidate_weights.tensors().get(name)?;
+        weights::moved_by_codes(self.sides.original.tensors().get(name)?, own, by)
     }
 
-    /// How far the changed matrix moves the candidate's states.
-    fn effect_of(&self, name: &str, moved: Weight) -> Result<Option<f64>, Error> {
+    /// How far the matrix with one group moved moves the candidate's states.
+    fn effect_of(&self, name: &str, by: u32) -> Result<Option<f64>, Error> {
         let sides = self.sides;
+        let Some(moved) = self.moved(name, by) else { return Ok(None) };
         let change = |tensors: &mut BTreeMap<_, _>| drop(tensors.insert(name.to_owned(), std::sync::Arc::new(moved)));
         let weights = sides.candidate_weights.changed(change).map_err(weight_error)?;
         let encoder =
@@ -301,10 +248,4 @@ fn trimmed(states: &HiddenStates, batch: &TokenBatch) -> Result<HiddenStates, Er
         out.insert(tap, std::sync::Arc::new(TapStates::ragged(all.hidden(), batch.offsets(), values)?));
     }
     Ok(out)
-}
-
-fn shown(gate: &GateResult) -> String {
-    let arm = gate.arm.map_or_else(String::new, |a| format!(" ({a})"));
-    let observed = gate.observed.map_or_else(|| "-".to_owned(), number);
-    format!("{}{arm} {} {}: {observed} against {}", gate.on, gate.metric, gate.stat, number(gate.limit))
 }

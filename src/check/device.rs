@@ -7,6 +7,7 @@ use crate::Error;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowSet, Tap, TapStates};
 use crate::policy::Policy;
+use crate::report::RecordingSection;
 use crate::runtimes::native::SentenceHead;
 use crate::runtimes::recorded::Recording;
 use crate::tokens::TokenBatch;
@@ -70,7 +71,7 @@ impl Device {
     }
 
     /// What a person should know of the recording.
-    pub(super) fn findings(&self, policy: &Policy) -> Vec<Finding> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
         let name = self.recording.name();
         let mut out = Vec::new();
         let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
@@ -79,12 +80,6 @@ impl Device {
         if let Some(other) = &self.other_ids {
             let message = format!("{name}: {other}; states of another text cannot be compared");
             say(Severity::Refusal, "recording.ids", message);
-        }
-        let least = policy.evidence.min_rows.max(1);
-        if self.rows < least {
-            let message =
-                format!("{name}: {} rows were compared, policy {} asks for at least {least}", self.rows, policy.name);
-            say(Severity::Refusal, "recording.rows", message);
         }
         if self.missing > 0 {
             let message =
@@ -104,6 +99,22 @@ impl Device {
         }
         out
     }
+
+    /// What the report keeps of it.
+    pub(super) fn section(&self) -> RecordingSection {
+        let compute = self.recording.compute().name().to_owned();
+        RecordingSection { name: self.recording.name().to_owned(), compute, rows: self.rows }
+    }
+}
+
+/// A recording of fewer rows than the policy asks for.
+pub(super) fn too_few_rows(recording: &RecordingSection, policy: &Policy) -> Option<Finding> {
+    let (least, rows) = (policy.evidence.min_rows.max(1), recording.rows);
+    (rows < least).then(|| {
+        let (name, asking) = (&recording.name, &policy.name);
+        let message = format!("{name}: {rows} rows were compared, policy {asking} asks for at least {least}");
+        Finding::new(Severity::Refusal, "recording.rows", message)
+    })
 }
 
 /// Some rows of every tap.

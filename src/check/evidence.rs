@@ -9,7 +9,7 @@ use crate::Error;
 use crate::align::{CrossMatchReport, Neighbours};
 use crate::metrics::Measurement;
 use crate::policy::NeighbourStats;
-use crate::report::{CoverageSection, FloorSection};
+use crate::report::{CoverageSection, FloorSection, RecordingSection};
 use crate::runtimes::onnx::ObserverEffect;
 use crate::verdict::Amount;
 
@@ -49,6 +49,11 @@ impl Measured {
     /// How much was compared; a row told twice is no more evidence than once.
     pub(super) fn amount(&self) -> Amount {
         Amount { rows: self.corpus.rows.min(self.corpus.unique_rows), tokens: self.corpus.tokens }
+    }
+
+    /// The recording behind the device arm.
+    pub(super) fn recording(&self) -> Option<RecordingSection> {
+        self.corpus.recording()
     }
 
     /// The kinds of rows and batches that were run.

@@ -20,7 +20,7 @@ use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Histogram, Measurement, RowSeen, TokenSums, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
-use crate::policy::Policy;
+use crate::report::RecordingSection;
 use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow};
 
 /// Upper ends of the length buckets in the report, in tokens.
@@ -342,9 +342,14 @@ impl Streamed {
         self.device.as_ref().map_or_else(Vec::new, |d| d.arms.finish())
     }
 
+    /// The recording behind them.
+    pub(super) fn recording(&self) -> Option<RecordingSection> {
+        self.device.as_ref().map(Device::section)
+    }
+
     /// What a person should know of the corpus.
-    pub(super) fn findings(&self, policy: &Policy) -> Vec<Finding> {
-        let mut out = self.device.as_ref().map_or_else(Vec::new, |d| d.findings(policy));
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut out = self.device.as_ref().map_or_else(Vec::new, Device::findings);
         let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
         if self.built_in {
             say(

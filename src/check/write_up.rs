@@ -4,19 +4,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::CheckRequest;
 use super::evidence::Measured;
+use super::limits::Decided;
+use super::proof::Proof;
 use super::sides::Sides;
 use super::stream::{LENGTH_BUCKETS, RowText};
 use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
-use crate::finding::Finding;
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{GateResult, Policy};
+use crate::policy::Policy;
 use crate::report::{
-    AlignedTap, AlignmentSection, CanariesSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation,
-    LengthBucket, ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
-    SourceSection, TokenSection, Tool, WorstRowSection, escape,
+    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
+    ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
+    TokenSection, Tool, WorstRowSection, escape,
 };
-use crate::verdict::Judgement;
 use crate::weights::WeightsReport;
 
 /// Characters of a sentence shown in a report.
@@ -27,28 +27,27 @@ const TOKEN: usize = 40;
 /// What the verdict rests on.
 pub(super) struct Judged<'a> {
     pub(super) policy: &'a Policy,
-    pub(super) judgement: Judgement,
-    pub(super) gates: Vec<GateResult>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) decided: Decided,
     pub(super) weights: WeightsReport,
-    pub(super) canaries: CanariesSection,
+    pub(super) proof: Proof,
     pub(super) explanation: Explanation,
     pub(super) started: SystemTime,
 }
 
 /// Puts everything in its place.
 pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, measured: &Measured) -> Report {
+    let Decided { gates, findings, judgement } = judged.decided;
     Report {
         schema: SCHEMA,
         tool: Tool { name: "parallax".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        verdict: judged.judgement.verdict,
-        exit_code: judged.judgement.exit_code,
-        reasons: judged.judgement.reasons,
-        findings: judged.findings,
-        gates: judged.gates,
+        verdict: judgement.verdict,
+        exit_code: judgement.exit_code,
+        reasons: judgement.reasons,
+        findings,
+        gates,
         provenance: provenance(sides, request, judged.policy, judged.started),
         corpus: corpus(sides, measured),
-        alignment: alignment(sides, judged.canaries, measured),
+        alignment: alignment(sides, judged.proof, measured),
         weights: judged.weights,
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
@@ -64,10 +63,15 @@ fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: S
         cpu_features: cpu_features(),
         threads: request.threads,
         seed: 0,
-        policy: PolicyRecord { name: policy.name.clone(), sha256: sha256_hex(policy.source.as_bytes()) },
+        policy: policy_record(policy),
         options: request.options(),
         run: RunRecord { started: rfc3339(started), seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()) },
     }
+}
+
+/// The policy as the report names it.
+pub(super) fn policy_record(policy: &Policy) -> PolicyRecord {
+    PolicyRecord { name: policy.name.clone(), sha256: sha256_hex(policy.source.as_bytes()) }
 }
 
 /// Instruction sets that change which kernels run, and so the last bits of a float32 sum.
@@ -117,7 +121,7 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
     }
 }
 
-fn alignment(sides: &Sides, canaries: CanariesSection, measured: &Measured) -> AlignmentSection {
+fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSection {
     let engine = |tap: Tap| {
         let of_tap =
             |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
@@ -148,7 +152,9 @@ fn alignment(sides: &Sides, canaries: CanariesSection, measured: &Measured) -> A
             values: o.values,
         }),
         floor: measured.floor.clone(),
-        canaries,
+        canaries: proof.canaries,
+        unlike: proof.unlike,
+        recording: measured.recording(),
         preflight: sides
             .facts
             .preflight

@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Render(RenderArguments),
     /// Print the JSON Schema of report.json
     Schema,
+    /// Judge a saved report.json by other limits, without running anything
+    Recheck(RecheckArguments),
     /// List, show or validate policies (the limits a verdict rests on)
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -324,6 +326,24 @@ pub(crate) struct RenderArguments {
     /// Where to write it [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecheckArguments {
+    /// A report.json written by `parallax check --out`
+    pub(crate) report: PathBuf,
+    /// Limits: a built-in name (see `parallax policy list`) or a TOML file [default: the built-in policy the report names]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) policy: Option<String>,
+    /// Write report.json, report.md and junit.xml into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = VerdictFormat::Text)]
+    pub(crate) format: VerdictFormat,
+    /// Show every tap, every reason, every finding, and what each exceeded limit rests on
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
 #[derive(Debug, Subcommand)]

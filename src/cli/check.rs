@@ -34,14 +34,15 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
         progress.event(Event::Note(&format!("wrote {}", names.join(", "))));
     }
     drop(progress);
-    product(&shown(&report, a)?)?;
+    product(&shown(&report, a.format, a.explain)?)?;
     Ok(report.exit_code)
 }
 
-fn shown(report: &Report, a: &CheckArguments) -> Result<String, Failure> {
-    match a.format {
-        VerdictFormat::Text => Ok(verdict_text(report, color(), a.explain)),
-        VerdictFormat::Github => Ok(verdict_text(report, color(), a.explain) + &rendered(report, "github")?),
+/// The product on stdout.
+pub(super) fn shown(report: &Report, format: VerdictFormat, explain: bool) -> Result<String, Failure> {
+    match format {
+        VerdictFormat::Text => Ok(verdict_text(report, color(), explain)),
+        VerdictFormat::Github => Ok(verdict_text(report, color(), explain) + &rendered(report, "github")?),
         VerdictFormat::Json => {
             Ok(String::from_utf8_lossy(&report.to_json().map_err(parallax::Error::from)?).into_owned())
         }

@@ -7,6 +7,7 @@ mod inspect;
 mod lint;
 mod policy;
 mod progress;
+mod recheck;
 mod record;
 mod render;
 mod shell;
@@ -49,6 +50,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Record(a) => record::run(a),
         Command::Render(a) => render::run(a),
         Command::Schema => render::schema(),
+        Command::Recheck(a) => recheck::run(a),
         Command::Policy(a) => policy::run(a),
         Command::Lint(a) => lint::run(a),
         Command::Completions { shell } => shell::completions(*shell),

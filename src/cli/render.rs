@@ -9,10 +9,15 @@ use super::arguments::RenderArguments;
 use super::failure::Failure;
 use super::product;
 
+/// The report saved in a file.
+pub(super) fn saved(path: &Path) -> Result<Report, Failure> {
+    let bad = |e: String| Failure::new(Fault::BadInput, format!("{}: {e}", path.display()));
+    let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+    Report::from_json(&bytes).map_err(|e| bad(e.to_string()))
+}
+
 pub(super) fn run(a: &RenderArguments) -> Result<u8, Failure> {
-    let shown = a.report.display();
-    let bytes = std::fs::read(&a.report).map_err(|e| Failure::new(Fault::BadInput, format!("{shown}: {e}")))?;
-    let report = Report::from_json(&bytes).map_err(|e| Failure::new(Fault::BadInput, format!("{shown}: {e}")))?;
+    let report = saved(&a.report)?;
     match &a.output {
         Some(file) => write_format(&report, &a.to, file)?,
         None => product(&rendered(&report, &a.to)?)?,

@@ -82,8 +82,7 @@ mod tests {
             id: "x".into(),
             fault: "a|b\nc".into(),
             effect: Some(0.5),
-            seen_by: None,
-            not_planted: None,
+            ..CanarySection::default()
         }];
         report.corpus.coverage = vec![CoverageSection { kind: "rows".into(), corpus: 1234, probes: 2 }];
         let layer = LayerErrors { tap: Tap::Layer(3), accumulated: Some(0.25), isolated: None, expected: Some(0.125) };

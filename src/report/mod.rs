@@ -31,7 +31,9 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
-pub use proof::{CanariesSection, CanarySection, CoverageSection, FloorSection};
+pub use proof::{
+    CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
+};
 pub use schema::schema;
 pub use sections::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, InputRecord, LengthBucket,

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::Tap;
-use crate::metrics::number;
+use crate::metrics::{Measurement, number};
+use crate::weights::TensorRow;
 
 /// The reference against itself, run another way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -32,10 +33,13 @@ pub struct CanariesSection {
     pub canaries: Vec<CanarySection>,
     /// Id of the smallest fault that was seen.
     pub smallest: Option<String>,
+    /// What the same sample measures without any fault: a limit that this exceeds shows nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub healthy: Vec<Measurement>,
 }
 
 /// One planted fault.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CanarySection {
     /// Stable: `swapped_layers`, `tanh_gelu`, …
     pub id: String,
@@ -50,6 +54,55 @@ pub struct CanarySection {
     pub seen_by: Option<String>,
     /// Why it could not be planted in this model.
     pub not_planted: Option<String>,
+    /// What sees it whatever the limits are: a fact both sides state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<String>,
+    /// The faulty states against the reference, so that other limits can be asked later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Measurement>,
+    /// For a fault in stored codes: the matrix with one group moved by 1, 2, … codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<MovedCodes>,
+}
+
+/// A matrix with one group moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct MovedCodes {
+    /// By so many codes.
+    pub by: u32,
+    /// Against its float32 twin.
+    pub row: TensorRow,
+    /// How far it moves the candidate's states; measured only where the limits first see it.
+    #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
+    pub effect: Option<f64>,
+}
+
+/// What unlike things measure, the same in every arm: the null baselines beside the gates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct UnlikeSection {
+    /// The candidate's neighbouring layer in place of the right one.
+    pub wrong_layer: Vec<Measurement>,
+    /// Another sentence in place of the right one.
+    pub mismatched_sentence: Vec<Measurement>,
+}
+
+impl UnlikeSection {
+    /// True when nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.wrong_layer.is_empty() && self.mismatched_sentence.is_empty()
+    }
+}
+
+/// The recording behind the device arm.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct RecordingSection {
+    /// Its file.
+    pub name: String,
+    /// What it was computed in: `float32`, `float16`, `bfloat16`.
+    pub compute: String,
+    /// Its rows that were compared.
+    pub rows: u64,
 }
 
 /// One kind of row or batch that errors have been known to hide in.

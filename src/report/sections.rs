@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CanariesSection, CoverageSection, FloorSection};
+use super::{CanariesSection, CoverageSection, FloorSection, RecordingSection, UnlikeSection};
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
@@ -167,6 +167,12 @@ pub struct AlignmentSection {
     /// Faults planted on purpose.
     #[serde(default)]
     pub canaries: CanariesSection,
+    /// What unlike things would measure.
+    #[serde(default, skip_serializing_if = "UnlikeSection::is_empty")]
+    pub unlike: UnlikeSection,
+    /// The recording behind the device arm, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingSection>,
     /// Facts both sides had to agree on.
     pub preflight: Vec<PreflightRow>,
     /// The control, in words.

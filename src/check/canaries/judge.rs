@@ -1,0 +1,128 @@
+//! What a policy's gates see of the planted faults: a function of what was measured, so that other limits can
+//! be asked later.
+
+use crate::check::baselines::every_arm;
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::Arm;
+use crate::metrics::Measurement;
+use crate::policy::{GateResult, Outcome, Policy};
+use crate::report::{CanariesSection, CanarySection, MovedCodes};
+use crate::verdict::number;
+use crate::weights::{WeightTotals, WeightsReport};
+
+/// Asks the policy's gates about every planted fault.
+pub(in crate::check) fn judge(section: &mut CanariesSection, policy: &Policy, weights: &WeightsReport) {
+    // Gates that fail without any fault show nothing.
+    let of_weights = policy.evaluate_all(&[], weights, None).into_iter();
+    let own: Vec<GateResult> = of_weights.filter(|g| g.outcome == Outcome::Fail).collect();
+    let already = failing(policy, weights, &section.healthy, &[]);
+    for canary in section.canaries.iter_mut().filter(|c| c.not_planted.is_none()) {
+        if canary.codes.is_empty() {
+            let gates = failing(policy, weights, &canary.states, &already);
+            canary.seen_by = gates.first().map(shown).or_else(|| canary.stated.clone());
+        } else {
+            codes(canary, policy, &own);
+        }
+    }
+    smallest(section);
+}
+
+/// Names the smallest fault that was seen.
+pub(super) fn smallest(section: &mut CanariesSection) {
+    let seen = section.canaries.iter().filter(|c| c.seen_by.is_some());
+    let moved = seen.filter_map(|c| Some((c.effect?, &c.id))).filter(|(e, _)| *e > 0.0);
+    section.smallest = moved.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, id)| id.clone());
+}
+
+/// One group of one matrix moved by so few codes as a gate on weights sees.
+fn codes(canary: &mut CanarySection, policy: &Policy, already: &[GateResult]) {
+    let seen_by = |moved: &MovedCodes| {
+        let all = policy.evaluate_all(&[], &alone(moved), None).into_iter();
+        let mut failing = all.filter(|g| g.on == "weights" && g.outcome == Outcome::Fail);
+        failing.find(|g| !already.iter().any(|a| a.same_gate(g))).map(|g| shown(&g))
+    };
+    let first = canary.codes.iter().find_map(|moved| Some((moved, seen_by(moved)?)));
+    let (moved, seen_by) = match first {
+        Some((moved, seen_by)) => (Some(moved), Some(seen_by)),
+        None => (canary.codes.last(), None),
+    };
+    if let Some(moved) = moved {
+        canary.fault = moved_words(moved);
+        canary.effect = moved.effect;
+    }
+    canary.seen_by = seen_by;
+}
+
+pub(super) fn moved_words(moved: &MovedCodes) -> String {
+    format!("+{} in the codes of one group of {}", moved.by, moved.row.tensor)
+}
+
+/// A weights report of one matrix.
+fn alone(moved: &MovedCodes) -> WeightsReport {
+    let row = moved.row.clone();
+    let totals = WeightTotals {
+        tensors: 1,
+        matrix_elements: row.shape.iter().map(|n| *n as u64).product(),
+        mse: row.mse,
+        relative_error: row.relative_error,
+        max_abs: row.max_abs,
+        max_abs_tensor: Some(row.tensor.clone()),
+        ..WeightTotals::default()
+    };
+    WeightsReport { totals, tensors: vec![row], ..WeightsReport::default() }
+}
+
+/// Gates on taps that these measurements exceed, and that hold without a fault; widest excess first.
+fn failing(
+    policy: &Policy,
+    weights: &WeightsReport,
+    measured: &[Measurement],
+    already: &[GateResult],
+) -> Vec<GateResult> {
+    let results = policy.evaluate_all(&every_arm(measured), weights, None);
+    let mut failing: Vec<GateResult> = results
+        .into_iter()
+        .filter(|g| g.arm.is_some_and(|a| ![Arm::Device, Arm::Compute].contains(&a)) && g.outcome == Outcome::Fail)
+        .filter(|g| !already.iter().any(|a| a.same_gate(g)))
+        .collect();
+    failing.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));
+    failing
+}
+
+fn shown(gate: &GateResult) -> String {
+    let arm = gate.arm.map_or_else(String::new, |a| format!(" ({a})"));
+    let observed = gate.observed.map_or_else(|| "-".to_owned(), number);
+    format!("{}{arm} {} {}: {observed} against {}", gate.on, gate.metric, gate.stat, number(gate.limit))
+}
+
+/// What a person should know: faults that no gate saw. They forbid a pass; what `failed` is not made less so.
+pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec<Finding> {
+    let severity = if failed { Severity::Warning } else { Severity::Refusal };
+    if !section.planted {
+        let message = "no faults were planted (--no-canaries): that the gates would see one is not shown";
+        return vec![Finding::new(Severity::Warning, "canary.none", message)];
+    }
+    let unseen = section.canaries.iter().filter(|c| c.seen_by.is_none() && c.not_planted.is_none());
+    let mut out: Vec<Finding> = unseen
+        .map(|c| {
+            if c.states.is_empty() && c.codes.is_empty() {
+                let message = format!(
+                    "this report does not hold what a planted fault did ({}), so these limits cannot be asked about it: run `parallax check` with them",
+                    c.fault
+                );
+                return Finding::new(severity, "canary.unseen", message);
+            }
+            let message = format!(
+                "a planted fault was seen by no gate of this policy: {} (it moves the states by {}); a pass would prove nothing",
+                c.fault,
+                c.effect.map_or_else(|| "an unknown amount".to_owned(), number)
+            );
+            Finding::new(severity, "canary.unseen", message)
+        })
+        .collect();
+    if section.canaries.iter().all(|c| c.not_planted.is_some()) {
+        let message = "not one fault could be planted in this model, so its gates are not shown to see any";
+        out.push(Finding::new(Severity::Refusal, "canary.none_planted", message));
+    }
+    out
+}
