@@ -52,6 +52,7 @@ fn a_written_gate_is_read_as_written() {
         stat: Stat::P99,
         max: Some(0.05),
         min: None,
+        max_regression: None,
         why: None,
     };
     assert_eq!(policy.gates, [expected]);
