@@ -28,6 +28,7 @@ mod proof;
 mod recheck;
 mod record;
 mod reference;
+mod regression;
 mod request;
 mod sample;
 mod sides;
@@ -51,6 +52,7 @@ use std::time::SystemTime;
 
 use crate::Error;
 use crate::observe::{Event, Observer};
+use crate::policy::Date;
 use crate::report::Report;
 use crate::weights;
 use limits::Held;
@@ -110,6 +112,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         recording: recording.as_ref(),
         sampled: measured.sample.is_some(),
         amount: measured.amount(),
+        today: Date::of(started),
     };
     let decided = limits::decide(&policy, &held, &mut proof.canaries, findings);
     if let Some(sample) = &measured.sample {

@@ -167,6 +167,10 @@ fn message(worst: &GateResult, group: &[&GateResult]) -> String {
         text.push_str(&format!(" ({arm})"));
     }
     text.push_str(&format!(": {} {} ", worst.metric, worst.stat));
+    if worst.lacks_baseline() {
+        text.push_str("is held against an earlier run, and none was given (--baseline report.json)");
+        return text;
+    }
     let Some(observed) = worst.observed else {
         text.push_str(&format!("was not measured (limit {})", number(worst.limit)));
         return text;
@@ -188,6 +192,12 @@ fn message(worst: &GateResult, group: &[&GateResult]) -> String {
     let engine = worst.arm == Some(Arm::Engine);
     if let Some(limit) = worst.would_pass_at.filter(|_| !worst.is_non_finite() && !engine) {
         text.push_str(&format!(", would pass at {}", number(limit)));
+    }
+    if let Some(set) = &worst.regression
+        && let Some(before) = set.before
+    {
+        let most = number(100.0 * set.max_regression);
+        text.push_str(&format!(", {} in the earlier run and at most {most} per cent worse allowed", number(before)));
     }
     if let Some(tensor) = &worst.tensor {
         text.push_str(&format!(", in {tensor}"));

@@ -173,6 +173,8 @@ mod tests {
             worst: None,
             tensor: None,
             baseline: None,
+            regression: None,
+            waiver: None,
             why: None,
         }
     }

@@ -4,7 +4,7 @@
 use super::{baselines, canaries, device, floor, growth};
 use crate::finding::Finding;
 use crate::metrics::Measurement;
-use crate::policy::{GateResult, NeighbourStats, Outcome, Policy};
+use crate::policy::{Date, GateResult, NeighbourStats, Outcome, Policy};
 use crate::report::{CanariesSection, FloorSection, RecordingSection, UnlikeSection};
 use crate::verdict::{Amount, Judgement, judge};
 use crate::weights::WeightsReport;
@@ -20,6 +20,8 @@ pub(super) struct Held<'a> {
     /// False where no sample could be taken, which is a refusal of its own.
     pub(super) sampled: bool,
     pub(super) amount: Amount,
+    /// The day it is judged on: waivers end.
+    pub(super) today: Date,
 }
 
 /// What they decide.
@@ -32,6 +34,11 @@ pub(super) struct Decided {
 
 /// Codes of the findings that depend on limits: they are made here and nowhere else.
 pub(super) const CODES: &[&str] = &[
+    "waiver.no_gate",
+    "waiver.expired",
+    "waiver.unused",
+    "gate.waived",
+    "baseline.not_comparable",
     "recording.rows",
     "alignment.floor",
     "policy.blind_gate",
@@ -54,6 +61,10 @@ pub(super) fn decide(
     if held.sampled {
         baselines::fill(held.unlike, policy, held.weights, &mut gates);
         findings.extend(baselines::findings(&gates));
+    }
+    // Before anything asks what failed: a pass with a waiver needs all the proof that any pass needs.
+    findings.extend(policy.waive(&mut gates, held.today));
+    if held.sampled {
         canaries::judge(planted, policy, held.weights);
         // A limit that is exceeded already cannot show that it sees a fault planted on top.
         let failed = gates.iter().any(|g| g.outcome == Outcome::Fail);

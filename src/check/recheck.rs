@@ -5,10 +5,11 @@
 //! not measured, which is never a pass.
 
 use super::limits::{CODES, Held, decide};
+use super::regression;
 use super::write_up::policy_record;
 use crate::fault::Fault;
 use crate::hidden_states::Arm;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Date, Policy, PolicyError};
 use crate::report::Report;
 use crate::verdict::Amount;
 
@@ -57,10 +58,13 @@ fn compute(report: &Report) -> Option<&str> {
     report.alignment.recording.as_ref().map(|r| r.compute.as_str()).or_else(recorded)
 }
 
-/// The report under these limits. Nothing is run.
-pub fn recheck(report: &Report, policy: &Policy) -> Report {
+/// The report under these limits on that day, and beside an earlier run where one is given. Nothing is run.
+pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<&Report>) -> Report {
     let mut report = report.clone();
-    let findings: Vec<_> = report.findings.drain(..).filter(|f| !CODES.contains(&f.code.as_str())).collect();
+    let mut findings: Vec<_> = report.findings.drain(..).filter(|f| !CODES.contains(&f.code.as_str())).collect();
+    let beside = earlier.map(|earlier| policy.clone().with_before(regression::before(earlier)));
+    let policy = beside.as_ref().unwrap_or(policy);
+    findings.extend(earlier.map(|earlier| regression::comparable(&report, earlier)).into_iter().flatten());
     let corpus = &report.corpus;
     let held = Held {
         measurements: &report.measurements,
@@ -71,6 +75,7 @@ pub fn recheck(report: &Report, policy: &Policy) -> Report {
         recording: report.alignment.recording.as_ref(),
         sampled: findings.iter().all(|f| f.code != "alignment.no_sample"),
         amount: Amount { rows: corpus.rows.min(corpus.unique_rows), tokens: corpus.tokens },
+        today,
     };
     let decided = decide(policy, &held, &mut report.alignment.canaries, findings);
     report.gates = decided.gates;
@@ -79,5 +84,6 @@ pub fn recheck(report: &Report, policy: &Policy) -> Report {
     report.exit_code = decided.judgement.exit_code;
     report.reasons = decided.judgement.reasons;
     report.provenance.policy = policy_record(policy);
+    report.regression = earlier.map(|earlier| regression::section(&report, earlier));
     report
 }

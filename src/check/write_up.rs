@@ -52,6 +52,7 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
         worst_rows: worst_rows(sides, measured),
+        regression: None,
         explanation: judged.explanation,
     }
 }

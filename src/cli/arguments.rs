@@ -169,6 +169,9 @@ pub(crate) struct CheckArguments {
     /// Limits: a built-in name (see `parallax policy list`) or a TOML file [default: by the candidate's bits]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) policy: Option<String>,
+    /// An earlier report.json of the same reference and corpus: says what became better or worse, and sets `max_regression` limits
+    #[arg(long, value_name = "OLD.json")]
+    pub(crate) baseline: Option<PathBuf>,
     /// Write report.json, report.html, report.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -335,6 +338,9 @@ pub(crate) struct RecheckArguments {
     /// Limits: a built-in name (see `parallax policy list`) or a TOML file [default: the built-in policy the report names]
     #[arg(long, value_name = "NAME|FILE")]
     pub(crate) policy: Option<String>,
+    /// An earlier report.json of the same reference and corpus: says what became better or worse, and sets `max_regression` limits
+    #[arg(long, value_name = "OLD.json")]
+    pub(crate) baseline: Option<PathBuf>,
     /// Write report.json, report.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -354,6 +360,14 @@ pub(crate) enum PolicyCommand {
     Show {
         /// Its name
         name: String,
+    },
+    /// Print a policy made of what a report measured, each limit with where it comes from
+    Suggest {
+        /// A report.json written by `parallax check --out`
+        report: PathBuf,
+        /// How many times the measured loss each limit allows
+        #[arg(long, value_name = "N", default_value_t = 2.0)]
+        margin: f64,
     },
     /// Check a policy file
     Validate {

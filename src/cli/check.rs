@@ -4,13 +4,14 @@ use parallax::check::{self, CheckRequest, ControlRows};
 use parallax::checkpoint::PoolingMode;
 use parallax::corpus::{CorpusOptions, InvalidUtf8};
 use parallax::observe::{Event, Observer};
+use parallax::policy::Date;
 use parallax::report::terminal::verdict_text;
 use parallax::report::{OutputDir, Report};
 
 use super::arguments::{self, CheckArguments, OnInvalidUtf8, Pooling, VerdictFormat};
 use super::failure::Failure;
 use super::progress::Progress;
-use super::render::{place, rendered, write_format};
+use super::render::{place, rendered, saved, write_format};
 use super::{color, product, threads};
 
 pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
@@ -23,8 +24,15 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
     if let Some(out) = &out {
         out.retract().map_err(parallax::Error::from)?;
     }
+    // Read before any work, too: a file that is no report is told at once.
+    let earlier = a.baseline.as_deref().map(saved).transpose()?;
     let mut progress = Progress::new(a.quiet);
-    let report = check::check(&request, &mut progress)?;
+    let mut report = check::check(&request, &mut progress)?;
+    if let Some(earlier) = &earlier {
+        let policy = check::policy_of(&report, Some(&report.provenance.policy.name))
+            .map_err(|e| Failure::new(e.fault(), e.to_string()))?;
+        report = check::recheck(&report, &policy, Date::today(), Some(earlier));
+    }
     if let Some(file) = &a.node_data {
         write_format(&report, "model-explorer", file)?;
     }

@@ -1,10 +1,13 @@
 //! `parallax policy`.
 
-use parallax::policy::{EMBEDDED, Policy};
+use parallax::fault::Fault;
+use parallax::policy::{EMBEDDED, MARGINS, Policy, suggest};
+use parallax::report::escape;
 
 use super::arguments::PolicyCommand;
 use super::failure::Failure;
 use super::product;
+use super::render::saved;
 
 pub(super) fn run(command: &PolicyCommand) -> Result<u8, Failure> {
     let text = match command {
@@ -17,6 +20,14 @@ pub(super) fn run(command: &PolicyCommand) -> Result<u8, Failure> {
             text
         }
         PolicyCommand::Show { name } => Policy::load(name).map_err(parallax::Error::from)?.source,
+        PolicyCommand::Suggest { report, margin } => {
+            let saved = saved(report)?;
+            let rows = saved.corpus.rows;
+            let measured_on = format!("{}, {rows} sentences", escape::plain(&saved.alignment.candidate, 200));
+            let fault = if MARGINS.contains(margin) { Fault::BadInput } else { Fault::Usage };
+            suggest(&saved.gates, *margin, &measured_on)
+                .map_err(|why| Failure::new(fault, format!("{}: {why}", report.display())))?
+        }
         PolicyCommand::Validate { file } => {
             let policy = Policy::load(&file.to_string_lossy()).map_err(parallax::Error::from)?;
             format!(

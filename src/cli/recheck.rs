@@ -1,6 +1,7 @@
 //! `parallax recheck`.
 
 use parallax::check::{policy_of, recheck};
+use parallax::policy::Date;
 use parallax::report::OutputDir;
 
 use super::arguments::RecheckArguments;
@@ -12,7 +13,8 @@ use super::render::saved;
 pub(super) fn run(a: &RecheckArguments) -> Result<u8, Failure> {
     let report = saved(&a.report)?;
     let policy = policy_of(&report, a.policy.as_deref()).map_err(|e| Failure::new(e.fault(), e.to_string()))?;
-    let report = recheck(&report, &policy);
+    let earlier = a.baseline.as_deref().map(saved).transpose()?;
+    let report = recheck(&report, &policy, Date::today(), earlier.as_ref());
     if let Some(folder) = &a.out {
         OutputDir::probe(folder).and_then(|out| out.write_all(&report)).map_err(parallax::Error::from)?;
     }

@@ -11,7 +11,7 @@ const LIMITS: &[(Stat, f64)] = &[(Stat::P99, 1e-5), (Stat::Max, 1e-4)];
 impl Policy {
     /// The policy, with limits on the engine arm where it states none itself.
     pub fn with_engine_floor(mut self) -> Self {
-        if self.gates.iter().any(|g| g.arm == Some(Arm::Engine)) {
+        if self.gates.iter().any(|g| g.arm == Some(Arm::Engine) && g.is_absolute()) {
             return self;
         }
         self.gates.extend(LIMITS.iter().map(|&(stat, limit)| Gate {
@@ -21,6 +21,7 @@ impl Policy {
             stat,
             max: Some(limit),
             min: None,
+            max_regression: None,
             why: Some("built in: the control must reproduce the reference, or it shows nothing".to_owned()),
         }));
         self

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Gate, NeighbourStats, Place, Policy, Stat, outward};
+use super::{Direction, Gate, NeighbourStats, Place, Policy, RegressionLimit, Stat, WaiverRecord, outward};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Location, Measurement, Mode, number};
 use crate::weights::{TensorRow, WeightsReport};
@@ -15,6 +15,8 @@ pub enum Outcome {
     Pass,
     /// Measured, and not within the limit (NaN never is).
     Fail,
+    /// Measured, not within the limit, and excused by a waiver for now.
+    Waived,
     /// Nothing was measured that the gate could look at.
     NotMeasured,
 }
@@ -58,6 +60,12 @@ pub struct GateResult {
     /// What the same number would be for two things that are not the same.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub baseline: Option<Baseline>,
+    /// The earlier value that the limit is relative to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub regression: Option<RegressionLimit>,
+    /// What excuses it, where it is waived.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waiver: Option<WaiverRecord>,
     /// Where the limit comes from.
     pub why: Option<String>,
 }
@@ -89,6 +97,7 @@ impl GateResult {
 }
 
 /// What a gate looks at, once found.
+#[derive(Clone, Default)]
 struct Seen {
     observed: Option<f64>,
     worst: Option<Location>,
@@ -108,42 +117,83 @@ impl Policy {
         let mut results = Vec::new();
         for gate in &self.gates {
             match gate.on {
-                Place::Weights => results.push(result(gate, gate.on.to_string(), weights_seen(gate, weights))),
+                Place::Weights => {
+                    self.limits(
+                        gate,
+                        gate.on.to_string(),
+                        weights_seen(&gate.metric, gate.stat, weights),
+                        &mut results,
+                    );
+                }
                 Place::Neighbours => {
                     let observed = neighbours.and_then(|n| n.named(&gate.metric));
-                    results.push(result(gate, gate.on.to_string(), Seen { observed, worst: None, tensor: None }));
+                    self.limits(gate, gate.on.to_string(), Seen { observed, ..Seen::default() }, &mut results);
                 }
-                Place::Tap(_) | Place::Glob(_) => taps(gate, measurements, &mut results),
+                Place::Tap(_) | Place::Glob(_) => self.taps(gate, measurements, &mut results),
             }
         }
         non_finite(measurements, &mut results);
         results
     }
+
+    /// One result per tap the gate matches.
+    ///
+    /// Taps are matched whatever their metrics: a tap that was compared but lacks the gate's metric is not
+    /// measured, and does not vanish behind the taps that have it.
+    fn taps(&self, gate: &Gate, measurements: &[Measurement], results: &mut Vec<GateResult>) {
+        let here = measurements.iter().filter(|m| gate.arm == Some(m.arm) && m.mode == Mode::Accumulated);
+        let mut matched: Vec<Tap> = here.map(|m| m.tap).filter(|tap| gate.on.matches(*tap)).collect();
+        matched.sort_unstable();
+        matched.dedup();
+        if matched.is_empty() {
+            self.limits(gate, gate.on.to_string(), Seen::default(), results);
+        }
+        for tap in matched {
+            let found = tap_seen(tap, gate.arm, &gate.metric, gate.stat, measurements);
+            self.limits(gate, tap.to_string(), found, results);
+        }
+    }
+
+    /// The gate's own limit there, and the one that an earlier run sets.
+    fn limits(&self, gate: &Gate, on: String, seen: Seen, results: &mut Vec<GateResult>) {
+        if let Some(max_regression) = gate.max_regression {
+            let before = self.before.as_ref().and_then(|b| b.observed(&on, gate.arm, &gate.metric, gate.stat));
+            let regression = RegressionLimit { max_regression, before };
+            let limit = regression.limit(&gate.metric, gate.direction());
+            // Without an earlier run there is nothing to hold the value against: it is not judged.
+            let seen = if before.is_some() { seen.clone() } else { Seen::default() };
+            results.push(GateResult { regression: Some(regression), ..result(gate, on.clone(), limit, seen) });
+        }
+        if gate.max_regression.is_none() || gate.is_absolute() {
+            results.push(result(gate, on, gate.limit().1, seen));
+        }
+    }
 }
 
-/// One result per tap the gate matches.
-///
-/// Taps are matched whatever their metrics: a tap that was compared but lacks the gate's metric is not
-/// measured, and does not vanish behind the taps that have it.
-fn taps(gate: &Gate, measurements: &[Measurement], results: &mut Vec<GateResult>) {
-    let here = || measurements.iter().filter(|m| gate.arm == Some(m.arm) && m.mode == Mode::Accumulated);
-    let mut matched: Vec<Tap> = here().map(|m| m.tap).filter(|tap| gate.on.matches(*tap)).collect();
-    matched.sort_unstable();
-    matched.dedup();
-    if matched.is_empty() {
-        results.push(result(gate, gate.on.to_string(), Seen { observed: None, worst: None, tensor: None }));
+/// What a gate at that place looks at.
+pub(super) fn observed_at(
+    on: &str,
+    arm: Option<Arm>,
+    metric: &str,
+    stat: Stat,
+    measurements: &[Measurement],
+    weights: &WeightsReport,
+    neighbours: Option<&NeighbourStats>,
+) -> Option<f64> {
+    match Place::parse(on)? {
+        Place::Weights => weights_seen(metric, stat, weights).observed,
+        Place::Neighbours => neighbours.and_then(|n| n.named(metric)),
+        Place::Tap(tap) => tap_seen(tap, arm, metric, stat, measurements).observed,
+        Place::Glob(_) => None,
     }
-    for tap in matched {
-        let mut all = here().filter(|m| m.tap == tap && m.metric == gate.metric);
-        // Two summaries of one thing contradict each other: neither is believed.
-        let found = all.next().filter(|_| all.next().is_none());
-        let observed = found.and_then(|m| statistic(m, gate.stat));
-        results.push(result(
-            gate,
-            tap.to_string(),
-            Seen { observed, worst: found.and_then(|m| m.worst), tensor: None },
-        ));
-    }
+}
+
+fn tap_seen(tap: Tap, arm: Option<Arm>, metric: &str, stat: Stat, measurements: &[Measurement]) -> Seen {
+    let here = |m: &&Measurement| arm == Some(m.arm) && m.mode == Mode::Accumulated && m.tap == tap;
+    let mut all = measurements.iter().filter(here).filter(|m| m.metric == metric);
+    // Two summaries of one thing contradict each other: neither is believed.
+    let found = all.next().filter(|_| all.next().is_none());
+    Seen { observed: found.and_then(|m| statistic(m, stat)), worst: found.and_then(|m| m.worst), tensor: None }
 }
 
 fn statistic(m: &Measurement, stat: Stat) -> Option<f64> {
@@ -169,11 +219,11 @@ fn matrices(weights: &WeightsReport) -> Vec<&TensorRow> {
     if quantized.is_empty() { all().collect() } else { quantized }
 }
 
-fn weights_seen(gate: &Gate, weights: &WeightsReport) -> Seen {
+fn weights_seen(metric: &str, stat: Stat, weights: &WeightsReport) -> Seen {
     let rows = matrices(weights);
-    if gate.stat == Stat::Total {
+    if stat == Stat::Total {
         let totals = &weights.totals;
-        let value = match gate.metric.as_str() {
+        let value = match metric {
             "mse" => Some(totals.mse),
             "rmse" => Some(totals.mse.sqrt()),
             "relative_error" => Some(totals.relative_error),
@@ -181,10 +231,10 @@ fn weights_seen(gate: &Gate, weights: &WeightsReport) -> Seen {
             "sqnr_db" => Some(-20.0 * totals.relative_error.log10()),
             _ => None,
         };
-        let tensor = (gate.metric == "max_abs").then(|| totals.max_abs_tensor.clone()).flatten();
+        let tensor = (metric == "max_abs").then(|| totals.max_abs_tensor.clone()).flatten();
         return Seen { observed: value.filter(|_| totals.matrix_elements > 0), worst: None, tensor };
     }
-    let values: Option<Vec<f64>> = rows.iter().map(|row| column(row, &gate.metric)).collect();
+    let values: Option<Vec<f64>> = rows.iter().map(|row| column(row, metric)).collect();
     let Some(values) = values.filter(|v| !v.is_empty()) else {
         return Seen { observed: None, worst: None, tensor: None };
     };
@@ -198,7 +248,7 @@ fn weights_seen(gate: &Gate, weights: &WeightsReport) -> Seen {
         }
         Seen { observed: Some(values[best]), worst: None, tensor: Some(rows[best].tensor.clone()) }
     };
-    match gate.stat {
+    match stat {
         Stat::Max => extreme(|a, b| a > b),
         Stat::Min => extreme(|a, b| a < b),
         Stat::Mean => {
@@ -221,8 +271,8 @@ fn column(row: &TensorRow, metric: &str) -> Option<f64> {
     }
 }
 
-fn result(gate: &Gate, on: String, seen: Seen) -> GateResult {
-    let (direction, limit) = gate.limit();
+fn result(gate: &Gate, on: String, limit: f64, seen: Seen) -> GateResult {
+    let direction = gate.direction();
     let outcome = match seen.observed {
         None => Outcome::NotMeasured,
         Some(v) if direction.keeps(v, limit) => Outcome::Pass,
@@ -242,6 +292,8 @@ fn result(gate: &Gate, on: String, seen: Seen) -> GateResult {
         worst: seen.worst,
         tensor: seen.tensor,
         baseline: None,
+        regression: None,
+        waiver: None,
         why: gate.why.clone(),
     }
 }
@@ -259,6 +311,7 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
             stat: Stat::Max,
             max: Some(0.0),
             min: None,
+            max_regression: None,
             why: Some("built in: a NaN or an infinity in a hidden state is never acceptable".to_owned()),
         };
         let found = || measurements.iter().filter(|m| (m.arm, m.tap) == (arm, tap) && m.metric == "non_finite");
@@ -267,7 +320,7 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
         let worst = counts.unwrap_or_default().into_iter().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
         let observed = worst.map(|(count, _)| count);
         let worst = worst.and_then(|(count, place)| place.filter(|_| count != 0.0));
-        results.push(result(&gate, tap.to_string(), Seen { observed, worst, tensor: None }));
+        results.push(result(&gate, tap.to_string(), 0.0, Seen { observed, worst, tensor: None }));
     }
 }
 

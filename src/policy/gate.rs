@@ -127,15 +127,33 @@ pub struct Gate {
     pub metric: String,
     /// Which number of its summary.
     pub stat: Stat,
-    /// Upper limit; exactly one of `max` and `min` is there.
+    /// Upper limit; one of `max` and `min` is there, unless `max_regression` stands alone.
     pub max: Option<f64>,
     /// Lower limit.
     pub min: Option<f64>,
+    /// How much worse than an earlier run it may be, relative to the loss there.
+    pub max_regression: Option<f64>,
     /// Where the limit comes from.
     pub why: Option<String>,
 }
 
 impl Gate {
+    /// True when the gate states a limit by itself, whatever an earlier run measured.
+    pub fn is_absolute(&self) -> bool {
+        self.max.is_some() || self.min.is_some()
+    }
+
+    /// The side that is bounded: the stated one, else the one where the metric is worse.
+    pub fn direction(&self) -> Direction {
+        let known = || self.on.metrics().iter().find(|k| k.id == self.metric);
+        match (self.max, self.min) {
+            (Some(_), _) => Direction::Max,
+            (None, Some(_)) => Direction::Min,
+            _ if known().is_some_and(|k| k.bound == super::metrics::Bound::Below) => Direction::Min,
+            _ => Direction::Max,
+        }
+    }
+
     /// The limit and its direction. A gate without one (no parsed gate is) can only be broken.
     pub fn limit(&self) -> (Direction, f64) {
         match (self.max, self.min) {

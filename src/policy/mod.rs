@@ -11,18 +11,26 @@
 //! To add a built-in policy: one TOML file here, one row in [`EMBEDDED`]. To make a metric known to
 //! gates: one row in [`metrics::TAP_METRICS`] or its neighbours.
 
+mod before;
+mod date;
 mod device;
 mod engine;
 mod error;
 mod evaluate;
 mod gate;
+pub mod loss;
 pub mod metrics;
 mod neighbours;
 mod parse;
+mod parse_waiver;
 mod place;
 mod precision;
 mod round;
+mod suggest;
+mod waiver;
 
+pub use before::{Before, LARGEST_REGRESSION, RegressionLimit, SAME, Trend, change};
+pub use date::Date;
 pub use error::PolicyError;
 pub use evaluate::{Baseline, GateResult, Outcome};
 pub use gate::{Direction, Evidence, Gate, Stat};
@@ -30,6 +38,8 @@ pub use neighbours::NeighbourStats;
 pub use place::Place;
 pub use precision::Precision;
 pub use round::outward;
+pub use suggest::{MARGINS, suggest};
+pub use waiver::{Waiver, WaiverRecord, may_be_waived};
 
 /// The built-in policies: name and TOML text, one per precision a candidate may declare. There is none
 /// for 3 and 2 bits: what such a model may lose is a decision of its user.
@@ -57,8 +67,12 @@ pub struct Policy {
     pub evidence: Evidence,
     /// The limits, in the file's order; at least one.
     pub gates: Vec<Gate>,
+    /// Limits that may be exceeded for now.
+    pub waivers: Vec<Waiver>,
     /// The TOML text, so that a report can carry its digest.
     pub source: String,
+    /// An earlier run that `max_regression` gates are held against.
+    pub before: Option<std::sync::Arc<Before>>,
 }
 
 impl Policy {

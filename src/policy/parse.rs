@@ -6,8 +6,9 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::before::LARGEST_REGRESSION;
 use super::metrics::{Bound, Known, nearest};
-use super::{EMBEDDED, Evidence, Gate, Place, Policy, PolicyError, Stat};
+use super::{EMBEDDED, Evidence, Gate, Place, Policy, PolicyError, Stat, parse_waiver};
 use crate::hidden_states::Arm;
 
 /// No policy a person writes comes near this.
@@ -29,6 +30,8 @@ struct File {
     evidence: Evidence,
     #[serde(default)]
     gate: Vec<Spanned<Entry>>,
+    #[serde(default)]
+    waiver: Vec<Spanned<parse_waiver::Entry>>,
 }
 
 #[derive(Deserialize)]
@@ -40,11 +43,12 @@ struct Entry {
     stat: Spanned<String>,
     max: Option<Spanned<f64>>,
     min: Option<Spanned<f64>>,
+    max_regression: Option<Spanned<f64>>,
     why: Option<String>,
 }
 
 /// What is wrong with a piece of the text.
-struct Complaint(Range<usize>, String);
+pub(super) struct Complaint(pub(super) Range<usize>, pub(super) String);
 
 /// Text of the policy file at `path`.
 pub(super) fn read(path: &str) -> Result<String, PolicyError> {
@@ -78,37 +82,105 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Policy, PolicyError> {
     if file.gate.is_empty() {
         return Err(invalid(Complaint(0..0, "no [[gate]]: a policy without gates passes everything".to_owned())));
     }
-    let gates = file.gate.into_iter().map(gate).collect::<Result<_, _>>().map_err(invalid)?;
-    Ok(Policy { schema: 1, name: name.to_owned(), evidence: file.evidence, gates, source: text.to_owned() })
+    let gates: Vec<Gate> = file.gate.into_iter().map(gate).collect::<Result<_, _>>().map_err(invalid)?;
+    let waivers = file.waiver.into_iter().map(|w| parse_waiver::waiver(w, &gates)).collect::<Result<_, _>>();
+    Ok(Policy {
+        schema: 1,
+        name: name.to_owned(),
+        evidence: file.evidence,
+        gates,
+        waivers: waivers.map_err(invalid)?,
+        source: text.to_owned(),
+        before: None,
+    })
 }
 
 fn gate(entry: Spanned<Entry>) -> Result<Gate, Complaint> {
     let whole = entry.span();
-    let Entry { on, arm, metric, stat, max, min, why } = entry.into_inner();
-    let place = Place::parse(on.get_ref()).ok_or_else(|| {
+    let Entry { on, arm, metric, stat, max, min, max_regression, why } = entry.into_inner();
+    let place = place(&on)?;
+    let arm = arm_of(&place, arm, &whole, "gate")?;
+    let known = known(&place, &metric)?;
+    let stat = stat_named(known, &stat)?;
+    if max_regression.is_none() || max.is_some() || min.is_some() {
+        limit(known, stat, whole, max.as_ref(), min.as_ref())?;
+    }
+    let stated = max.is_some() || min.is_some();
+    if let Some(most) = &max_regression {
+        regression(known, stat, arm, stated, most)?;
+    }
+    let [max, min, max_regression] = [max, min, max_regression].map(|limit| limit.map(Spanned::into_inner));
+    Ok(Gate { on: place, arm, metric: metric.into_inner(), stat, max, min, max_regression, why })
+}
+
+/// What an `on` means.
+pub(super) fn place(on: &Spanned<String>) -> Result<Place, Complaint> {
+    Place::parse(on.get_ref()).ok_or_else(|| {
         let names = ["*", "layer.*", "embeddings", "final", "pooled", "sentence", "weights", "neighbours"];
         let message =
             format!("`on = {:?}` is no place; places are a tap, `layer.*`, `*`, weights, neighbours", on.get_ref());
         Complaint(on.span(), hinted(message, on.get_ref(), names))
-    })?;
-    let arm = match (place.has_arms(), arm) {
-        (true, Some(arm)) => Some(arm_named(&arm)?),
+    })
+}
+
+/// The arm that a place needs, or does not take.
+pub(super) fn arm_of(
+    place: &Place,
+    arm: Option<Spanned<String>>,
+    whole: &Range<usize>,
+    what: &str,
+) -> Result<Option<Arm>, Complaint> {
+    match (place.has_arms(), arm) {
+        (true, Some(arm)) => Ok(Some(arm_named(&arm)?)),
         (true, None) => {
-            let message = format!("a gate on `{place}` needs `arm` (engine, quantization, total or device)");
-            return Err(Complaint(whole, message));
+            let message = format!("a {what} on `{place}` needs `arm` (engine, quantization, total or device)");
+            Err(Complaint(whole.clone(), message))
         }
         (false, Some(arm)) => {
             let message =
-                format!("a gate on `{place}` takes no `arm`: the candidate is compared with the original only");
-            return Err(Complaint(arm.span(), message));
+                format!("a {what} on `{place}` takes no `arm`: the candidate is compared with the original only");
+            Err(Complaint(arm.span(), message))
         }
-        (false, None) => None,
+        (false, None) => Ok(None),
+    }
+}
+
+/// A limit that an earlier run is to set.
+fn regression(known: &Known, stat: Stat, arm: Option<Arm>, stated: bool, most: &Spanned<f64>) -> Result<(), Complaint> {
+    let (id, value) = (known.id, *most.get_ref());
+    let complain = |message: String| Err(Complaint(most.span(), message));
+    if !value.is_finite() {
+        return complain(format!("`max_regression` must be finite, found {value}"));
+    }
+    if value < 0.0 {
+        return complain(format!(
+            "`max_regression = {value}` asks for an improvement; 0 allows no loss, 0.10 allows 10 %"
+        ));
+    }
+    if value > LARGEST_REGRESSION {
+        let message = format!(
+            "`max_regression = {value}` passes anything: {LARGEST_REGRESSION} is twice the error, 10 % is 0.10"
+        );
+        return complain(message);
+    }
+    if arm == Some(Arm::Engine) {
+        return complain("the engine arm has fixed limits: it measures the instrument, not a release".into());
+    }
+    if ["non_finite", "zero_vectors"].contains(&id) {
+        return complain(format!("{id} is a count that must be 0: it needs `max`"));
+    }
+    if known.bound == Bound::Either && !stated {
+        return complain(format!("either side of 1 may be worse for {id}: say which with `max` or `min` beside it"));
+    }
+    let unjudged = match known.bound {
+        Bound::Below => stat == Stat::Max,
+        Bound::Above => stat == Stat::Min,
+        Bound::Either => false,
     };
-    let known = known(&place, &metric)?;
-    let stat = stat_named(known, &stat)?;
-    limit(known, stat, whole, max.as_ref(), min.as_ref())?;
-    let (max, min) = (max.map(Spanned::into_inner), min.map(Spanned::into_inner));
-    Ok(Gate { on: place, arm, metric: metric.into_inner(), stat, max, min, why })
+    if unjudged {
+        return complain(format!("`max_regression` on the best {id} says nothing of the rest: use another `stat`"));
+    }
+    Ok(())
 }
 
 fn arm_named(arm: &Spanned<String>) -> Result<Arm, Complaint> {
@@ -118,7 +190,7 @@ fn arm_named(arm: &Spanned<String>) -> Result<Arm, Complaint> {
     })
 }
 
-fn known(place: &Place, metric: &Spanned<String>) -> Result<&'static Known, Complaint> {
+pub(super) fn known(place: &Place, metric: &Spanned<String>) -> Result<&'static Known, Complaint> {
     place.metrics().iter().find(|k| k.id == metric.get_ref()).ok_or_else(|| {
         let ids: Vec<&str> = place.metrics().iter().map(|k| k.id).collect();
         let message =
@@ -127,7 +199,7 @@ fn known(place: &Place, metric: &Spanned<String>) -> Result<&'static Known, Comp
     })
 }
 
-fn stat_named(known: &Known, stat: &Spanned<String>) -> Result<Stat, Complaint> {
+pub(super) fn stat_named(known: &Known, stat: &Spanned<String>) -> Result<Stat, Complaint> {
     known.stats.iter().find(|s| s.name() == stat.get_ref()).copied().ok_or_else(|| {
         let names: Vec<&str> = known.stats.iter().map(|s| s.name()).collect();
         let message =
@@ -148,7 +220,10 @@ fn limit(
         (Some(limit), None) => (limit, Bound::Above),
         (None, Some(limit)) => (limit, Bound::Below),
         (None, None) => {
-            return Err(Complaint(whole, "a gate needs `max` or `min`: without a limit it passes everything".into()));
+            return Err(Complaint(
+                whole,
+                "a gate needs `max` or `min` (or `max_regression`): without a limit it passes everything".into(),
+            ));
         }
         (Some(_), Some(_)) => {
             return Err(Complaint(whole, "a gate takes `max` or `min`, not both: write two gates".into()));

@@ -52,6 +52,7 @@ fn a_written_gate_is_read_as_written() {
         stat: Stat::P99,
         max: Some(0.05),
         min: None,
+        max_regression: None,
         why: None,
     };
     assert_eq!(policy.gates, [expected]);
@@ -65,7 +66,7 @@ fn a_written_gate_is_read_as_written() {
 fn unknown_words_are_pointed_at() {
     assert_eq!(
         refusal(&with("max", "maxx")),
-        "policy p.toml, line 7, column 1: unknown field `maxx`, expected one of `on`, `arm`, `metric`, `stat`, `max`, `min`, `why`; did you mean `max`?"
+        "policy p.toml, line 7, column 1: unknown field `maxx`, expected one of `on`, `arm`, `metric`, `stat`, `max`, `min`, `max_regression`, `why`; did you mean `max`?"
     );
     assert_eq!(
         refusal(&with("relative_l2", "relativ_l2")),

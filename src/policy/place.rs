@@ -54,6 +54,17 @@ impl Place {
         }
     }
 
+    /// True when some tap may be meant by both, or both are the same section.
+    pub fn meets(&self, other: &Self) -> bool {
+        match (self, other) {
+            (a, Self::Tap(tap)) if a.matches(*tap) => true,
+            (Self::Tap(tap), b) if b.matches(*tap) => true,
+            // `*` is every tap with a vector per token, so it meets every other pattern.
+            (Self::Glob(a), Self::Glob(b)) => a == b || a == "*" || b == "*",
+            (a, b) => a == b,
+        }
+    }
+
     /// The metrics that exist there.
     pub fn metrics(&self) -> &'static [Known] {
         match self {

@@ -2,7 +2,7 @@
 
 use super::{Report, ReportError};
 use crate::finding::Severity;
-use crate::policy::{GateResult, Outcome};
+use crate::policy::{Date, GateResult, Outcome, WaiverRecord, may_be_waived};
 use crate::verdict::Verdict;
 
 /// Taps a cross-match may have on one side; its matrix is the square of it.
@@ -44,7 +44,22 @@ fn is_true(gate: &GateResult) -> bool {
         Some(v) if gate.direction.keeps(v, gate.limit) => Outcome::Pass,
         Some(_) => Outcome::Fail,
     };
-    gate.outcome == earned && gate.limit.is_finite()
+    if let Some(set) = &gate.regression {
+        // A limit that an earlier run sets is that one; without an earlier run there is none, and nothing is measured.
+        let limit = set.limit(&gate.metric, gate.direction);
+        let same = limit.to_bits() == gate.limit.to_bits() || (limit.is_nan() && gate.limit.is_nan());
+        if !same || (limit.is_nan() && gate.outcome != Outcome::NotMeasured) || !set.is_sensible() {
+            return false;
+        }
+    }
+    let waived = earned == Outcome::Fail && gate.outcome == Outcome::Waived && is_waived(gate);
+    (gate.outcome == earned || waived) && (gate.limit.is_finite() || gate.lacks_baseline())
+}
+
+/// Excused by what may be: a reason, a day that exists, and a gate that can be excused at all.
+fn is_waived(gate: &GateResult) -> bool {
+    let dated = |w: &WaiverRecord| !w.reason.trim().is_empty() && Date::parse(&w.expires).is_some();
+    may_be_waived(gate) && gate.waiver.as_ref().is_some_and(dated)
 }
 
 /// What speaks against a pass.
@@ -52,8 +67,13 @@ fn unearned(report: &Report) -> Option<&'static str> {
     if report.gates.is_empty() {
         return Some("no gate was evaluated");
     }
-    if report.gates.iter().any(|g| g.outcome != Outcome::Pass) {
+    if report.gates.iter().any(|g| !matches!(g.outcome, Outcome::Pass | Outcome::Waived)) {
         return Some("not every gate passed");
+    }
+    if report.gates.iter().any(|g| g.outcome == Outcome::Waived)
+        && !report.findings.iter().any(|f| f.code == "gate.waived")
+    {
+        return Some("what it waives is not said");
     }
     if report.findings.iter().any(|f| f.severity >= Severity::Failure) {
         return Some("a finding speaks against it");

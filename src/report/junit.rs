@@ -105,6 +105,13 @@ fn verdict(report: &Report) -> TestCaseStatus {
 fn gate_status(gate: &GateResult) -> TestCaseStatus {
     match (gate.outcome, gate.observed) {
         (Outcome::Pass, _) => TestCaseStatus::success(),
+        (Outcome::Waived, _) => {
+            let reason =
+                gate.waiver.as_ref().map_or_else(String::new, |w| format!("until {}: {}", w.expires, w.reason));
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(plain(&format!("exceeded, and waived {reason}"), MESSAGE));
+            status
+        }
         (Outcome::NotMeasured, _) | (Outcome::Fail, None) => {
             not_ok(NonSuccessKind::Error, "not_measured", &format!("not measured, limit {}", number(gate.limit)))
         }

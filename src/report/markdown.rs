@@ -25,6 +25,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
     head(report, &mut out);
     tap_table(report, &mut out);
     markdown_proof::story(report, &mut out);
+    markdown_proof::regression(report, &mut out);
     weights(report, &mut out);
     rows(report, &mut out);
     markdown_proof::proof(report, &mut out);
@@ -75,6 +76,7 @@ fn mark(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Pass) => "ok",
         Some(Outcome::Fail) => "**FAIL**",
+        Some(Outcome::Waived) => "waived",
         Some(Outcome::NotMeasured) => "not measured",
         None => "no gate",
     }

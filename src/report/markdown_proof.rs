@@ -26,6 +26,26 @@ pub(super) fn story(report: &Report, out: &mut String) {
     out.push('\n');
 }
 
+/// Movements listed.
+const MOVED: usize = 40;
+
+/// How the numbers moved since an earlier run; empty without one.
+pub(super) fn regression(report: &Report, out: &mut String) {
+    let Some(beside) = &report.regression else { return };
+    line(out, "## Against the earlier run\n");
+    line(out, &format!("{}.\n", text(&beside.sentence())));
+    let moved = beside.moved();
+    if !moved.is_empty() {
+        line(out, "| what | then | now | change | trend |");
+        line(out, "|---|---:|---:|---:|---|");
+    }
+    for m in moved.iter().take(MOVED).map(|i| &beside.movements[*i]) {
+        let (then, now) = (value(m.before), value(m.now));
+        line(out, &format!("| {} | {then} | {now} | {} | {} |", text(&m.place()), m.percent(), m.trend.name()));
+    }
+    out.push('\n');
+}
+
 /// Noise floor, planted faults and coverage; nothing where nothing was measured.
 pub(super) fn proof(report: &Report, out: &mut String) {
     let alignment = &report.alignment;

@@ -19,6 +19,7 @@ mod markdown;
 mod markdown_proof;
 mod node_data;
 mod proof;
+mod regression;
 #[cfg(test)]
 mod sample;
 mod schema;
@@ -34,6 +35,7 @@ pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect,
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
 };
+pub use regression::{Movement, RegressionSection};
 pub use schema::schema;
 pub use sections::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, InputRecord, LengthBucket,
@@ -121,6 +123,9 @@ pub struct Report {
     pub sentence: SentenceSection,
     /// The rows with the largest errors.
     pub worst_rows: Vec<WorstRowSection>,
+    /// Against an earlier run, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regression: Option<RegressionSection>,
     /// Where the error starts, what grows it, what would help.
     #[serde(default)]
     pub explanation: Explanation,

@@ -135,6 +135,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             token_text: Some(".".into()),
             tokens: vec![],
         }],
+        regression: None,
         explanation: Default::default(),
     })
 }

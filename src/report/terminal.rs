@@ -38,6 +38,7 @@ impl Paint {
         match outcome {
             Some(Outcome::Pass) => self.in_code("32", "ok"),
             Some(Outcome::Fail) => self.in_code("31", "FAIL"),
+            Some(Outcome::Waived) => self.in_code("33", "waived"),
             Some(Outcome::NotMeasured) => self.in_code("33", "not measured"),
             None => "no gate".to_owned(),
         }
@@ -64,6 +65,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     lines.extend(report.explanation.sentence().or_else(jump).map(|s| format!("      {s}")));
     lines.extend(sentence(report));
     lines.extend(weights(report));
+    lines.extend(report.regression.as_ref().map(|r| format!("      {}", plain(&r.sentence(), TEXT))));
     lines.extend(device(report).map(|d| format!("      {}", plain(&d, TEXT))));
     lines.extend(compute(report).map(|c| format!("      {}", plain(&c, TEXT))));
     lines.extend(reasons(report, explain));

@@ -85,7 +85,7 @@ pub(super) fn canaries(report: &Report) -> Vec<String> {
 }
 
 /// What was waived on the command line: it must stand in the verdict itself.
-const WAIVED: &[&str] = &["reference.inexact", "canary.none"];
+const WAIVED: &[&str] = &["reference.inexact", "canary.none", "gate.waived"];
 
 /// Each waiver in words.
 pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
@@ -148,8 +148,9 @@ pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
     let here = report.gates.iter().filter(|g| g.on == name);
     here.map(|g| g.outcome).max_by_key(|o| match o {
         Outcome::Pass => 0,
-        Outcome::NotMeasured => 1,
-        Outcome::Fail => 2,
+        Outcome::Waived => 1,
+        Outcome::NotMeasured => 2,
+        Outcome::Fail => 3,
     })
 }
 
@@ -163,6 +164,12 @@ pub(super) fn used(gate: &GateResult) -> Option<f64> {
         }
         _ => gate.margin,
     }
+}
+
+/// `layer.3 (quantization) relative_l2 p99`.
+pub(super) fn gate_place(on: &str, arm: Option<Arm>, metric: &str, stat: crate::policy::Stat) -> String {
+    let arm = arm.map_or_else(String::new, |a| format!(" ({a})"));
+    format!("{on}{arm} {metric} {stat}")
 }
 
 /// A gate's name: unique within a policy, the same from run to run.

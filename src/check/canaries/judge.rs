@@ -38,7 +38,7 @@ pub(super) fn smallest(section: &mut CanariesSection) {
 fn codes(canary: &mut CanarySection, policy: &Policy, already: &[GateResult]) {
     let seen_by = |moved: &MovedCodes| {
         let all = policy.evaluate_all(&[], &alone(moved), None).into_iter();
-        let mut failing = all.filter(|g| g.on == "weights" && g.outcome == Outcome::Fail);
+        let mut failing = all.filter(|g| g.on == "weights" && g.outcome == Outcome::Fail && !policy.has_waiver(g));
         failing.find(|g| !already.iter().any(|a| a.same_gate(g))).map(|g| shown(&g))
     };
     let first = canary.codes.iter().find_map(|moved| Some((moved, seen_by(moved)?)));
@@ -83,7 +83,7 @@ fn failing(
     let mut failing: Vec<GateResult> = results
         .into_iter()
         .filter(|g| g.arm.is_some_and(|a| ![Arm::Device, Arm::Compute].contains(&a)) && g.outcome == Outcome::Fail)
-        .filter(|g| !already.iter().any(|a| a.same_gate(g)))
+        .filter(|g| !already.iter().any(|a| a.same_gate(g)) && !policy.has_waiver(g))
         .collect();
     failing.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));
     failing

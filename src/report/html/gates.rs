@@ -10,8 +10,9 @@ pub(super) fn gates(report: &Report) -> String {
     let mut order: Vec<usize> = (0..report.gates.len()).collect();
     // What speaks against a pass first; of each kind the nearest to its limit.
     let badness = |g: &GateResult| match g.outcome {
-        Outcome::Fail => 2,
-        Outcome::NotMeasured => 1,
+        Outcome::Fail => 3,
+        Outcome::NotMeasured => 2,
+        Outcome::Waived => 1,
         Outcome::Pass => 0,
     };
     order.sort_by(|a, b| {

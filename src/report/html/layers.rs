@@ -24,6 +24,7 @@ pub(super) fn word(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Pass) => "<span class=\"ok\">ok</span>",
         Some(Outcome::Fail) => "<span class=\"bad\">FAIL</span>",
+        Some(Outcome::Waived) => "<span class=\"unsure\">waived</span>",
         Some(Outcome::NotMeasured) => "<span class=\"unsure\">not measured</span>",
         None => "<span class=\"soft\">no gate</span>",
     }

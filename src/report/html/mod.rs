@@ -12,6 +12,7 @@ mod gates;
 mod layers;
 mod markup;
 mod provenance;
+mod regression;
 mod sentences;
 mod verdict;
 mod weights;
@@ -33,6 +34,7 @@ struct Section {
 
 const SECTIONS: &[Section] = &[
     Section { id: "why", name: "Why", render: verdict::why },
+    Section { id: "release", name: "Last release", render: regression::regression },
     Section { id: "layers", name: "Layers", render: layers::layers },
     Section { id: "cross-match", name: "Cross-match", render: layers::cross_match },
     Section { id: "rows", name: "Worst sentences", render: sentences::rows },

@@ -1,0 +1,101 @@
+//! This run against an earlier one: is it the same question, and how did the answers move?
+
+use crate::finding::{Finding, Severity};
+use crate::policy::{Before, Trend, change};
+use crate::report::{Movement, RegressionSection, Report};
+
+/// The code of the finding that says why two runs cannot be compared.
+const CODE: &str = "baseline.not_comparable";
+
+/// What an earlier report measured, as limits are held against it.
+pub(super) fn before(earlier: &Report) -> Before {
+    Before {
+        measurements: earlier.measurements.clone(),
+        weights: earlier.weights.clone(),
+        neighbours: earlier.sentence.neighbours,
+    }
+}
+
+/// Everything that must be the same for numbers of two candidates to be comparable: reference, corpus, and how both were read.
+pub(super) fn comparable(now: &Report, earlier: &Report) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (what, ours, theirs) in facts(now).into_iter().zip(facts(earlier)).map(|((what, a), (_, b))| (what, a, b)) {
+        if ours != theirs {
+            let message = format!(
+                "the earlier run had another {what} ({theirs}, now {ours}): its numbers answer another question"
+            );
+            found.push(Finding::new(Severity::Refusal, CODE, message));
+        }
+    }
+    if earlier.measurements.is_empty() {
+        found.push(Finding::new(Severity::Refusal, CODE, "the earlier run measured nothing".to_owned()));
+    }
+    found
+}
+
+/// Facts by their names, in words.
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let corpus = &report.corpus;
+    let options = &report.provenance.options;
+    let option = |name: &str| options.get(name).cloned().unwrap_or_else(|| "-".to_owned());
+    let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
+    let inputs = report.provenance.inputs.iter();
+    // A folder's files are read in whatever order; external data counts as the reference's, too.
+    let mut reference: Vec<String> =
+        inputs.filter(|i| i.role == "reference" && i.file.ends_with(".onnx")).map(|i| short(&i.sha256)).collect();
+    reference.sort_unstable();
+    let sources: Vec<String> = corpus.sources.iter().map(|s| short(&s.sha256)).collect();
+    vec![
+        ("reference", reference.join(" ")),
+        ("corpus", sources.join(" ")),
+        ("number of rows", corpus.rows.to_string()),
+        ("number of tokens", corpus.tokens.to_string()),
+        ("number of rows the control ran", corpus.control_rows.to_string()),
+        ("length limit", corpus.max_length.to_string()),
+        ("prompt", corpus.prompt.clone().unwrap_or_else(|| "-".to_owned())),
+        ("width of sentence vectors", report.sentence.dimension.to_string()),
+        ("way weights are taken", option("weights")),
+        ("emulation", option("emulate")),
+    ]
+}
+
+/// How every number that a gate looks at moved, in the order of the gates; each once.
+pub(super) fn section(now: &Report, earlier: &Report) -> RegressionSection {
+    let before = before(earlier);
+    let mut movements: Vec<Movement> = Vec::new();
+    for gate in &now.gates {
+        let known =
+            |m: &Movement| m.on == gate.on && m.arm == gate.arm && m.metric == gate.metric && m.stat == gate.stat;
+        if movements.iter().any(known) {
+            continue;
+        }
+        let was = before.observed(&gate.on, gate.arm, &gate.metric, gate.stat);
+        // A gate whose limit lacks an earlier value holds no value of its own.
+        let is = now.gates.iter().find(|g| {
+            g.observed.is_some() && (&g.on, g.arm, &g.metric, g.stat) == (&gate.on, gate.arm, &gate.metric, gate.stat)
+        });
+        let is = is.and_then(|g| g.observed);
+        let (relative, trend) = change(&gate.metric, was, is);
+        movements.push(Movement {
+            on: gate.on.clone(),
+            arm: gate.arm,
+            metric: gate.metric.clone(),
+            stat: gate.stat,
+            before: was,
+            now: is,
+            change: relative,
+            trend,
+        });
+    }
+    let count = |trend| movements.iter().filter(|m| m.trend == trend).count();
+    RegressionSection {
+        candidate: earlier.alignment.candidate.clone(),
+        policy: earlier.provenance.policy.clone(),
+        started: earlier.provenance.run.started.clone(),
+        better: count(Trend::Better),
+        same: count(Trend::Same),
+        worse: count(Trend::Worse),
+        not_measured: count(Trend::NotMeasured),
+        movements,
+    }
+}

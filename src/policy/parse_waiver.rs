@@ -1,0 +1,56 @@
+//! `[[waiver]]` entries of a policy.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::parse::{Complaint, arm_of, known, place, stat_named};
+use super::{Date, Gate, Waiver};
+use crate::hidden_states::Arm;
+
+/// Shorter than this is no reason.
+const SHORTEST_REASON: usize = 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    on: Spanned<String>,
+    arm: Option<Spanned<String>>,
+    metric: Spanned<String>,
+    stat: Spanned<String>,
+    reason: Spanned<String>,
+    expires: Spanned<String>,
+}
+
+/// The waiver, if it may be one of a policy with these gates.
+pub(super) fn waiver(entry: Spanned<Entry>, gates: &[Gate]) -> Result<Waiver, Complaint> {
+    let whole = entry.span();
+    let Entry { on, arm, metric, stat, reason, expires } = entry.into_inner();
+    let place = place(&on)?;
+    let arm = arm_of(&place, arm, &whole, "waiver")?;
+    if arm == Some(Arm::Engine) {
+        let message = "the engine arm cannot be waived: a control that does not reproduce the reference shows nothing";
+        return Err(Complaint(whole, message.into()));
+    }
+    let known = known(&place, &metric)?;
+    if known.id == "non_finite" {
+        let message = "non_finite cannot be waived: a NaN or an infinity is never acceptable";
+        return Err(Complaint(metric.span(), message.into()));
+    }
+    let stat = stat_named(known, &stat)?;
+    if reason.get_ref().trim().chars().count() < SHORTEST_REASON {
+        let message =
+            format!("`reason` says nothing: a waiver needs a reason of at least {SHORTEST_REASON} characters");
+        return Err(Complaint(reason.span(), message));
+    }
+    let day = Date::parse(expires.get_ref()).ok_or_else(|| {
+        let message = format!("`expires = {:?}` is no day; write it as \"2027-01-31\"", expires.get_ref());
+        Complaint(expires.span(), message)
+    })?;
+    let speaks_of = |g: &&Gate| (g.arm, g.stat) == (arm, stat) && g.metric == known.id && g.on.meets(&place);
+    if !gates.iter().any(|g| speaks_of(&g)) {
+        let at = arm.map_or_else(String::new, |a| format!(" ({a})"));
+        let message = format!("a waiver on `{place}`{at} {} {stat} speaks of no gate of this policy", known.id);
+        return Err(Complaint(whole, message));
+    }
+    Ok(Waiver { on: place, arm, metric: metric.into_inner(), stat, reason: reason.into_inner(), expires: day })
+}

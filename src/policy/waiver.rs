@@ -1,0 +1,103 @@
+//! Waivers: a limit that may be exceeded for a reason, until a day. What is waived is said in the verdict; what is
+//! not a number, the engine arm and what was not measured cannot be waived.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Date, GateResult, Outcome, Place, Policy, Stat};
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::{Arm, Tap};
+
+/// One waiver, as a policy states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiver {
+    /// Where: a tap, a pattern, the weights, the neighbours.
+    pub on: Place,
+    /// Which comparison, where there are several.
+    pub arm: Option<Arm>,
+    /// Id of the metric.
+    pub metric: String,
+    /// The statistic.
+    pub stat: Stat,
+    /// Why.
+    pub reason: String,
+    /// The last day it holds.
+    pub expires: Date,
+}
+
+/// What a waived gate carries in the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct WaiverRecord {
+    /// Why.
+    pub reason: String,
+    /// The last day it holds, `2027-01-31`.
+    pub expires: String,
+}
+
+/// True for a result that a waiver may excuse: a limit of the candidate's, exceeded by a number.
+pub fn may_be_waived(gate: &GateResult) -> bool {
+    let measured = gate.observed.is_some_and(f64::is_finite);
+    measured && gate.arm != Some(Arm::Engine) && !gate.is_non_finite()
+}
+
+impl Waiver {
+    /// Speaks of this result.
+    pub fn covers(&self, gate: &GateResult) -> bool {
+        let place = || self.on.to_string() == gate.on || gate.on.parse::<Tap>().is_ok_and(|tap| self.on.matches(tap));
+        (self.arm, self.stat) == (gate.arm, gate.stat) && self.metric == gate.metric && place()
+    }
+
+    fn named(&self) -> String {
+        let arm = self.arm.map_or_else(String::new, |arm| format!(" ({arm})"));
+        format!("{}{arm} {} {}", self.on, self.metric, self.stat)
+    }
+}
+
+impl Policy {
+    /// True for a result that a waiver of the policy speaks of, exceeded or not: it stops nothing.
+    pub fn has_waiver(&self, gate: &GateResult) -> bool {
+        self.waivers.iter().any(|w| w.covers(gate))
+    }
+
+    /// Turns exceeded gates into waived ones where a waiver holds `today`, and says what became of each waiver.
+    pub fn waive(&self, gates: &mut [GateResult], today: Date) -> Vec<Finding> {
+        self.waivers.iter().map(|waiver| one(waiver, gates, today)).collect()
+    }
+}
+
+fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
+    let (named, reason, expires) = (waiver.named(), &waiver.reason, waiver.expires);
+    if !gates.iter().any(|g| waiver.covers(g)) {
+        let message = format!("the waiver on {named} speaks of no gate of this run: remove it ({reason})");
+        return Finding::new(Severity::Refusal, "waiver.no_gate", message);
+    }
+    if today > expires {
+        let message = format!(
+            "the waiver on {named} expired on {expires}, it is {today}: remove it or renew it; its reason was: {reason}"
+        );
+        return Finding::new(Severity::Failure, "waiver.expired", message);
+    }
+    let mut worst: Option<(f64, String)> = None;
+    let mut more = 0;
+    let exceeded = |g: &&mut GateResult| waiver.covers(g) && g.outcome == Outcome::Fail && may_be_waived(g);
+    for gate in gates.iter_mut().filter(exceeded) {
+        gate.outcome = Outcome::Waived;
+        gate.waiver = Some(WaiverRecord { reason: reason.clone(), expires: expires.to_string() });
+        let margin = gate.margin.unwrap_or(f64::INFINITY);
+        more += 1;
+        if worst.as_ref().is_none_or(|(most, _)| margin > *most) {
+            let observed = gate.observed.unwrap_or(f64::NAN);
+            worst = Some((margin, format!("{} {observed:.3e} against {:.3e}", gate.on, gate.limit)));
+        }
+    }
+    let Some((_, worst)) = worst else {
+        let message = format!("the waiver on {named} excuses nothing in this run, remove it ({reason})");
+        return Finding::new(Severity::Note, "waiver.unused", message);
+    };
+    let others = if more > 1 { format!(" and {} more", more - 1) } else { String::new() };
+    let message = format!("{named} is exceeded at {worst}{others}; excused until {expires}: {reason}");
+    Finding::new(Severity::Warning, "gate.waived", message)
+}
+
+#[cfg(test)]
+#[path = "waiver_tests.rs"]
+mod tests;
