@@ -194,3 +194,15 @@ fn runs_that_answer_different_questions_are_not_compared() {
     let none = parallax(&["recheck", new.to_str().unwrap(), "--baseline", old.to_str().unwrap()]);
     assert_eq!((none.status.code(), text(&none.stderr).lines().count()), (Some(4), 1));
 }
+
+/// The policy printed in the README is one.
+#[test]
+fn the_policy_of_the_readme_is_read_as_it_stands() {
+    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("readme.toml");
+    std::fs::write(&file, rest.split_once("```").unwrap().0).unwrap();
+    let done = parallax(&["policy", "validate", file.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+}
