@@ -11,7 +11,7 @@ use super::stream::{LENGTH_BUCKETS, RowText};
 use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::Policy;
+use crate::policy::{Date, Policy};
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
     ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
@@ -223,19 +223,11 @@ fn tokens(sides: &Sides, row: Option<&RowText>, errors: Option<&Vec<f64>>) -> Ve
     ids.iter().zip(errors).map(|(id, error)| TokenSection { text: text(*id), relative_l2: *error }).collect()
 }
 
-/// `2026-11-23T08:00:00Z`; the calendar by Howard Hinnant's `civil_from_days`.
+/// `2026-11-23T08:00:00Z`.
 fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + u64::from(month <= 2);
+    let of_day = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) % 86_400;
     let (h, m, s) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+    format!("{}T{h:02}:{m:02}:{s:02}Z", Date::of(time))
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn regression(report: &Report, out: &mut String) {
         line(out, "|---|---:|---:|---:|---|");
     }
     for m in moved.iter().take(MOVED).map(|i| &beside.movements[*i]) {
-        let (then, now) = (value(m.before), value(m.now));
+        let (then, now) = m.values();
         line(out, &format!("| {} | {then} | {now} | {} | {} |", text(&m.place()), m.percent(), m.trend.name()));
     }
     out.push('\n');

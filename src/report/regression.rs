@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::PolicyRecord;
-use super::words::gate_place;
+use super::words::{gate_place, value};
 use crate::hidden_states::Arm;
 use crate::metrics::number;
 use crate::policy::{Stat, Trend};
-use crate::verdict::number as shown;
+use crate::verdict::{apart, number as shown};
 
 /// This run against an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -67,6 +67,14 @@ impl Movement {
         }
     }
 
+    /// Then and now, with as many digits as it takes to tell them apart; a dash where nothing was measured.
+    pub(super) fn values(&self) -> (String, String) {
+        match (self.before, self.now) {
+            (Some(then), Some(now)) => apart(then, now),
+            (then, now) => (value(then), value(now)),
+        }
+    }
+
     /// The place in words.
     pub(super) fn place(&self) -> String {
         gate_place(&self.on, self.arm, &self.metric, self.stat)
@@ -101,16 +109,12 @@ impl RegressionSection {
         if self.not_measured > 0 {
             text.push_str(&format!(", {} not measured in both", self.not_measured));
         }
-        let farthest = self.moved().first().map(|i| &self.movements[*i]).filter(|m| m.trend == Trend::Worse);
-        if let Some(m) = farthest {
-            let value = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), shown);
-            text.push_str(&format!(
-                "; farthest {}: {} becomes {} ({})",
-                m.place(),
-                value(m.before),
-                value(m.now),
-                m.percent()
-            ));
+        // What should be 1 moves from almost nothing to little by many times: not the first thing to tell.
+        let moved = self.moved();
+        let worse = || moved.iter().map(|i| &self.movements[*i]).filter(|m| m.trend == Trend::Worse);
+        if let Some(m) = worse().find(|m| m.metric != "norm_ratio").or_else(|| worse().next()) {
+            let (then, now) = m.values();
+            text.push_str(&format!("; farthest {}: {then} becomes {now} ({})", m.place(), m.percent()));
         }
         text
     }

@@ -13,7 +13,11 @@ pub(super) fn head(report: &Report) -> String {
         Verdict::Pass => (
             "v-pass",
             "M9 16.2 4.8 12l-1.4 1.4L9 19 21 7l-1.4-1.4z",
-            "Every limit was measured and met: within this policy, the candidate says what the reference says.",
+            if report.gates.iter().any(|g| g.outcome == Outcome::Waived) {
+                "Every limit was measured, and met or waived (see below): within this policy, the candidate says what the reference says."
+            } else {
+                "Every limit was measured and met: within this policy, the candidate says what the reference says."
+            },
         ),
         Verdict::Fail => (
             "v-fail",
@@ -98,7 +102,13 @@ pub(super) fn why(report: &Report) -> String {
     let mut content = list("why", report.reasons.iter().map(|r| r.message.clone()));
     if report.verdict == Verdict::Pass {
         let met = report.gates.iter().filter(|g| g.outcome == Outcome::Pass).count();
-        content.push_str(&format!("<p>{met} limits, all of them met."));
+        let waived = report.gates.iter().filter(|g| g.outcome == Outcome::Waived).count();
+        let others = if waived > 0 {
+            format!("{met} limits met, {waived} waived.")
+        } else {
+            format!("{met} limits, all of them met.")
+        };
+        content.push_str(&format!("<p>{others}"));
         if let Some((_, g)) = nearest(report, |g| used(g).is_some_and(|m| m > 0.0)) {
             let arm = g.arm.map_or_else(String::new, |a| format!(" ({a})"));
             content.push_str(&format!(
