@@ -91,6 +91,15 @@ fn a_suggested_policy_passes_what_it_was_made_of_and_says_where_from() {
     assert_eq!(parallax(&["policy", "suggest", path, "--margin", "0.5"]).status.code(), Some(2));
 }
 
+/// The report as if it had been judged when its waiver was over.
+fn forged_day(out: &Path) -> PathBuf {
+    let file = out.join("report.json");
+    let text = std::fs::read_to_string(&file).unwrap().replace("gate.praised", "gate.waived");
+    assert_eq!(text.matches("2999-01-31\"").count(), 1);
+    std::fs::write(&file, text.replace("2999-01-31\"", "2026-01-31\"")).unwrap();
+    file
+}
+
 #[test]
 fn a_waiver_lets_one_limit_go_until_its_day_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
@@ -124,6 +133,8 @@ fn a_waiver_lets_one_limit_go_until_its_day_and_says_so() {
         .replace("\"code\": \"gate.waived\"", "\"code\": \"gate.praised\"");
     std::fs::write(out.join("report.json"), forged).unwrap();
     assert_eq!(parallax(&["render", out.join("report.json").to_str().unwrap()]).status.code(), Some(4));
+    let kept = forged_day(&out);
+    assert_eq!(parallax(&["render", kept.to_str().unwrap()]).status.code(), Some(4), "judged after it had expired");
     let (code, said, _) = judged(waiver("2026-01-31"));
     assert!(code == Some(1) && said.contains("expired on 2026-01-31"), "{said}");
 }
@@ -165,6 +176,14 @@ fn an_earlier_run_says_what_became_better_or_worse_and_sets_limits() {
         "{}",
         text(&beside.stdout)
     );
+    // an earlier value made up by hand
+    let out = dir.path().join("forged");
+    parallax(&["recheck", new, "--policy", policy, "--baseline", new, "--out", out.to_str().unwrap()]);
+    let file = out.join("report.json");
+    let mut forged = json(&file);
+    forged["regression"]["movements"] = Value::Array(vec![]);
+    std::fs::write(&file, forged.to_string()).unwrap();
+    assert_eq!(parallax(&["render", file.to_str().unwrap()]).status.code(), Some(4));
     let kept = parallax(&["recheck", new, "--policy", policy, "--baseline", new]);
     assert_eq!(kept.status.code(), Some(0), "{}", text(&kept.stdout));
 }
@@ -190,6 +209,10 @@ fn runs_that_answer_different_questions_are_not_compared() {
         "{}",
         text(&beside.stdout)
     );
+    // the same question, but an answer that was none: 60 rows are too few
+    let (few, _) = check(dir.path(), 8, &["--limit", "60"]);
+    let beside = parallax(&["recheck", few.to_str().unwrap(), "--baseline", few.to_str().unwrap()]);
+    assert!(text(&beside.stdout).contains("was inconclusive itself"), "{}", text(&beside.stdout));
     std::fs::write(&old, "{").unwrap();
     let none = parallax(&["recheck", new.to_str().unwrap(), "--baseline", old.to_str().unwrap()]);
     assert_eq!((none.status.code(), text(&none.stderr).lines().count()), (Some(4), 1));

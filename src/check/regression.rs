@@ -3,6 +3,7 @@
 use crate::finding::{Finding, Severity};
 use crate::policy::{Before, Trend, change};
 use crate::report::{Movement, RegressionSection, Report};
+use crate::verdict::Verdict;
 
 /// The code of the finding that says why two runs cannot be compared.
 const CODE: &str = "baseline.not_comparable";
@@ -27,9 +28,14 @@ pub(super) fn comparable(now: &Report, earlier: &Report) -> Vec<Finding> {
             found.push(Finding::new(Severity::Refusal, CODE, message));
         }
     }
-    if earlier.measurements.is_empty() {
-        found.push(Finding::new(Severity::Refusal, CODE, "the earlier run measured nothing".to_owned()));
-    }
+    let useless = match earlier.verdict {
+        _ if earlier.measurements.is_empty() => Some("the earlier run measured nothing"),
+        Verdict::Inconclusive => {
+            Some("the earlier run was inconclusive itself: its numbers prove nothing to hold others against")
+        }
+        _ => None,
+    };
+    found.extend(useless.map(|why| Finding::new(Severity::Refusal, CODE, why.to_owned())));
     found
 }
 
@@ -40,10 +46,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let option = |name: &str| options.get(name).cloned().unwrap_or_else(|| "-".to_owned());
     let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
     let inputs = report.provenance.inputs.iter();
-    // A folder's files are read in whatever order; external data counts as the reference's, too.
-    let mut reference: Vec<String> =
-        inputs.filter(|i| i.role == "reference" && i.file.ends_with(".onnx")).map(|i| short(&i.sha256)).collect();
+    // Every file of the reference's side: its graph, external data, tokenizer and modules all decide its answers.
+    let mut reference: Vec<String> = inputs.filter(|i| i.role != "candidate").map(|i| short(&i.sha256)).collect();
     reference.sort_unstable();
+    reference.dedup();
     let sources: Vec<String> = corpus.sources.iter().map(|s| short(&s.sha256)).collect();
     vec![
         ("reference", reference.join(" ")),
@@ -53,6 +59,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("number of rows the control ran", corpus.control_rows.to_string()),
         ("length limit", corpus.max_length.to_string()),
         ("prompt", corpus.prompt.clone().unwrap_or_else(|| "-".to_owned())),
+        ("pooling", report.sentence.pooling.clone()),
         ("width of sentence vectors", report.sentence.dimension.to_string()),
         ("way weights are taken", option("weights")),
         ("emulation", option("emulate")),

@@ -84,6 +84,11 @@ pub struct Baseline {
 }
 
 impl GateResult {
+    /// The same limit's kind at another place.
+    pub(super) fn states_with(&self, other: &Self) -> bool {
+        (self.arm, &self.metric, self.stat, self.direction) == (other.arm, &other.metric, other.stat, other.direction)
+    }
+
     /// Same limit on the same thing.
     pub fn same_gate(&self, other: &Self) -> bool {
         let key = |g: &Self| (g.arm, g.stat, g.direction, g.limit.to_bits());

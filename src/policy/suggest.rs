@@ -1,5 +1,7 @@
 //! A policy out of what was measured: the same gates, with limits a margin away.
 
+use std::collections::BTreeSet;
+
 use super::evaluate::GateResult;
 use super::metrics::Known;
 use super::{Direction, Place, Policy, loss, outward};
@@ -30,6 +32,9 @@ pub fn suggest(gates: &[GateResult], margin: f64, measured_on: &str) -> Result<S
         ));
     }
     let mut groups: Vec<Group<'_>> = Vec::new();
+    let layer = |g: &GateResult| matches!(g.on.parse(), Ok(Tap::Layer(_)));
+    // NaN is looked for at every tap, so these are all the layers there are.
+    let layers: BTreeSet<&str> = gates.iter().filter(|g| layer(g)).map(|g| g.on.as_str()).collect();
     for gate in gates.iter().filter(|g| g.metric != "non_finite" && g.regression.is_none()) {
         let observed = gate.observed.filter(|v| loss::loss(&gate.metric, *v).is_finite());
         if observed.is_none() {
@@ -37,7 +42,10 @@ pub fn suggest(gates: &[GateResult], margin: f64, measured_on: &str) -> Result<S
             return Err(format!("{} {} {} {seen}: no limit can be made of it", gate.on, gate.metric, gate.stat));
         }
         let on = match gate.on.parse() {
-            Ok(Tap::Layer(_)) => "layer.*".to_owned(),
+            // A limit on some layers says nothing of the others.
+            Ok(Tap::Layer(_)) if layers.iter().all(|on| gates.iter().any(|g| g.on == *on && g.states_with(gate))) => {
+                "layer.*".to_owned()
+            }
             _ => gate.on.clone(),
         };
         let same = |g: &&mut Group<'_>| {
@@ -155,6 +163,15 @@ mod tests {
         // A loss so large that twice that would pass anything is held where it still judges.
         let far = [gate("final", quantization, "relative_l2", Stat::P99, Some(0.9), 9.0)];
         assert!(suggest(&far, 100.0, "x").is_ok_and(|text| Policy::parse(&text, "x").is_ok()));
+    }
+
+    #[test]
+    fn a_limit_on_one_layer_stays_there() {
+        let of = |on: &str, metric: &str| gate(on, Some(Arm::Quantization), metric, Stat::Max, Some(0.0), 1.0);
+        let text = suggest(&[of("layer.1", "mse"), of("layer.0", "non_finite"), of("layer.1", "non_finite")], 2.0, "x");
+        assert!(text.unwrap().contains("on = \"layer.1\""));
+        let both = [of("layer.0", "mse"), of("layer.1", "mse"), of("layer.0", "non_finite")];
+        assert!(suggest(&both, 2.0, "x").unwrap().contains("on = \"layer.*\""));
     }
 
     #[test]

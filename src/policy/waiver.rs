@@ -31,6 +31,8 @@ pub struct WaiverRecord {
     pub reason: String,
     /// The last day it holds, `2027-01-31`.
     pub expires: String,
+    /// The day it was looked at.
+    pub judged_on: String,
 }
 
 /// True for a result that a waiver may excuse: a limit of the candidate's, exceeded by a number.
@@ -81,7 +83,8 @@ fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
     let exceeded = |g: &&mut GateResult| waiver.covers(g) && g.outcome == Outcome::Fail && may_be_waived(g);
     for gate in gates.iter_mut().filter(exceeded) {
         gate.outcome = Outcome::Waived;
-        gate.waiver = Some(WaiverRecord { reason: reason.clone(), expires: expires.to_string() });
+        gate.waiver =
+            Some(WaiverRecord { reason: reason.clone(), expires: expires.to_string(), judged_on: today.to_string() });
         let margin = gate.margin.unwrap_or(f64::INFINITY);
         more += 1;
         if worst.as_ref().is_none_or(|(most, _)| margin > *most) {

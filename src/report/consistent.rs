@@ -31,6 +31,9 @@ fn complaint(report: &Report) -> Option<String> {
     if let Some(at) = report.gates.iter().position(|g| !is_true(g)) {
         return Some(format!("the outcome of gate {at} is not what its own numbers say"));
     }
+    if let Some(at) = report.gates.iter().position(|g| !is_told_before(report, g)) {
+        return Some(format!("the earlier value of gate {at} is not the one of the section that tells it"));
+    }
     if report.verdict == Verdict::Pass {
         return unearned(report).map(|why| format!("it says PASS, but {why}"));
     }
@@ -56,9 +59,18 @@ fn is_true(gate: &GateResult) -> bool {
     (gate.outcome == earned || waived) && (gate.limit.is_finite() || gate.lacks_baseline())
 }
 
+/// A value that an earlier run is said to have had stands in the section on that run, too.
+fn is_told_before(report: &Report, gate: &GateResult) -> bool {
+    let Some(before) = gate.regression.and_then(|set| set.before) else { return true };
+    let told = report.regression.iter().flat_map(|section| &section.movements);
+    let mut same = told.filter(|m| (&m.on, m.arm, &m.metric, m.stat) == (&gate.on, gate.arm, &gate.metric, gate.stat));
+    same.any(|m| m.before == Some(before))
+}
+
 /// Excused by what may be: a reason, a day that exists, and a gate that can be excused at all.
 fn is_waived(gate: &GateResult) -> bool {
-    let dated = |w: &WaiverRecord| !w.reason.trim().is_empty() && Date::parse(&w.expires).is_some();
+    let in_time = |w: &WaiverRecord| Some(Date::parse(&w.judged_on)? <= Date::parse(&w.expires)?);
+    let dated = |w: &WaiverRecord| !w.reason.trim().is_empty() && in_time(w) == Some(true);
     may_be_waived(gate) && gate.waiver.as_ref().is_some_and(dated)
 }
 
