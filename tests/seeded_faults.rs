@@ -84,6 +84,11 @@ fn every_fault_is_refused_by_name() {
     assert_all(&faults);
 }
 
+#[test]
+fn the_same_tokenizer_written_otherwise_passes() {
+    assert_all(&seeded::tokenizer_honest::HONEST.iter().collect::<Vec<_>>());
+}
+
 /// Hazards that are no defect of a model or a corpus: the file and the test that meets each.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("F18", "tests/every_run_proves_itself.rs", "a_reference_that_differs_from_itself_is_no_reference"),

@@ -48,6 +48,8 @@ pub struct PreflightCheck {
 #[derive(Clone, Debug, Default)]
 pub struct Preflight {
     checks: Vec<PreflightCheck>,
+    /// Checks whose difference is told elsewhere.
+    told: std::collections::BTreeSet<String>,
 }
 
 /// How a fact that one side does not state is shown.
@@ -80,6 +82,18 @@ impl Preflight {
         self.push(check, shown(reference), shown(candidate), outcome);
     }
 
+    /// A fact whose difference has a finding of its own.
+    pub fn told(&mut self, check: &str, reference: Option<String>, candidate: Option<String>) {
+        self.told.insert(check.to_owned());
+        self.fact(check, reference, candidate);
+    }
+
+    /// Two values that differ and mean the same, and why.
+    pub fn agreed(&mut self, check: &str, reference: impl ToString, candidate: impl ToString, why: impl ToString) {
+        let shown = |value: String| Some(format!("{value} ({})", why.to_string()));
+        self.push(check, shown(reference.to_string()), shown(candidate.to_string()), Outcome::Match);
+    }
+
     fn push(&mut self, check: &str, reference: Option<String>, candidate: Option<String>, outcome: Outcome) {
         let shown = |s: Option<String>| s.unwrap_or_else(|| UNSTATED.to_owned());
         let (reference, candidate) = (shown(reference), shown(candidate));
@@ -95,7 +109,7 @@ impl Preflight {
     pub fn findings(&self) -> Vec<Finding> {
         self.checks
             .iter()
-            .filter(|c| c.outcome == Outcome::Mismatch)
+            .filter(|c| c.outcome == Outcome::Mismatch && !self.told.contains(&c.check))
             .map(|c| {
                 let message = format!(
                     "{}: the reference says {}, the candidate says {}; these are not the same encoder",

@@ -1,6 +1,6 @@
 //! What follows each encoder, what is put before each sentence, and what had to be assumed of either.
 
-use super::CheckRequest;
+use super::{CheckRequest, sentence_keys};
 use crate::Error;
 use crate::checkpoint::{ModelFolder, PoolingMode, Prompts, SentenceModules, Stage, WeightSet};
 use crate::finding::{Finding, Severity};
@@ -60,12 +60,13 @@ impl Heads {
                 (assumed(), assumed())
             }
         };
+        let narrow = sentence_keys::truncated(reference, candidate)?;
         for side in [&mut ours, &mut theirs] {
             if let Some(mode) = request.pooling {
                 side.pooling = vec![mode];
                 side.stated_in = Some("--pooling".to_owned());
             }
-            side.stages.extend(request.dim.map(Stage::Truncate));
+            side.stages.extend(request.dim.or(narrow).map(Stage::Truncate));
         }
         let files = (reference.map(ModelFolder::prompts).transpose()?.flatten(), candidate.prompts()?);
         let prompts = (own(request, files.0.as_ref())?, own(request, files.1.as_ref())?);
@@ -83,7 +84,7 @@ impl Heads {
     pub(super) fn skipped(&self, tokenizers: &TokenizerPair) -> Result<[usize; 2], Error> {
         let Some(prompt) = &self.prompt else { return Ok([0, 0]) };
         let mut skipped = [0, 0];
-        let sides = [(&self.reference, &tokenizers.reference), (&self.candidate, &tokenizers.candidate)];
+        let sides = [(&self.reference, &tokenizers.reference), (&self.candidate, tokenizers.candidate())];
         for (skipped, (modules, tokenizer)) in skipped.iter_mut().zip(sides) {
             if !modules.include_prompt {
                 // Without the special token that closes a row.

@@ -8,11 +8,13 @@ use super::CheckRequest;
 use super::deviation::Emulated;
 use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
+use super::padded::{Padded, padded};
 use super::preflight;
 use super::reference::{Reference, original_weights};
+use super::sentence_keys;
 use super::sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
 use super::taps::{reference_taps, witnessed};
-use super::tokenizers::{tokenizer_limit, tokenizers};
+use super::tokenizers::{Tokenizers, tokenizer_limit, tokenizers};
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, max_sequence_length};
 use crate::finding::{Finding, Severity};
@@ -49,15 +51,26 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 
     observer.event(Event::Phase("reading the candidate"));
     let folder = ModelFolder::open(&request.candidate)?;
-    let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
-    let candidate = load_candidate(&folder, config.raw(), request.weights)?;
-    let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
+    let stated = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    let mut candidate = load_candidate(&folder, stated.raw(), request.weights)?;
+    let mut original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
+    let told = facts(&graph, &taps);
+    let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
+    let configs = [reference_config.as_ref().unwrap_or(&stated), &stated];
+    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, configs)?;
+    let Tokenizers { pair: tokenizers, section: tokenizers_compared, findings: of_tokenizers } =
+        tokenizers(&reference, &folder, max_length)?;
+    let padded = padded(told.vocab, configs, &tokenizers)?;
+    let in_use = |config: &ModelConfig| padded.as_ref().map_or_else(|| config.clone(), |p| p.config(config));
+    let (control_config, config) = (&in_use(configs[0]), in_use(&stated));
+    if let Some(padded) = &padded {
+        original.weights = padded.weights(&original.weights)?;
+        candidate.weights = padded.weights(&candidate.weights)?;
+    }
 
-    let control_config = reference_config.as_ref().unwrap_or(&config);
     let float = format!("float32 weights of {}", original.source);
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
     let recording = request.recording.as_deref().map(Recording::open).transpose()?;
-    let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
     let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown());
     // Where there is no such architecture, the encoder tells more of why.
     let emulated =
@@ -71,8 +84,6 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
             Some(Box::new(twin.computing_in(request.compute)) as Box<dyn Encoder>)
         }
     };
-    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
-    let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let skipped = heads.skipped(&tokenizers)?;
     // The modules' own folders are read beside each encoder.
     let ours = match &reference.folder {
@@ -86,8 +97,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         .map_err(|e| Error::BadInput(format!("{}: {e}", folder.shown())))?;
     let (reference_head, stated_head) = (reference_head.skipping(skipped[0]), stated_head.skipping(skipped[1]));
     same_width(&reference_head, &stated_head)?;
-    let told = facts(&graph, &taps);
-    let preflight = preflight::compare(&told, reference_config.as_ref(), &config, &heads, &tokenizers, request);
+    let mut preflight = preflight::compare(&told, reference_config.as_ref(), &stated, &heads, &tokenizers, request);
+    let of_sentences = sentence_keys::compare(reference.folder.as_ref(), &folder, &mut preflight)?;
 
     let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
     findings.extend(inexact(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]));
@@ -97,6 +108,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(heads.findings.iter().cloned());
     findings.extend(heads::unused_dense(&folder, &heads.candidate, &candidate.weights));
     findings.extend(preflight.findings());
+    findings.extend(of_tokenizers);
+    findings.extend(of_sentences);
+    findings.extend(padded.iter().map(Padded::finding));
     findings.extend(same_file(&reference, &model, &folder));
     findings.extend(recording.as_ref().and_then(|r| r.of_other_weights(&folder.weight_files())));
 
@@ -118,6 +132,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         graph: model.proto().graph.as_ref().map_or_else(String::new, |graph| graph.name.clone()),
         taps: reference_taps,
         preflight: preflight.checks().to_vec(),
+        tokenizers: tokenizers_compared,
         inputs: inputs(&reference, &model, original.folder.as_ref(), &folder),
         runtime: runtime_record(&runtime, options),
         max_length,

@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::hidden_states::Tap;
 use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
-use crate::report::{InputRecord, RuntimeRecord};
+use crate::report::{InputRecord, RuntimeRecord, TokenizersSection};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{Deviation, SentenceHead};
 use crate::runtimes::onnx::{ObserverEffect, SentenceOutput};
@@ -85,6 +85,8 @@ pub struct SidesFacts {
     pub taps: Vec<ReferenceTap>,
     /// Facts compared.
     pub preflight: Vec<PreflightCheck>,
+    /// The two tokenizers, compared as data.
+    pub tokenizers: TokenizersSection,
     /// Every file read.
     pub inputs: Vec<InputRecord>,
     /// The ONNX Runtime that runs the reference.

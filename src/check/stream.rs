@@ -72,6 +72,8 @@ pub(super) struct Streamed {
     pub(super) coverage: Coverage,
     /// The other runtime's states, where they were recorded.
     pub(super) device: Option<Device>,
+    /// Rows to which the two tokenizers give different ids, and the first of them.
+    pub(super) other_ids: (u64, Option<String>),
     /// The first rows, for trials of other weights.
     pub(super) kept: Vec<(RowId, TokenRow)>,
 }
@@ -209,6 +211,7 @@ impl Streamed {
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
             coverage: Coverage::default(),
             device: None,
+            other_ids: (0, None),
             kept: Vec::new(),
         }
     }
@@ -226,9 +229,15 @@ impl Streamed {
         let mut all = Vec::with_capacity(rows.len());
         for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);
-            let tokens = tokens?.map_err(|where_| {
-                Error::Incomparable(format!("{place}: {where_}; both sides must be fed the same ids"))
-            })?;
+            let (tokens, parts) = tokens?;
+            if let Some(parts) = parts {
+                let said = format!("{place}: {parts}");
+                if !facts.tokenizers.explained() {
+                    return Err(Error::Incomparable(format!("{said}; both sides must be fed the same ids")));
+                }
+                self.other_ids.0 += 1;
+                self.other_ids.1.get_or_insert(said);
+            }
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
             if self.kept.len() < explain::ROWS {
@@ -351,6 +360,13 @@ impl Streamed {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = self.device.as_ref().map_or_else(Vec::new, Device::findings);
         let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
+        if let (rows, Some(first)) = &self.other_ids {
+            let message = format!(
+                "the two tokenizers give different ids to {rows} of {} rows, first {first}; both sides were fed the reference's",
+                self.rows
+            );
+            say(Severity::Failure, "tokenizer.token_ids", message);
+        }
         if self.built_in {
             say(
                 Severity::Note,

@@ -1,18 +1,44 @@
-//! The tokenizers of both sides, cut at the same length.
+//! The tokenizers of both sides: cut at the same length, and compared as data before a row is tokenized.
+
+use serde_json::Value;
 
 use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{CheckpointError, ModelFolder, stated_model_max_length};
+use crate::corpus::probes::probes;
+use crate::finding::{Finding, Severity};
+use crate::report::{LoaderKeyRow, TokenizerDifference, TokenizersSection, escape};
+use crate::tokens::loaders::{Loaded, LoaderFiles, LoaderSide, compare};
+use crate::tokens::structure::{Difference, TokenizerData};
 use crate::tokens::{TokenizerPair, WordTokenizer};
+
+/// Characters of an example text that a message shows.
+const EXCERPT: usize = 60;
+/// Parts that may be written in several ways of which not all are known to be one: without a text that shows a
+/// difference, none is proven.
+const SPELLINGS: &[&str] = &["model", "normalizer", "pre_tokenizer", "post_processor"];
+
+/// Both tokenizers, and how they compare.
+pub(super) struct Tokenizers {
+    pub(super) pair: TokenizerPair,
+    pub(super) section: TokenizersSection,
+    pub(super) findings: Vec<Finding>,
+}
 
 /// The length limit tokenizer_config.json states.
 pub(super) fn tokenizer_limit(folder: &ModelFolder) -> Result<Option<usize>, CheckpointError> {
-    let Some(bytes) = folder.read("tokenizer_config.json")? else { return Ok(None) };
-    let config = serde_json::from_slice(&bytes).map_err(|e| CheckpointError::Malformed {
-        file: format!("{}/tokenizer_config.json", folder.shown()),
-        reason: format!("is not JSON: {e}"),
-    })?;
-    Ok(stated_model_max_length(&config))
+    Ok(folder.json_object("tokenizer_config.json")?.and_then(|map| stated_model_max_length(&Value::Object(map))))
+}
+
+/// The files beside tokenizer.json that loaders read.
+fn loader_files(folder: &ModelFolder) -> Result<LoaderFiles, CheckpointError> {
+    Ok(LoaderFiles {
+        tokenizer_config: folder.json_object("tokenizer_config.json")?,
+        special_tokens_map: folder.json_object("special_tokens_map.json")?,
+        added_tokens: folder.json_object("added_tokens.json")?,
+        sentence_config: folder.sentence_config()?,
+        model_config: folder.json_object("config.json")?,
+    })
 }
 
 /// Both tokenizers; without tokenizer.json on either side nothing shows that both get the same ids.
@@ -20,20 +46,93 @@ pub(super) fn tokenizers(
     reference: &Reference,
     candidate: &ModelFolder,
     max_length: usize,
-) -> Result<TokenizerPair, Error> {
+) -> Result<Tokenizers, Error> {
     let missing = |whose: &str| {
         Error::Incomparable(format!(
             "{whose} has no tokenizer.json, so the two sides cannot be shown to get the same ids; put the model's tokenizer.json there"
         ))
     };
     let shown = reference.onnx.display().to_string();
-    let ours = match &reference.folder {
-        Some(folder) => folder.read("tokenizer.json")?.ok_or_else(|| missing(folder.shown()))?,
-        None => return Err(missing(&format!("the folder of {shown}"))),
-    };
+    let Some(folder) = &reference.folder else { return Err(missing(&format!("the folder of {shown}"))) };
+    let ours = folder.read("tokenizer.json")?.ok_or_else(|| missing(folder.shown()))?;
     let theirs = candidate.read("tokenizer.json")?.ok_or_else(|| missing(candidate.shown()))?;
-    Ok(TokenizerPair {
-        reference: WordTokenizer::parse(&ours, "the reference's tokenizer.json", max_length)?,
-        candidate: WordTokenizer::parse(&theirs, "the candidate's tokenizer.json", max_length)?,
+    let first = WordTokenizer::parse(&ours, "the reference's tokenizer.json", max_length)?;
+    // One file makes one tokenizer: it is not run twice.
+    let other = match ours == theirs {
+        true => None,
+        false => Some(WordTokenizer::parse(&theirs, "the candidate's tokenizer.json", max_length)?),
+    };
+    let differences = match &other {
+        None => Vec::new(),
+        Some(other) => TokenizerData::read(&ours, &first)?.differences(&TokenizerData::read(&theirs, other)?),
+    };
+    let (files, their_files) = (loader_files(folder)?, loader_files(candidate)?);
+    let second = other.as_ref().unwrap_or(&first);
+    let sides = [LoaderSide::new(&files, &first), LoaderSide::new(&their_files, second)];
+    let loaded = compare(&sides[0], &sides[1]);
+    let left = sides.iter().all(LoaderSide::cuts_left);
+    let pair = TokenizerPair::new(first, other);
+    let pair = if left { pair.cutting_left()? } else { pair };
+    Ok(told(pair, differences, loaded))
+}
+
+/// The findings and the report's section.
+fn told(pair: TokenizerPair, differences: Vec<Difference>, loaded: Loaded) -> Tokenizers {
+    let mut findings = Vec::new();
+    let mut section = TokenizersSection::default();
+    for side in [&pair.reference, pair.candidate()] {
+        if let Some(share) = side.facts().dropout {
+            let message = format!(
+                "{}: `dropout` is {share}, so that a text gets other ids each time; set it to null",
+                side.name()
+            );
+            findings.push(Finding::new(Severity::Refusal, "tokenizer.dropout", message));
+        }
+    }
+    for difference in differences {
+        let example = if difference.changes_ids { example(&pair, &difference) } else { None };
+        let severity = match (difference.changes_ids, &example) {
+            (false, _) => Severity::Note,
+            (true, None) if SPELLINGS.contains(&difference.part) => Severity::Refusal,
+            (true, _) => Severity::Failure,
+        };
+        let so = match (&example, difference.changes_ids) {
+            (_, false) => String::new(),
+            (Some(example), _) => format!("; {example}"),
+            (None, _) => "; no text that was tried gets other ids, which proves nothing of all others".to_owned(),
+        };
+        let message = format!("tokenizer.json: {}{so}", difference.message);
+        findings.push(Finding::new(severity, &format!("tokenizer.{}", difference.part), message));
+        section.differences.push(TokenizerDifference {
+            part: difference.part.to_owned(),
+            changes_ids: difference.changes_ids,
+            message: difference.message,
+            example,
+        });
+    }
+    findings.extend(loaded.findings);
+    section.outcome = match section.differences.iter().any(|d| d.changes_ids) {
+        true => "different",
+        false if pair.identical() => "identical",
+        false => "equal",
+    }
+    .to_owned();
+    let row = |row: crate::tokens::loaders::KeyRow| LoaderKeyRow {
+        file: row.file.to_owned(),
+        key: row.key.to_owned(),
+        reference: row.reference,
+        candidate: row.candidate,
+        obeyed_by: row.obeyed_by.to_owned(),
+        same: row.same,
+    };
+    section.keys = loaded.rows.into_iter().map(row).collect();
+    Tokenizers { pair, section, findings }
+}
+
+/// A text that gets other ids, of those the difference suggests and the built-in probes.
+fn example(pair: &TokenizerPair, difference: &Difference) -> Option<String> {
+    difference.texts.iter().cloned().chain(probes()).find_map(|text| {
+        let (_, parts) = pair.encode(&text).ok()?;
+        Some(format!("of \"{}\", {}", escape::plain(&text, EXCERPT), parts?))
     })
 }

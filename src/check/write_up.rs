@@ -167,6 +167,7 @@ fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSecti
                 outcome: c.outcome.name().to_owned(),
             })
             .collect(),
+        tokenizers: sides.facts.tokenizers.clone(),
         control: sides.control.describe(),
         reference: format!("{} in {}", sides.facts.reference, sides.reference.describe()),
         candidate: sides.facts.candidate.clone(),

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::modules::malformed;
+use super::modules::{self, malformed};
 use super::tensors::NPZ;
 use super::{CheckpointError, ModulesError, Prompts, SentenceModules, prompts};
 use crate::memory::Memory;
@@ -165,6 +165,25 @@ impl ModelFolder {
     /// What follows the encoder, where the folder states it.
     pub fn sentence_modules(&self) -> Result<Option<SentenceModules>, CheckpointError> {
         SentenceModules::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
+    }
+
+    /// A small file's JSON object, none if the file is not there.
+    pub fn json_object(
+        &self,
+        name: &str,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, CheckpointError> {
+        let Some(bytes) = self.read(name)? else { return Ok(None) };
+        let malformed = |reason| CheckpointError::Malformed { file: format!("{}/{name}", self.shown), reason };
+        match serde_json::from_slice(&bytes) {
+            Ok(serde_json::Value::Object(map)) => Ok(Some(map)),
+            Ok(_) => Err(malformed("is not a JSON object".to_owned())),
+            Err(e) => Err(malformed(format!("is not JSON: {e}"))),
+        }
+    }
+
+    /// The transformer module's own settings (`sentence_bert_config.json`), where the folder has them.
+    pub fn sentence_config(&self) -> Result<Option<serde_json::Map<String, serde_json::Value>>, CheckpointError> {
+        modules::sentence_config(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
     }
 
     /// What is put before a sentence, where the folder states it.

@@ -5,7 +5,7 @@
 //! mlx-embeddings writes into `config.json`. A module this file does not know is an error: a skipped
 //! module gives plausible vectors of the wrong meaning.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::pooling_config::{Pooling, PoolingMode, flag, object, whole};
 use super::stages::Stage;
@@ -215,6 +215,23 @@ impl SentenceModules {
         }
         Ok(Some(modules))
     }
+}
+
+/// The transformer module's own settings (`sentence_bert_config.json` or an older name), none where there are none.
+pub(super) fn sentence_config<E: From<ModulesError>>(
+    read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
+) -> Result<Option<Map<String, Value>>, E> {
+    let layout = match object_or_list(&read, "modules.json")? {
+        Some(value) => Layout::parse(&value)?,
+        None => Layout::default(),
+    };
+    for name in TRANSFORMER_FILES {
+        let file = join(&layout.transformer, name);
+        if let Some(value) = object_or_list(&read, &file)? {
+            return Ok(Some(object(&value, &file)?.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// What `modules.json` says about the order of things.

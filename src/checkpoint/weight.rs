@@ -130,6 +130,17 @@ impl Weight {
         }
     }
 
+    /// The first `rows` rows, with their share of the bytes on disk.
+    pub fn first_rows(&self, name: &str, rows: usize) -> Self {
+        let (all, inner) = (self.shape.first().copied().unwrap_or(0), self.shape.iter().skip(1).product::<usize>());
+        let rows = rows.min(all);
+        let mut shape = self.shape.clone();
+        shape.iter_mut().take(1).for_each(|n| *n = rows);
+        let mut storage = self.storage.clone();
+        storage.bytes = (u128::from(storage.bytes) * rows as u128 / all.max(1) as u128) as u64;
+        Self::new(name, shape, self.rows().iter().take(rows * inner).copied().collect(), storage)
+    }
+
     /// A copy whose row-major values `change` has gone over.
     pub fn changed(&self, change: impl FnOnce(&mut Vec<f32>)) -> Self {
         let mut values = self.rows().into_owned();

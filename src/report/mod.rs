@@ -25,6 +25,7 @@ mod sample;
 mod schema;
 mod sections;
 pub mod terminal;
+mod tokenizers;
 mod words;
 mod write;
 
@@ -42,6 +43,7 @@ pub use sections::{
     ObserverSection, PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection,
     TokenSection, Tool, WorstRowSection,
 };
+pub use tokenizers::{LoaderKeyRow, TokenizerDifference, TokenizersSection};
 pub use write::OutputDir;
 
 use crate::finding::Finding;

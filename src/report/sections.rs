@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tokenizers::TokenizersSection;
 use serde::{Deserialize, Serialize};
 
 use super::{CanariesSection, CoverageSection, FloorSection, RecordingSection, UnlikeSection};
@@ -175,6 +176,9 @@ pub struct AlignmentSection {
     pub recording: Option<RecordingSection>,
     /// Facts both sides had to agree on.
     pub preflight: Vec<PreflightRow>,
+    /// The two tokenizers, compared as data.
+    #[serde(default)]
+    pub tokenizers: TokenizersSection,
     /// The control, in words.
     pub control: String,
     /// The reference, in words.

@@ -1,8 +1,11 @@
-//! Tokens: from text to ids, and ragged batches of them in a deterministic order.
+//! Tokens: from text to ids, and ragged batches of them in a deterministic order. Two tokenizers are compared as data
+//! ([`structure`]), with the keys of other files that loaders obey ([`loaders`]), and on every row ([`TokenizerPair`]).
 
 mod batch;
+pub mod loaders;
 mod pair;
 mod plan;
+pub mod structure;
 mod tokenizer;
 
 pub use batch::TokenBatch;

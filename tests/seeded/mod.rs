@@ -9,6 +9,10 @@ pub(crate) mod harm;
 pub(crate) mod models;
 pub(crate) mod reference;
 pub(crate) mod states;
+pub(crate) mod tokenizer;
+pub(crate) mod tokenizer_honest;
+pub(crate) mod tokenizer_keys;
+pub(crate) mod tokenizers;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod wrap;
@@ -74,6 +78,8 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         states::FAULTS,
         reference::FAULTS,
         corpus::FAULTS,
+        tokenizer::FAULTS,
+        tokenizer_keys::FAULTS,
     ]
     .into_iter()
     .flatten()

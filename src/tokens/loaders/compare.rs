@@ -1,0 +1,222 @@
+//! Both sides' keys, row by row.
+
+use serde_json::Value;
+
+use super::added;
+use super::keys::{Effect, KEYS, LoaderKey};
+use super::side::{Effective, LoaderSide};
+use crate::finding::{Finding, Severity};
+use crate::tokens::structure::quoted;
+
+/// One key as both sides end at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The key's file.
+    pub file: &'static str,
+    /// The key.
+    pub key: &'static str,
+    /// Who obeys it.
+    pub obeyed_by: &'static str,
+    /// What the reference's loader ends at, and why.
+    pub reference: String,
+    /// What the candidate's loader ends at, and why.
+    pub candidate: String,
+    /// Whether that is the same.
+    pub same: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// Every key that either side has a value for.
+    pub rows: Vec<KeyRow>,
+    /// Differences, contradictions, and silence.
+    pub findings: Vec<Finding>,
+}
+
+/// Keys of tokenizer_config.json that no row of [`KEYS`] has and that say nothing about ids.
+const KEPT_BOOKS: &[&str] = &[
+    "tokenizer_class",
+    "added_tokens_decoder",
+    "additional_special_tokens",
+    "extra_special_tokens",
+    "model_specific_special_tokens",
+    "name_or_path",
+    "special_tokens_map_file",
+    "tokenizer_file",
+    "backend",
+    "is_local",
+    "local_files_only",
+    "processor_class",
+    "chat_template",
+    "auto_map",
+    "_commit_hash",
+    "transformers_version",
+];
+
+/// Compares what loaders make of both sides.
+pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded {
+    let mut out = Loaded::default();
+    let sides = [("the reference", reference), ("the candidate", candidate)];
+    for (whose, side) in sides {
+        if side.silent() {
+            let message = format!(
+                "{whose} has no tokenizer_config.json; the defaults of {} are taken, as transformers takes them",
+                side.class()
+            );
+            out.findings.push(Finding::new(Severity::Note, "tokenizer.config_absent", message));
+        }
+    }
+    out.findings.extend(classes(reference, candidate));
+    for key in KEYS {
+        let (ours, theirs) = ((key.value)(reference), (key.value)(candidate));
+        let told = judge(key, &ours, &theirs, reference, candidate);
+        if ours.value.is_some() || theirs.value.is_some() {
+            out.rows.push(KeyRow {
+                file: key.file,
+                key: key.key,
+                obeyed_by: key.obeyed_by,
+                reference: ours.describe(&reference.class()),
+                candidate: theirs.describe(&candidate.class()),
+                same: told.is_none(),
+            });
+        }
+        // A contradiction between the sides is told by the finding above.
+        let before = told.is_some();
+        out.findings.extend(told);
+        if before {
+            continue;
+        }
+        for (whose, side, value) in [("the reference", reference, &ours), ("the candidate", candidate, &theirs)] {
+            out.findings.extend(contradiction(key, whose, side, value));
+        }
+    }
+    out.findings.extend(added::findings(reference, candidate));
+    for (whose, side) in sides {
+        if let Some(part) = side.rebuilt() {
+            let message = format!(
+                "{whose}'s tokenizer_class is {}, for which transformers 5 builds {part} anew; tokenizer.json says something else, \
+                 so that loaders which read it get other ids",
+                side.class()
+            );
+            out.findings.push(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
+        }
+    }
+    out.findings.extend(unknown(reference, candidate));
+    out
+}
+
+/// The finding of a key on which the sides differ.
+fn judge(
+    key: &LoaderKey,
+    ours: &Effective,
+    theirs: &Effective,
+    reference: &LoaderSide<'_>,
+    candidate: &LoaderSide<'_>,
+) -> Option<Finding> {
+    if ours.value == theirs.value {
+        return None;
+    }
+    let (severity, so) = match key.effect {
+        Effect::Text => (Severity::Note, "it changes text made of ids, and no vector"),
+        // Where both sides state how long a sentence may be, this limit is not reached.
+        Effect::Cut if key.key == "model_max_length" && sentence_limits([reference, candidate]) => {
+            (Severity::Note, "max_seq_length of sentence_bert_config.json overrides it on both sides")
+        }
+        Effect::Token if missing(key.key, reference, candidate) => return None,
+        // A switch that neither class reads, or that one side leaves to its tokenizer.json.
+        Effect::Ids | Effect::Cut if ours.value.is_none() || theirs.value.is_none() => return None,
+        // What is not written down anywhere is not proven.
+        _ if reference.silent() || candidate.silent() => {
+            (Severity::Refusal, "one side has no tokenizer_config.json; put the model's own there")
+        }
+        Effect::Token => (Severity::Failure, "the two sides use different special tokens"),
+        Effect::Padding => (Severity::Failure, "rows of a batch are padded at different ends"),
+        Effect::Cut => (Severity::Failure, "long texts are cut differently"),
+        Effect::Ids => (Severity::Failure, "the two sides give a text different ids"),
+    };
+    let message = format!(
+        "{}: `{}` is {} in the reference, {} in the candidate; {so} (obeyed by {})",
+        key.file,
+        key.key,
+        ours.describe(&reference.class()),
+        theirs.describe(&candidate.class()),
+        key.obeyed_by
+    );
+    Some(Finding::new(severity, &format!("tokenizer.{}", key.key), message))
+}
+
+/// One side names no token, and the other's is in its vocabulary all the same: nothing is added.
+fn missing(role: &str, reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> bool {
+    let (token, silent) = match (reference.token_text(role).0, candidate.token_text(role).0) {
+        (Some(token), None) => (token, candidate),
+        (None, Some(token)) => (token, reference),
+        _ => return false,
+    };
+    silent.tokenizer.id(&token).is_some()
+}
+
+fn sentence_limits(sides: [&LoaderSide<'_>; 2]) -> bool {
+    let stated = |side: &LoaderSide<'_>| {
+        side.files.sentence_config.as_ref().is_some_and(|map| map.get("max_seq_length").is_some_and(Value::is_u64))
+    };
+    sides.into_iter().all(stated)
+}
+
+/// A side whose tokenizer.json says something else than what its loader ends at.
+fn contradiction(key: &LoaderKey, whose: &str, side: &LoaderSide<'_>, value: &Effective) -> Option<Finding> {
+    let said = value.value.as_ref()?;
+    if key.effect == Effect::Token && side.token_id(key.key).is_none() {
+        let message = format!(
+            "{whose}'s `{}` {said} is not in its tokenizer.json; transformers gives it an id of its own, beyond the embedding table",
+            key.key
+        );
+        return Some(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
+    }
+    let own = (key.own)(side)?;
+    (own != *said).then(|| {
+        let message = format!(
+            "{whose}'s `{}` is {} for loaders that obey it ({}), {own} by its tokenizer.json",
+            key.key,
+            value.describe(&side.class()),
+            key.obeyed_by
+        );
+        Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message)
+    })
+}
+
+/// Two classes that build different tokenizers of one file.
+fn classes(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
+    if reference.chosen == candidate.chosen {
+        return None;
+    }
+    let plain = |side: &LoaderSide<'_>| side.row().is_some_and(|c| c.tokens.is_empty());
+    let by_file =
+        |side: &LoaderSide<'_>| plain(side) || (side.row().is_some_and(|c| c.builds_bert) && side.rebuilt().is_none());
+    let names = format!("{} in the reference, {} in the candidate", reference.class(), candidate.class());
+    if by_file(reference) && by_file(candidate) {
+        let message = format!("tokenizer_class is {names}; both make what tokenizer.json says");
+        return Some(Finding::new(Severity::Note, "tokenizer.class", message));
+    }
+    let message = format!(
+        "tokenizer_config.json: `tokenizer_class` is {names}; transformers builds a tokenizer by its class, and these two are not \
+         proven to build the same; state the same class on both sides"
+    );
+    Some(Finding::new(Severity::Refusal, "tokenizer.class", message))
+}
+
+/// Keys that both sides state, that differ, and of which nothing is known.
+fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
+    let (ours, theirs) = (reference.files.tokenizer_config.as_ref()?, candidate.files.tokenizer_config.as_ref()?);
+    let known = |key: &str| KEPT_BOOKS.contains(&key) || KEYS.iter().any(|k| k.key == key);
+    let differing =
+        ours.iter().filter(|(key, value)| !known(key) && theirs.get(*key).is_some_and(|other| other != *value));
+    let names: Vec<String> = differing.map(|(key, _)| quoted(key)).take(8).collect();
+    (!names.is_empty()).then(|| {
+        let message = format!(
+            "tokenizer_config.json: {} differ between the sides; no loader known here obeys them",
+            names.join(", ")
+        );
+        Finding::new(Severity::Note, "tokenizer.unread_keys", message)
+    })
+}
