@@ -5,6 +5,8 @@
 
 mod baselines;
 mod canaries;
+mod config_keys;
+mod configs;
 mod coverage;
 mod deviation;
 mod device;
@@ -22,6 +24,7 @@ mod limits;
 mod lint;
 mod measure;
 mod open;
+mod overruled;
 mod preflight;
 mod probe;
 mod proof;
@@ -32,8 +35,10 @@ mod regression;
 mod request;
 mod sample;
 mod sides;
+mod silence;
 mod stream;
 mod taps;
+mod task_heads;
 mod tokenizers;
 mod workers;
 mod write_up;

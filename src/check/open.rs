@@ -5,16 +5,20 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::CheckRequest;
+use super::config_keys;
+use super::configs;
 use super::deviation::Emulated;
 use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
 use super::preflight;
 use super::reference::{Reference, original_weights};
 use super::sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
+use super::silence::Silent;
 use super::taps::{reference_taps, witnessed};
+use super::task_heads;
 use super::tokenizers::{tokenizer_limit, tokenizers};
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, max_sequence_length};
+use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, usable_positions};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
@@ -22,6 +26,7 @@ use crate::policy::Precision;
 use crate::quantization::{Effective, load_candidate, load_stages};
 use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
+use crate::runtimes::known::{self, KnownRuntime};
 use crate::runtimes::native::ops::{Compute, activation_function};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
@@ -35,6 +40,7 @@ use crate::runtimes::recorded::Recording;
 /// # Errors
 /// Whatever makes one of them unusable; differences between the two are findings, not errors.
 pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Sides, Error> {
+    let program = KnownRuntime::find(&request.runtime).map_err(|e| Error::Usage(format!("--runtime: {e}")))?;
     observer.event(Event::Phase("reading the reference"));
     let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
     let reference = Reference::resolve(&request.reference)?;
@@ -49,7 +55,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 
     observer.event(Event::Phase("reading the candidate"));
     let folder = ModelFolder::open(&request.candidate)?;
-    let config = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    let config = configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
     let candidate = load_candidate(&folder, config.raw(), request.weights)?;
     let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
 
@@ -57,11 +63,28 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let float = format!("float32 weights of {}", original.source);
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
     let recording = request.recording.as_deref().map(Recording::open).transpose()?;
-    let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
-    let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown());
-    // Where there is no such architecture, the encoder tells more of why.
-    let emulated =
-        emulated.map_err(|e| NativeEncoder::build(&config, &candidate.weights, folder.shown()).err().unwrap_or(e))?;
+    let heads = Heads::read(
+        request,
+        [
+            Silent {
+                shown: "the reference".to_owned(),
+                folder: reference.folder.as_ref(),
+                config: control_config,
+                runtime: KnownRuntime::find(known::REFERENCE).map_err(|e| Error::Usage(e.to_string()))?,
+                tokenizer: reference.folder.as_ref().map(tokenizer_limit).transpose()?.flatten(),
+                weights: None,
+            },
+            Silent {
+                shown: folder.shown().to_owned(),
+                folder: Some(&folder),
+                config: &config,
+                runtime: program,
+                tokenizer: tokenizer_limit(&folder)?,
+                weights: Some(&candidate.weights),
+            },
+        ],
+    )?;
+    let emulated = Emulated::new(request, &config, &heads.candidate, program);
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
     // The weights are shared: a second encoder costs next to nothing.
     let half = match request.compute {
@@ -71,7 +94,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
             Some(Box::new(twin.computing_in(request.compute)) as Box<dyn Encoder>)
         }
     };
-    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
+    let max_length = longest(request, &heads, [control_config, &config])?;
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let skipped = heads.skipped(&tokenizers)?;
     // The modules' own folders are read beside each encoder.
@@ -87,6 +110,12 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let (reference_head, stated_head) = (reference_head.skipping(skipped[0]), stated_head.skipping(skipped[1]));
     same_width(&reference_head, &stated_head)?;
     let told = facts(&graph, &taps);
+    findings.extend(config_keys::findings(reference_config.as_ref(), &config)?);
+    findings.extend(task_heads::findings(
+        [reference_config.as_ref(), Some(&config)],
+        &heads,
+        [&original.weights, &candidate.weights],
+    )?);
     let preflight = preflight::compare(&told, reference_config.as_ref(), &config, &heads, &tokenizers, request);
 
     let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
@@ -129,6 +158,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         stated_config: config.clone(),
         prompt: heads.prompt.clone(),
         stated_head: stated_head.clone(),
+        runs_on: program.label(),
         deviations: emulated.deviations.clone(),
         mlx_pooling: emulated.pooling,
         reference: model.name().to_owned(),
@@ -162,23 +192,16 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 }
 
 /// Tokens per row at most: what both sides take, or what the request says if both can.
-fn longest(
-    request: &CheckRequest,
-    folders: [Option<&ModelFolder>; 2],
-    heads: &Heads,
-    configs: [&ModelConfig; 2],
-) -> Result<usize, Error> {
-    let positions = configs[0].max_position_embeddings.min(configs[1].max_position_embeddings);
-    if let Some(told) = request.max_length.filter(|told| *told > positions) {
-        let text = format!("--max-length {told} is more than the {positions} positions these models have");
-        return Err(Error::Usage(text));
+fn longest(request: &CheckRequest, heads: &Heads, configs: [&ModelConfig; 2]) -> Result<usize, Error> {
+    let positions = configs.map(usable_positions).into_iter().min().unwrap_or_default();
+    match request.max_length {
+        None => Ok(heads.longest()),
+        Some(told) if told <= positions => Ok(told),
+        Some(told) => {
+            let text = format!("--max-length {told} is more than the {positions} positions these models have");
+            Err(Error::Usage(text))
+        }
     }
-    let mut least = usize::MAX;
-    for ((folder, modules), config) in folders.into_iter().zip([&heads.reference, &heads.candidate]).zip(configs) {
-        let stated = folder.map(tokenizer_limit).transpose()?.flatten();
-        least = least.min(max_sequence_length(request.max_length, Some(modules), config, stated));
-    }
-    Ok(least)
 }
 
 /// Sentence vectors of different widths cannot be compared at all.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::modules::malformed;
 use super::tensors::NPZ;
-use super::{CheckpointError, ModulesError, Prompts, SentenceModules, prompts};
+use super::{CheckpointError, ModulesError, Prompts, SentenceFiles, SentenceModules, prompts};
 use crate::memory::Memory;
 
 /// Largest file read whole that is not a tensor file.
@@ -165,6 +165,11 @@ impl ModelFolder {
     /// What follows the encoder, where the folder states it.
     pub fn sentence_modules(&self) -> Result<Option<SentenceModules>, CheckpointError> {
         SentenceModules::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
+    }
+
+    /// What the folder's files say of sentences, part by part.
+    pub fn sentence_files(&self) -> Result<SentenceFiles, CheckpointError> {
+        SentenceFiles::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
     }
 
     /// What is put before a sentence, where the folder states it.
