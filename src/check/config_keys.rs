@@ -10,9 +10,12 @@ use crate::checkpoint::ModelConfig;
 use crate::finding::{Finding, Severity};
 use crate::runtimes::native::{Architecture, Key, NativeError, same_value};
 
+/// Whether a value does nothing.
+type Neutral = fn(&Value) -> bool;
+
 /// Keys that no encoder here reads and that change numbers where they are stated: what they do, and the values under
 /// which they do nothing.
-const CHANGES: &[(&str, &str, fn(&Value) -> bool)] = &[
+const CHANGES: &[(&str, &str, Neutral)] = &[
     ("quantize_activations", "activations are quantized too, so that weights alone do not say what is computed", off),
     ("attn_logit_softcapping", "scores are capped", off),
     ("attention_logit_softcapping", "scores are capped", off),
