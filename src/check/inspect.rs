@@ -128,8 +128,20 @@ impl Inspection {
         };
         self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
         self.taps.sort_by_key(|t| t.tap);
-        let stated = reference.config()?.and_then(|c| activation_function(&c.hidden_act));
-        self.findings.extend(exactness(&graph, &taps, stated));
+        // Without a configuration beside it, a graph's own activation may be the model's: a check asks the candidate's.
+        let config = reference.config()?;
+        let stated = config.as_ref().and_then(|c| activation_function(&c.hidden_act));
+        let assumed = known.activation.filter(|_| config.is_none());
+        let inexact = exactness(&graph, &taps, stated.or(assumed));
+        if inexact.len() < exactness(&graph, &taps, stated).len() {
+            let message = format!(
+                "{}: its activation is the tanh approximation of GELU, which is exact for a model whose config.json says \
+                 gelu_new or gelu_pytorch_tanh; there is none beside it",
+                model.name()
+            );
+            self.findings.push(Finding::new(Severity::Note, "reference.activation_unstated", message));
+        }
+        self.findings.extend(inexact);
         self.findings.extend(audited.iter().flat_map(|a| a.findings()));
         Ok(())
     }

@@ -61,6 +61,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 
     let control_config = reference_config.as_ref().unwrap_or(&config);
     let float = format!("float32 weights of {}", original.source);
+    task_heads::refuse("the reference's", control_config, &original.weights)?;
+    task_heads::refuse("the candidate's", &config, &candidate.weights)?;
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
     let recording = request.recording.as_deref().map(Recording::open).transpose()?;
     let heads = Heads::read(

@@ -6,13 +6,14 @@
 //! sentences are pooled instead: a refusal.
 
 use super::heads::Heads;
+use crate::Error;
 use crate::checkpoint::{ModelConfig, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::runtimes::native::{Architecture, NativeError};
 
-/// How tensors of heads begin that map states to classes or scores, in transformers' names.
-const CLASSIFIERS: &[&str] =
-    &["classifier.", "score.", "qa_outputs.", "pre_classifier.", "sop_classifier.", "cls.seq_relationship."];
+/// How tensors of heads begin that map states to classes or scores, in transformers' names. The heads that pretraining
+/// leaves (`cls.seq_relationship`, `sop_classifier`) are none: every published BERT and ALBERT has one.
+const CLASSIFIERS: &[&str] = &["classifier.", "score.", "qa_outputs.", "pre_classifier."];
 
 /// Ends of class names whose output is not the encoder's states but a class or a score.
 const TASKS: &[&str] = &[
@@ -45,6 +46,39 @@ pub(super) fn findings(
     Ok(out)
 }
 
+/// Stops where a side holds a classifier that its architecture has no place for: an encoder could not be built, and the
+/// reason is not a tensor too many.
+pub(super) fn refuse(side: &str, config: &ModelConfig, weights: &WeightSet) -> Result<(), Error> {
+    let Ok(architecture) = Architecture::of(config, config.file()) else { return Ok(()) };
+    let stray = |name: &&String| CLASSIFIERS.iter().any(|c| name.starts_with(c)) && !(architecture.ignorable)(name);
+    let stray: Vec<&String> = weights.tensors().keys().filter(stray).collect();
+    match stray.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Incomparable(not_computed(side, named(config), &stray))),
+    }
+}
+
+/// The class with a task that `architectures` names.
+fn named(config: &ModelConfig) -> Option<&String> {
+    config.architectures.iter().find(|a| TASKS.iter().any(|task| a.ends_with(task)))
+}
+
+fn not_computed(side: &str, class: Option<&String>, tensors: &[&String]) -> String {
+    let class = class.map_or_else(String::new, |n| format!(" of a {}", n.escape_debug().take(60).collect::<String>()));
+    format!(
+        "{side} weights hold a head{class} ({}), whose output parallax does not compute: only the encoder could be compared \
+         (heads.not_computed). If the encoder is what you use, state its pooling (1_Pooling/config.json) and export it \
+         without the head",
+        list(tensors)
+    )
+}
+
+fn list(names: &[&String]) -> String {
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{}`", n.escape_debug())).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
 fn of_side(
     side: &str,
     config: &ModelConfig,
@@ -56,22 +90,11 @@ fn of_side(
     let dropped: Vec<&String> = weights.tensors().keys().filter(dropped).collect();
     let classifier: Vec<&String> =
         dropped.iter().copied().filter(|n| CLASSIFIERS.iter().any(|c| n.starts_with(c))).collect();
-    let named = config.architectures.iter().find(|a| TASKS.iter().any(|task| a.ends_with(task)));
+    let named = named(config);
     // `head.` of ModernBERT belongs to words and classes alike: the class name decides.
     let task = if named.is_some() && classifier.is_empty() { &dropped } else { &classifier };
-    let list = |names: &[&String]| {
-        let shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{}`", n.escape_debug())).collect();
-        let more = names.len().saturating_sub(SHOWN);
-        shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
-    };
     if !task.is_empty() && (named.is_some() || !pooled) {
-        let class =
-            named.map_or_else(String::new, |n| format!(" of a {}", n.escape_debug().take(60).collect::<String>()));
-        let message = format!(
-            "{side} weights hold a head{class} ({}), whose output parallax does not compute: only the encoder could be \
-             compared. If the encoder is what you use, state its pooling (1_Pooling/config.json) and export it without the head",
-            list(task)
-        );
+        let message = not_computed(side, named, task);
         return Ok(Some(Finding::new(Severity::Refusal, "heads.not_computed", message)));
     }
     Ok((!dropped.is_empty()).then(|| {

@@ -6,8 +6,10 @@ pub(crate) mod encoders;
 pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod harm;
+pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod reference;
+pub(crate) mod silence;
 pub(crate) mod states;
 pub(crate) mod values;
 pub(crate) mod weights;
@@ -74,6 +76,8 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         states::FAULTS,
         reference::FAULTS,
         corpus::FAULTS,
+        silence::FAULTS,
+        keys::FAULTS,
     ]
     .into_iter()
     .flatten()
