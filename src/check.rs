@@ -5,6 +5,8 @@
 
 mod baselines;
 mod canaries;
+mod config_keys;
+mod configs;
 mod coverage;
 mod deviation;
 mod device;
@@ -22,6 +24,7 @@ mod limits;
 mod lint;
 mod measure;
 mod open;
+mod overruled;
 mod padded;
 mod preflight;
 mod probe;
@@ -34,8 +37,10 @@ mod request;
 mod sample;
 mod sentence_keys;
 mod sides;
+mod silence;
 mod stream;
 mod taps;
+mod task_heads;
 mod tokenizers;
 mod workers;
 mod write_up;

@@ -30,7 +30,7 @@ fn settings_that_change_the_mathematics_are_errors_that_name_the_key() {
         let message = e.to_string();
         assert!(message.contains(key) && message.contains(word) && message.contains("test weights"), "{message}");
         assert!(!message.contains('\n'));
-        assert_eq!(e.fault(), Fault::BadInput);
+        assert_eq!(e.fault(), Fault::Incomparable);
     }
 }
 
@@ -49,7 +49,7 @@ fn an_unknown_architecture_is_refused_with_the_nearest_name() {
                 `encoder.layer.0.attention.self.q.weight`";
     assert!(e.contains(said), "{e}");
     let e = build(&Bert::load().with_config(|c| c["model_type"] = json!("brt"))).unwrap_err();
-    assert_eq!(e.fault(), Fault::BadInput);
+    assert_eq!(e.fault(), Fault::Incomparable);
     let e = build(&Bert::load().with_config(|c| c["model_type"] = json!("x\n".repeat(1000)))).unwrap_err();
     assert!(!e.to_string().contains('\n') && e.to_string().len() < 500);
 }

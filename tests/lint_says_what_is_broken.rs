@@ -79,7 +79,6 @@ fn faults_of_a_checkpoint_are_named() {
     );
     let wide = json!({"bits": 4, "group_size": 128});
     told(eight().json("config.json", |c| c["quantization"] = wide), &["shape", "lint.encoder"]);
-    told(eight().json("config.json", |c| c["model_type"] = "t5".into()), &["`t5`", "nearest", "lint."]);
     told(eight().json("config.json", |c| c["hidden_size"] = 0.into()), &["hidden_size", "lint.config"]);
     told(eight().bytes("config.json", |b| b.truncate(40)), &["config.json", "JSON", "lint.config"]);
     told(eight().json("1_Pooling/config.json", |c| c["pooling_mode"] = "sum".into()), &["sum", "lint.modules"]);
@@ -99,6 +98,14 @@ fn what_a_check_would_refuse_to_judge_is_told_as_that() {
     let silent = Copy::of(EIGHT);
     fs::remove_file(silent.file("tokenizer.json")).unwrap();
     assert_told(silent.path(), 3, &["has no tokenizer.json", "lint.tokenizer"]);
+    let other = Copy::of(EIGHT).json("config.json", |c| c["model_type"] = "t5".into());
+    assert_told(other.path(), 3, &["`t5`", "nearest", "supported: bert", "lint."]);
+    let sized = serde_json::json!({"model_type": "t5", "d_model": 8, "num_layers": 2, "vocab_size": 9});
+    assert_told(
+        Copy::of(EIGHT).json("config.json", |c| *c = sized).path(),
+        3,
+        &["`t5`", "supported: bert", "lint.config"],
+    );
     let unknown = Copy::of(EIGHT).json("modules.json", |m| m[1]["type"] = "sentence_transformers.models.CNN".into());
     assert_told(unknown.path(), 3, &["CNN", "lint.modules"]);
 }

@@ -8,8 +8,9 @@ use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::hidden_states::Tap;
 use parallax::quantization::{Effective, load_candidate};
 use parallax::runtimes::Encoder;
+use parallax::runtimes::known::{CANDIDATE, KnownRuntime};
+use parallax::runtimes::native::NativeEncoder;
 use parallax::runtimes::native::ops::Compute;
-use parallax::runtimes::native::{Architecture, NativeEncoder};
 
 /// Contract: 1e-5. Measured over all cases and taps: 4.3e-7.
 const LIMIT: f64 = 2e-6;
@@ -19,7 +20,7 @@ fn mlx(name: &str, emulate: bool) -> NativeEncoder {
     let folder = ModelFolder::open(&fixture(&format!("mlx/tiny/{name}"))).unwrap();
     let mut config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
     let loaded = load_candidate(&folder, config.raw(), Effective::Dequantized).unwrap();
-    for deviation in Architecture::of(&config, "test").unwrap().deviations(&config).iter().filter(|_| emulate) {
+    for deviation in KnownRuntime::find(CANDIDATE).unwrap().deviations(&config).iter().filter(|_| emulate) {
         (deviation.change)(&mut config);
     }
     NativeEncoder::build(&config, &loaded.weights, "test").unwrap()

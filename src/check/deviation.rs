@@ -1,4 +1,4 @@
-//! What MLX's own encoder would compute otherwise than the candidate's files say, and how much that comes to on this
+//! What the candidate's runtime would compute otherwise than the candidate's files say, and how much that comes to on this
 //! model: a verdict on the configuration's mathematics says nothing of a device that computes something else.
 
 use super::CheckRequest;
@@ -10,12 +10,11 @@ use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::runtimes::Encoder;
-use crate::runtimes::native::{Architecture, Deviation, NativeEncoder, NativeError, SentenceHead};
+use crate::runtimes::known::KnownRuntime;
+use crate::runtimes::native::{Deviation, NativeEncoder, SentenceHead};
 use crate::tokens::TokenBatch;
 use crate::verdict::number;
 
-/// The program whose deviations these are.
-const PROGRAM: &str = "mlx-embeddings 0.1.0";
 const CODE: &str = "candidate.mlx_deviates";
 
 /// The candidate's configuration and modules as they are computed, and where MLX departs from what the files say.
@@ -31,16 +30,15 @@ impl Emulated {
         request: &CheckRequest,
         config: &ModelConfig,
         modules: &SentenceModules,
-        label: &str,
-    ) -> Result<Self, NativeError> {
-        let architecture = Architecture::of(config, label)?;
-        let deviations = architecture.deviations(config);
-        let pooling = architecture.mlx_pooling.filter(|p| request.pooling.is_none() && modules.pooling != [*p]);
+        runtime: &KnownRuntime,
+    ) -> Self {
+        let deviations = runtime.deviations(config);
+        let pooling = runtime.pools_always(config).filter(|p| request.pooling.is_none() && modules.pooling != [*p]);
         let mut config = config.clone();
         if request.emulate_mlx {
             deviations.iter().for_each(|deviation| (deviation.change)(&mut config));
         }
-        Ok(Self { config, deviations, pooling })
+        Self { config, deviations, pooling }
     }
 
     /// The candidate's head as the request wants it.
@@ -66,7 +64,7 @@ pub(super) fn findings(
             true => "this verdict is on what it computes (--emulate mlx)",
             false => "this verdict is on what the files say, --emulate mlx judges the other",
         };
-        let message = format!("{PROGRAM} computes this model with {what}: {size}; {followed}");
+        let message = format!("{} computes this model with {what}: {size}; {followed}", facts.runs_on);
         Finding::new(Severity::Warning, CODE, message)
     };
     let head = &facts.stated_head;

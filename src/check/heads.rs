@@ -1,82 +1,74 @@
-//! What follows each encoder, what is put before each sentence, and what had to be assumed of either.
+//! What follows each encoder and what is put before each sentence.
 
+use super::overruled::{self, LEAST_DIMENSIONS};
+use super::silence::{self, Said, Silent};
 use super::{CheckRequest, sentence_keys};
 use crate::Error;
-use crate::checkpoint::{ModelFolder, PoolingMode, Prompts, SentenceModules, Stage, WeightSet};
+use crate::checkpoint::{ModelFolder, PoolingMode, SentenceModules, Stage, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::tokens::TokenizerPair;
 
-/// What both sides' files say, and what is done.
+/// What both sides say, and what is done.
 pub(super) struct Heads {
     pub(super) reference: SentenceModules,
     pub(super) candidate: SentenceModules,
-    /// What each side's files say; none where they say nothing.
-    pub(super) stated: (Option<SentenceModules>, Option<SentenceModules>),
-    /// What each side puts before a sentence; none where its files say nothing.
-    pub(super) prompts: (Option<String>, Option<String>),
+    /// By their files and their runtimes, before any flag.
+    pub(super) said: [Said; 2],
     /// What is put before every sentence.
     pub(super) prompt: Option<String>,
     pub(super) findings: Vec<Finding>,
 }
 
 impl Heads {
-    /// As the files say, or as the request overrides them. A side that states nothing takes what the
-    /// other states, and a finding says so.
-    pub(super) fn read(
-        request: &CheckRequest,
-        reference: Option<&ModelFolder>,
-        candidate: &ModelFolder,
-    ) -> Result<Self, Error> {
-        let stated =
-            (reference.map(ModelFolder::sentence_modules).transpose()?.flatten(), candidate.sentence_modules()?);
-        let mut findings = Vec::new();
-        let mut warn =
-            |message: String| findings.push(Finding::new(Severity::Warning, "preflight.pooling_unstated", message));
-        let assumed = || SentenceModules { stages: vec![Stage::Normalize], ..SentenceModules::of(PoolingMode::Mean) };
-        let (mut ours, mut theirs) = match &stated {
-            (Some(r), Some(c)) => (r.clone(), c.clone()),
-            (Some(r), None) => {
-                warn(format!(
-                    "{} states no pooling; the reference's ({}) is used on both sides",
-                    candidate.shown(),
-                    r.pooling_name()
-                ));
-                (r.clone(), r.clone())
-            }
-            (None, Some(c)) => {
-                warn(format!(
-                    "the reference states no pooling; the candidate's ({}) is used on both sides",
-                    c.pooling_name()
-                ));
-                (c.clone(), c.clone())
-            }
-            (None, None) => {
-                if request.pooling.is_none() {
-                    warn(
-                        "neither side states a pooling; mean and Normalize are assumed (--pooling says otherwise)"
-                            .to_owned(),
-                    );
-                }
-                (assumed(), assumed())
-            }
-        };
-        let narrow = sentence_keys::truncated(reference, candidate)?;
-        for side in [&mut ours, &mut theirs] {
-            if let Some(mode) = request.pooling {
-                side.pooling = vec![mode];
-                side.stated_in = Some("--pooling".to_owned());
-            }
-            side.stages.extend(request.dim.or(narrow).map(Stage::Truncate));
+    /// As the files say, or as the request overrides them; a side that states nothing does what its runtime does.
+    pub(super) fn read(request: &CheckRequest, sides: [Silent<'_>; 2]) -> Result<Self, Error> {
+        if let Some(dim) = request.dim.filter(|dim| *dim < LEAST_DIMENSIONS) {
+            let text = format!("--dim {dim}: at least {LEAST_DIMENSIONS} dimensions, fewer tell no sentences apart");
+            return Err(Error::Usage(text));
         }
-        let files = (reference.map(ModelFolder::prompts).transpose()?.flatten(), candidate.prompts()?);
-        let prompts = (own(request, files.0.as_ref())?, own(request, files.1.as_ref())?);
-        if let (Some(name), None, None) = (&request.prompt_name, &prompts.0, &prompts.1) {
+        let [reference, candidate] = sides;
+        let narrow = match candidate.folder {
+            Some(folder) => sentence_keys::truncated(reference.folder, folder)?,
+            None => None,
+        };
+        let config = candidate.config;
+        let said = [reference.said(request)?, candidate.said(request)?];
+        let [ours, theirs] = &said;
+        if let (Some(name), None, None) = (&request.prompt_name, &ours.prompts, &theirs.prompts) {
             let name: String = name.escape_default().take(40).collect();
             return Err(Error::Usage(format!("--prompt-name {name}: neither model's files state any prompts")));
         }
-        let prompt = request.prompt.clone().or_else(|| prompts.0.clone()).or_else(|| prompts.1.clone());
+        let mut findings = silence::findings(request, &said);
+        findings.extend(overruled::findings(request, &said));
+        findings.extend(silence::unread(theirs, config));
+        // Where nothing says how a side pools, a refusal stands, and the other's pooling gives the numbers beside it.
+        let unknown = || vec![PoolingMode::Mean];
+        let modules = |side: &Said, other: &Said| {
+            let pooling = side.pooling.clone().or_else(|| other.pooling.clone()).unwrap_or_else(unknown);
+            let stated = side.files.modules.clone().unwrap_or_else(|| SentenceModules::of(PoolingMode::Mean));
+            let mut modules = SentenceModules { pooling, stages: side.stages.clone(), ..stated };
+            if ours.files.stages.is_none() && other.normalize() && !side.normalize() {
+                modules.stages.push(Stage::Normalize);
+            }
+            if let Some(mode) = request.pooling {
+                modules.pooling = vec![mode];
+                modules.stated_in = Some("--pooling".to_owned());
+            } else if side.files.modules.is_none() {
+                modules.stated_in = side.pooling.as_ref().map(|_| format!("{}'s default", side.runtime.label()));
+            }
+            modules.stages.extend(request.dim.or(narrow).map(Stage::Truncate));
+            modules
+        };
+        let (reference, candidate) = (modules(ours, theirs), modules(theirs, ours));
+        let stated = |s: &Said| s.prompts.as_ref().map(|_| s.prompt.clone());
+        let prompt = request.prompt.clone().or_else(|| stated(ours)).or_else(|| stated(theirs));
         let prompt = prompt.filter(|p| !p.is_empty());
-        Ok(Self { reference: ours, candidate: theirs, stated, prompts, prompt, findings })
+        Ok(Self { reference, candidate, said, prompt, findings })
+    }
+
+    /// Tokens per row at most: what both sides take.
+    pub(super) fn longest(&self) -> usize {
+        self.said.iter().map(|s| s.length).min().unwrap_or_default()
     }
 
     /// Tokens at the beginning of every row that each side leaves out of its pooling: the prompt's own, with what
@@ -107,18 +99,4 @@ pub(super) fn unused_dense(folder: &ModelFolder, modules: &SentenceModules, weig
         );
         Finding::new(Severity::Refusal, "preflight.dense_unused", message)
     })
-}
-
-/// What one side's files put before a sentence.
-fn own(request: &CheckRequest, stated: Option<&Prompts>) -> Result<Option<String>, Error> {
-    let Some(prompts) = stated else { return Ok(None) };
-    let Some(name) = &request.prompt_name else { return Ok(Some(prompts.default_text().to_owned())) };
-    match prompts.by_name.get(name) {
-        Some(text) => Ok(Some(text.clone())),
-        None => {
-            let known: Vec<String> = prompts.by_name.keys().map(|k| k.escape_default().take(40).collect()).collect();
-            let name: String = name.escape_default().take(40).collect();
-            Err(Error::Usage(format!("--prompt-name {name}: no such prompt; there are {}", known.join(", "))))
-        }
-    }
 }

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::configs;
 use super::reference::Reference;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, Weight, WeightSet};
+use crate::checkpoint::{ModelFolder, Weight, WeightSet};
+use crate::fault::Fault;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::quantization::{Effective, load_candidate, load_float};
@@ -15,6 +17,9 @@ use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
 use crate::verdict::Verdict;
 use crate::weights::{self, WeightsReport};
+
+/// A model that no encoder here computes.
+const UNSUPPORTED: &str = "inspect.unsupported";
 
 /// What is in a file or folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -78,6 +83,12 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 }
 
 impl Inspection {
+    /// 3 for a model that no check could compare, else 0: what is shown is what was asked for.
+    pub fn exit_code(&self) -> u8 {
+        let unsupported = self.findings.iter().any(|f| f.code == UNSUPPORTED);
+        if unsupported { Fault::Incomparable.exit_code() } else { 0 }
+    }
+
     fn fact(&mut self, name: &str, value: impl ToString) {
         self.facts.push((name.to_owned(), value.to_string()));
     }
@@ -117,8 +128,20 @@ impl Inspection {
         };
         self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
         self.taps.sort_by_key(|t| t.tap);
-        let stated = reference.config()?.and_then(|c| activation_function(&c.hidden_act));
-        self.findings.extend(exactness(&graph, &taps, stated));
+        // Without a configuration beside it, a graph's own activation may be the model's: a check asks the candidate's.
+        let config = reference.config()?;
+        let stated = config.as_ref().and_then(|c| activation_function(&c.hidden_act));
+        let assumed = known.activation.filter(|_| config.is_none());
+        let inexact = exactness(&graph, &taps, stated.or(assumed));
+        if inexact.len() < exactness(&graph, &taps, stated).len() {
+            let message = format!(
+                "{}: its activation is the tanh approximation of GELU, which is exact for a model whose config.json says \
+                 gelu_new or gelu_pytorch_tanh; there is none beside it",
+                model.name()
+            );
+            self.findings.push(Finding::new(Severity::Note, "reference.activation_unstated", message));
+        }
+        self.findings.extend(inexact);
         self.findings.extend(audited.iter().flat_map(|a| a.findings()));
         Ok(())
     }
@@ -130,16 +153,18 @@ impl Inspection {
         let loaded = load_candidate(folder, &raw, Effective::default())?;
         self.fact("checkpoint", folder.shown());
         // Whatever can be shown is shown, whether or not an encoder exists for it.
-        match ModelConfig::parse(&bytes, &file) {
-            Ok(config) => {
-                self.fact("model type", &config.model_type);
-                let built = NativeEncoder::build(&config, &loaded.weights, folder.shown());
-                self.fact(
-                    "encoder",
-                    built.map_or_else(|e| e.to_string(), |e| format!("{} layers of width {}", e.layers(), e.hidden())),
-                );
+        let built = configs::parse(&bytes, &file).and_then(|config| {
+            self.fact("model type", &config.model_type);
+            Ok(NativeEncoder::build(&config, &loaded.weights, folder.shown())?)
+        });
+        match built {
+            Ok(e) => self.fact("encoder", format!("{} layers of width {}", e.layers(), e.hidden())),
+            Err(e) => {
+                self.fact("encoder", format!("none: {e}"));
+                if e.fault() == Fault::Incomparable {
+                    self.findings.push(Finding::new(Severity::Refusal, UNSUPPORTED, e.to_string()));
+                }
             }
-            Err(e) => self.fact("encoder", format!("none: {e}")),
         }
         if let (Some(mode), Some(bits), Some(group)) =
             (&loaded.summary.mode, loaded.summary.bits, loaded.summary.group_size)

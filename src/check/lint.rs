@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::configs;
 use super::heads::unused_dense;
 use super::reference::{ONNX_PLACES, Reference};
 use super::tokenizers::tokenizer_limit;
@@ -153,7 +154,7 @@ impl Lint {
 
     fn config(&mut self, folder: &ModelFolder) -> Result<Option<(Value, ModelConfig)>, Error> {
         let Some(bytes) = self.part("lint.config", folder.require("config.json"))? else { return Ok(None) };
-        let parsed = ModelConfig::parse(&bytes, &format!("{}/config.json", folder.shown()));
+        let parsed = configs::parse(&bytes, &format!("{}/config.json", folder.shown()));
         let config = self.part("lint.config", parsed)?;
         Ok(config.map(|c| (c.raw().clone(), c)))
     }

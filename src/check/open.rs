@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::CheckRequest;
+use super::config_keys;
+use super::configs;
 use super::deviation::Emulated;
 use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
@@ -13,10 +15,12 @@ use super::preflight;
 use super::reference::{Reference, original_weights};
 use super::sentence_keys;
 use super::sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
+use super::silence::Silent;
 use super::taps::{reference_taps, witnessed};
+use super::task_heads;
 use super::tokenizers::{Tokenizers, tokenizer_limit, tokenizers};
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, max_sequence_length};
+use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, usable_positions};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
@@ -24,6 +28,7 @@ use crate::policy::Precision;
 use crate::quantization::{Effective, load_candidate, load_stages};
 use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
+use crate::runtimes::known::{self, KnownRuntime};
 use crate::runtimes::native::ops::{Compute, activation_function};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
@@ -37,6 +42,7 @@ use crate::runtimes::recorded::Recording;
 /// # Errors
 /// Whatever makes one of them unusable; differences between the two are findings, not errors.
 pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Sides, Error> {
+    let program = KnownRuntime::find(&request.runtime).map_err(|e| Error::Usage(format!("--runtime: {e}")))?;
     observer.event(Event::Phase("reading the reference"));
     let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
     let reference = Reference::resolve(&request.reference)?;
@@ -51,13 +57,29 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 
     observer.event(Event::Phase("reading the candidate"));
     let folder = ModelFolder::open(&request.candidate)?;
-    let stated = ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    let stated = configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
     let mut candidate = load_candidate(&folder, stated.raw(), request.weights)?;
     let mut original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
     let told = facts(&graph, &taps);
-    let heads = Heads::read(request, reference.folder.as_ref(), &folder)?;
     let configs = [reference_config.as_ref().unwrap_or(&stated), &stated];
-    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, configs)?;
+    let reference_side = Silent {
+        shown: "the reference".to_owned(),
+        folder: reference.folder.as_ref(),
+        config: configs[0],
+        runtime: KnownRuntime::find(known::REFERENCE).map_err(|e| Error::Usage(e.to_string()))?,
+        tokenizer: reference.folder.as_ref().map(tokenizer_limit).transpose()?.flatten(),
+        weights: None,
+    };
+    let candidate_side = Silent {
+        shown: folder.shown().to_owned(),
+        folder: Some(&folder),
+        config: &stated,
+        runtime: program,
+        tokenizer: tokenizer_limit(&folder)?,
+        weights: Some(&candidate.weights),
+    };
+    let heads = Heads::read(request, [reference_side, candidate_side])?;
+    let max_length = longest(request, &heads, configs)?;
     let Tokenizers { pair: tokenizers, section: tokenizers_compared, findings: of_tokenizers } =
         tokenizers(&reference, &folder, max_length)?;
     let padded = padded(told.vocab, configs, &tokenizers)?;
@@ -69,12 +91,11 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     }
 
     let float = format!("float32 weights of {}", original.source);
+    task_heads::refuse("the reference's", control_config, &original.weights)?;
+    task_heads::refuse("the candidate's", &config, &candidate.weights)?;
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
     let recording = request.recording.as_deref().map(Recording::open).transpose()?;
-    let emulated = Emulated::new(request, &config, &heads.candidate, folder.shown());
-    // Where there is no such architecture, the encoder tells more of why.
-    let emulated =
-        emulated.map_err(|e| NativeEncoder::build(&config, &candidate.weights, folder.shown()).err().unwrap_or(e))?;
+    let emulated = Emulated::new(request, &config, &heads.candidate, program);
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
     // The weights are shared: a second encoder costs next to nothing.
     let half = match request.compute {
@@ -97,6 +118,12 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         .map_err(|e| Error::BadInput(format!("{}: {e}", folder.shown())))?;
     let (reference_head, stated_head) = (reference_head.skipping(skipped[0]), stated_head.skipping(skipped[1]));
     same_width(&reference_head, &stated_head)?;
+    findings.extend(config_keys::findings(reference_config.as_ref(), &stated)?);
+    findings.extend(task_heads::findings(
+        [reference_config.as_ref(), Some(&stated)],
+        &heads,
+        [&original.weights, &candidate.weights],
+    )?);
     let mut preflight = preflight::compare(&told, reference_config.as_ref(), &stated, &heads, &tokenizers, request);
     let of_sentences = sentence_keys::compare(reference.folder.as_ref(), &folder, &mut preflight)?;
 
@@ -144,6 +171,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         stated_config: config.clone(),
         prompt: heads.prompt.clone(),
         stated_head: stated_head.clone(),
+        runs_on: program.label(),
         deviations: emulated.deviations.clone(),
         mlx_pooling: emulated.pooling,
         reference: model.name().to_owned(),
@@ -177,23 +205,16 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
 }
 
 /// Tokens per row at most: what both sides take, or what the request says if both can.
-fn longest(
-    request: &CheckRequest,
-    folders: [Option<&ModelFolder>; 2],
-    heads: &Heads,
-    configs: [&ModelConfig; 2],
-) -> Result<usize, Error> {
-    let positions = configs[0].max_position_embeddings.min(configs[1].max_position_embeddings);
-    if let Some(told) = request.max_length.filter(|told| *told > positions) {
-        let text = format!("--max-length {told} is more than the {positions} positions these models have");
-        return Err(Error::Usage(text));
+fn longest(request: &CheckRequest, heads: &Heads, configs: [&ModelConfig; 2]) -> Result<usize, Error> {
+    let positions = configs.map(usable_positions).into_iter().min().unwrap_or_default();
+    match request.max_length {
+        None => Ok(heads.longest()),
+        Some(told) if told <= positions => Ok(told),
+        Some(told) => {
+            let text = format!("--max-length {told} is more than the {positions} positions these models have");
+            Err(Error::Usage(text))
+        }
     }
-    let mut least = usize::MAX;
-    for ((folder, modules), config) in folders.into_iter().zip([&heads.reference, &heads.candidate]).zip(configs) {
-        let stated = folder.map(tokenizer_limit).transpose()?.flatten();
-        least = least.min(max_sequence_length(request.max_length, Some(modules), config, stated));
-    }
-    Ok(least)
 }
 
 /// Sentence vectors of different widths cannot be compared at all.

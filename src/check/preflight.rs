@@ -2,6 +2,7 @@
 
 use super::CheckRequest;
 use super::heads::Heads;
+use super::silence::Said;
 use crate::align::Preflight;
 use crate::checkpoint::{ModelConfig, SentenceModules};
 use crate::runtimes::native::ops::activation_function;
@@ -39,29 +40,24 @@ pub(super) fn compare(
         p.fact("activation_in_config", function(&config.hidden_act), function(&candidate.hidden_act));
         p.close("layer_norm_eps_in_config", Some(config.layer_norm_eps), Some(candidate.layer_norm_eps));
     }
-    let (ours, theirs) = (&heads.stated.0, &heads.stated.1);
+    let [ours, theirs] = &heads.said;
+    let pooling = |s: &Said| s.files.modules.as_ref().map(SentenceModules::pooling_name);
     if request.pooling.is_none() {
-        p.fact(
-            "pooling",
-            ours.as_ref().map(SentenceModules::pooling_name),
-            theirs.as_ref().map(SentenceModules::pooling_name),
-        );
+        p.fact("pooling", pooling(ours), pooling(theirs));
     }
-    p.fact(
-        "dense",
-        ours.as_ref().map(SentenceModules::weighted_stages),
-        theirs.as_ref().map(SentenceModules::weighted_stages),
-    );
-    p.fact("normalize", ours.as_ref().map(SentenceModules::normalize), theirs.as_ref().map(SentenceModules::normalize));
-    p.fact("include_prompt", ours.as_ref().map(|m| m.include_prompt), theirs.as_ref().map(|m| m.include_prompt));
+    let dense = |s: &Said| s.files.stages.as_deref().map(SentenceModules::weighted);
+    p.fact("dense", dense(ours), dense(theirs));
+    let normalize = |s: &Said| s.files.stages.is_some().then(|| s.normalize());
+    p.fact("normalize", normalize(ours), normalize(theirs));
+    let include = |s: &Said| s.files.modules.as_ref().map(|m| m.include_prompt);
+    p.fact("include_prompt", include(ours), include(theirs));
     if request.prompt.is_none() {
         // As Rust would write them: a space too many is seen, and nothing of a file is printed raw.
-        let shown = |text: &Option<String>| text.as_ref().map(|text| format!("{text:?}"));
-        p.fact("prompt", shown(&heads.prompts.0), shown(&heads.prompts.1));
+        let shown = |s: &Said| s.prompts.as_ref().map(|_| format!("{:?}", s.prompt));
+        p.fact("prompt", shown(ours), shown(theirs));
     }
     if request.max_length.is_none() {
-        let limit = |m: &Option<SentenceModules>| m.as_ref().and_then(|m| m.max_seq_length);
-        p.fact("max_seq_length", limit(ours), limit(theirs));
+        p.fact("max_seq_length", ours.files.max_seq_length, theirs.files.max_seq_length);
     }
     p
 }

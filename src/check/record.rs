@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::TensorView};
 
+use super::configs;
 use super::measure::{add_sentences, batches};
 use super::reference::Reference;
 use super::tokenizers::tokenizer_limit;
@@ -144,7 +145,7 @@ pub fn record(request: &RecordRequest, observer: &mut dyn Observer) -> Result<Re
 
 fn open(request: &RecordRequest) -> Result<Side, Error> {
     let parse = |folder: &ModelFolder| -> Result<ModelConfig, Error> {
-        Ok(ModelConfig::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?)
+        configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))
     };
     let stages = |folder: &ModelFolder, main: &WeightSet, config: &ModelConfig, effective| {
         let modules = stated_modules(folder)?;

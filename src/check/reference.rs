@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use super::configs;
 use crate::Error;
-use crate::checkpoint::{CheckpointError, ModelConfig, ModelFolder, WeightSet};
+use crate::checkpoint::{ModelConfig, ModelFolder, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::quantization::load_float;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps, recover};
@@ -60,10 +61,10 @@ impl Reference {
     }
 
     /// config.json beside the ONNX file, if there is one.
-    pub(super) fn config(&self) -> Result<Option<ModelConfig>, CheckpointError> {
+    pub(super) fn config(&self) -> Result<Option<ModelConfig>, Error> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let Some(bytes) = folder.read("config.json")? else { return Ok(None) };
-        Ok(Some(ModelConfig::parse(&bytes, &format!("{}/config.json", folder.shown()))?))
+        Ok(Some(configs::parse(&bytes, &format!("{}/config.json", folder.shown()))?))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::corpus::CorpusOptions;
 use crate::hidden_states::{RowId, RowSet};
 use crate::policy::Policy;
 use crate::quantization::Effective;
+use crate::runtimes::known::CANDIDATE;
 use crate::runtimes::native::ops::Compute;
 
 /// Padded tokens per batch unless told otherwise: ONNX Runtime is at its best between 192 and 512
@@ -93,7 +94,9 @@ pub struct CheckRequest {
     pub canaries: bool,
     /// Which of its two values a quantized weight gets.
     pub weights: Effective,
-    /// Compute the candidate as MLX's own encoders do where they depart from the configuration.
+    /// The program the candidate is used with, `NAME` or `NAME@VERSION` of the table of runtimes.
+    pub runtime: String,
+    /// Compute the candidate as that runtime does where it departs from the configuration.
     pub emulate_mlx: bool,
     /// What a device would hold its activations in; anything but float32 is one more arm.
     pub compute: Compute,
@@ -124,6 +127,7 @@ impl CheckRequest {
             taps: None,
             canaries: true,
             weights: Effective::default(),
+            runtime: CANDIDATE.to_owned(),
             emulate_mlx: false,
             compute: Compute::F32,
             explain: false,
@@ -156,6 +160,7 @@ impl CheckRequest {
         set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
         set("weights", Some(self.weights.name().to_owned()));
         set("compute", (self.compute != Compute::F32).then(|| self.compute.name().to_owned()));
+        set("runtime", (self.runtime != CANDIDATE).then(|| self.runtime.clone()));
         set("emulate", self.emulate_mlx.then(|| "mlx".to_owned()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));

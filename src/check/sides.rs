@@ -109,9 +109,11 @@ pub struct SidesFacts {
     pub stated_config: ModelConfig,
     /// What follows the candidate, as its files say.
     pub stated_head: SentenceHead,
-    /// Where MLX's own encoder departs from that file.
+    /// The runtime the candidate is used with: `mlx-embeddings 0.1.0`.
+    pub runs_on: String,
+    /// Where that runtime departs from that file.
     pub deviations: Vec<Deviation>,
-    /// MLX's own pooling, where it is another one than the candidate's.
+    /// That runtime's pooling, where it is another one than the candidate's.
     pub mlx_pooling: Option<PoolingMode>,
     /// The reference, for people: its file.
     pub reference: String,

@@ -3,6 +3,8 @@
 //! Read once, checked once. What it does not know stays in [`ModelConfig::raw`], where quantization
 //! and the architectures look for their own keys.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::config_reader::{Reader, shown};
@@ -72,6 +74,14 @@ pub enum ConfigError {
         /// What would be accepted.
         expected: String,
     },
+    /// A key that an architecture reads without declaring it, so that nothing compares it: a bug.
+    #[error("{file}: `{field}` is read, and the architecture does not declare that it reads it")]
+    Undeclared {
+        /// File name.
+        file: String,
+        /// Key.
+        field: &'static str,
+    },
     /// Two keys that mean the same thing and say different ones.
     #[error("{file}: `{field}` is {found} but `{other}` is {other_found}; both name the same setting, remove one")]
     Contradiction {
@@ -89,9 +99,12 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// Always a bad input.
+    /// A bad input, but for a key that is read undeclared.
     pub fn fault(&self) -> Fault {
-        Fault::BadInput
+        match self {
+            Self::Undeclared { .. } => Fault::Internal,
+            _ => Fault::BadInput,
+        }
     }
 }
 
@@ -126,9 +139,23 @@ pub struct ModelConfig {
     pub position_embedding_type: String,
     file: String,
     raw: Value,
+    /// The only further keys that may be read, once an architecture has said which it reads.
+    declared: Option<Arc<[&'static str]>>,
 }
 
 impl ModelConfig {
+    /// Names of the keys that every architecture reads: the fields of this struct.
+    pub const COMMON: &'static [&'static [&'static str]] = &[
+        &["model_type", "architectures", "vocab_size"],
+        HIDDEN_SIZE,
+        LAYERS,
+        HEADS,
+        INTERMEDIATE,
+        POSITIONS,
+        ACTIVATION,
+        NORM_EPS,
+    ];
+
     /// Reads a `config.json`; `file` is its name for messages.
     pub fn parse(json: &[u8], file: &str) -> Result<Self, ConfigError> {
         let not_json = |message: String| ConfigError::Json { file: file.to_owned(), message };
@@ -161,6 +188,7 @@ impl ModelConfig {
                 .unwrap_or_else(|| DEFAULT_POSITION_TYPE.to_owned()),
             file: file.to_owned(),
             raw: Value::Null,
+            declared: None,
         };
         if !config.hidden_size.is_multiple_of(config.num_attention_heads) {
             return Err(ConfigError::Value {
@@ -178,8 +206,26 @@ impl ModelConfig {
         &self.file
     }
 
-    fn read(&self) -> Reader<'_> {
-        Reader { file: &self.file, raw: &self.raw }
+    /// The same configuration, of which only `names` can be read from here on besides [`Self::COMMON`]: what an
+    /// architecture reads is what it declares, and what it declares is compared.
+    pub fn declaring(&self, names: Arc<[&'static str]>) -> Self {
+        Self { declared: Some(names), ..self.clone() }
+    }
+
+    /// The reader of `name`, which the architecture must have declared.
+    fn read(&self, name: &'static str) -> Result<Reader<'_>, ConfigError> {
+        match self.declared.as_ref().is_none_or(|names| names.contains(&name)) {
+            true => Ok(Reader { file: &self.file, raw: &self.raw }),
+            false => Err(ConfigError::Undeclared { file: self.file.clone(), field: name }),
+        }
+    }
+
+    /// What the file says under a key; none where it says nothing or null.
+    ///
+    /// # Errors
+    /// A key that the architecture does not declare.
+    pub fn stated(&self, name: &'static str) -> Result<Option<&Value>, ConfigError> {
+        Ok(self.read(name)?.raw.get(name).filter(|v| !v.is_null()))
     }
 
     /// A whole number that only some architectures have; none where it is not stated.
@@ -187,7 +233,7 @@ impl ModelConfig {
     /// # Errors
     /// A value that is none, or not within `1..=most`.
     pub fn whole(&self, name: &'static str, most: usize) -> Result<Option<usize>, ConfigError> {
-        self.read().whole(&[name], 1, most)
+        self.read(name)?.whole(&[name], 1, most)
     }
 
     /// A number above 0 that only some architectures have.
@@ -195,7 +241,7 @@ impl ModelConfig {
     /// # Errors
     /// A value that is none.
     pub fn positive(&self, name: &'static str) -> Result<Option<f64>, ConfigError> {
-        let read = self.read();
+        let read = self.read(name)?;
         let Some((field, value)) = read.one(&[name])? else { return Ok(None) };
         match value.as_f64() {
             Some(number) if number > 0.0 && number.is_finite() => Ok(Some(number)),
@@ -208,7 +254,7 @@ impl ModelConfig {
     /// # Errors
     /// A value that is neither true nor false.
     pub fn flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
-        let read = self.read();
+        let read = self.read(name)?;
         let Some((field, value)) = read.one(&[name])? else { return Ok(None) };
         value.as_bool().map(Some).ok_or_else(|| read.wrong(field, value, "true or false"))
     }
@@ -218,7 +264,7 @@ impl ModelConfig {
     /// # Errors
     /// A value that is no list of names, or names more or fewer layers than there are.
     pub fn per_layer(&self, name: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
-        let read = self.read();
+        let read = self.read(name)?;
         if read.one(&[name])?.is_none() {
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::modules::{self, malformed};
 use super::tensors::NPZ;
-use super::{CheckpointError, ModulesError, Prompts, SentenceModules, prompts};
+use super::{CheckpointError, ModulesError, Prompts, SentenceFiles, SentenceModules, prompts};
 use crate::memory::Memory;
 
 /// Largest file read whole that is not a tensor file.
@@ -184,6 +184,11 @@ impl ModelFolder {
     /// The transformer module's own settings (`sentence_bert_config.json`), where the folder has them.
     pub fn sentence_config(&self) -> Result<Option<serde_json::Map<String, serde_json::Value>>, CheckpointError> {
         modules::sentence_config(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
+    }
+
+    /// What the folder's files say of sentences, part by part.
+    pub fn sentence_files(&self) -> Result<SentenceFiles, CheckpointError> {
+        SentenceFiles::read(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
     }
 
     /// What is put before a sentence, where the folder states it.

@@ -134,13 +134,23 @@ impl SentenceModules {
 
     /// The stages that have weights, in words; `none` without.
     pub fn weighted_stages(&self) -> String {
-        let weighted: Vec<_> = self.stages.iter().filter(|s| s.path().is_some()).map(Stage::to_string).collect();
+        Self::weighted(&self.stages)
+    }
+
+    /// Those of `stages` that have weights, in words; `none` without.
+    pub fn weighted(stages: &[Stage]) -> String {
+        let weighted: Vec<_> = stages.iter().filter(|s| s.path().is_some()).map(Stage::to_string).collect();
         if weighted.is_empty() { "none".to_owned() } else { weighted.join("; ") }
     }
 
     /// Poolings as one word: `mean`, `cls+max`.
     pub fn pooling_name(&self) -> String {
-        self.pooling.iter().map(PoolingMode::to_string).collect::<Vec<_>>().join("+")
+        Self::name_of(&self.pooling)
+    }
+
+    /// Poolings as one word.
+    pub fn name_of(modes: &[PoolingMode]) -> String {
+        modes.iter().map(PoolingMode::to_string).collect::<Vec<_>>().join("+")
     }
 
     /// Reads a model folder through `read`, which gives a file's bytes by its name within the folder
@@ -150,70 +160,107 @@ impl SentenceModules {
     /// `1_Pooling/` behind. The pooling is stated by the Pooling module's file and by `pooling_config`
     /// in `config.json`; if both are there they must agree.
     pub fn read<E: From<ModulesError>>(read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>) -> Result<Option<Self>, E> {
-        let layout = match object_or_list(&read, "modules.json")? {
-            Some(value) => Layout::parse(&value)?,
-            None => Layout::default(),
+        Ok(SentenceFiles::read(read)?.modules)
+    }
+}
+
+/// What a model folder's files say of sentences, each part by itself: one may be stated where another is not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SentenceFiles {
+    /// Everything, where a pooling is stated.
+    pub modules: Option<SentenceModules>,
+    /// What `modules.json` lists behind the pooling; none without that file, or where a module's own file is missing
+    /// and no pooling is stated.
+    pub stages: Option<Vec<Stage>>,
+    /// Longest row in tokens, special tokens included.
+    pub max_seq_length: Option<usize>,
+}
+
+impl SentenceFiles {
+    /// Reads a model folder as [`SentenceModules::read`] does.
+    pub fn read<E: From<ModulesError>>(read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>) -> Result<Self, E> {
+        let (layout, listed) = match object_or_list(&read, "modules.json")? {
+            Some(value) => (Layout::parse(&value)?, true),
+            None => (Layout::default(), false),
         };
-        let stated = match object_or_list(&read, &layout.pooling_file)? {
-            Some(value) => Some(Pooling::parse(&value, &layout.pooling_file)?),
-            None => None,
-        };
-        let embedded = match object_or_list(&read, "config.json")? {
-            Some(value) => match value.get("pooling_config") {
-                Some(inner) => Some(Pooling::parse(inner, "config.json: pooling_config")?),
-                None => None,
-            },
-            None => None,
-        };
-        let pooling = match (stated, embedded) {
-            (Some(a), Some(b)) if a.modes != b.modes => {
-                return Err(E::from(ModulesError::Contradiction {
-                    found: a.names(),
-                    file: a.file,
-                    other_found: b.names(),
-                    other: b.file,
-                }));
-            }
-            (Some(a), _) => a,
-            (None, Some(b)) => b,
-            (None, None) => return Ok(None),
-        };
-        let mut modules = Self {
-            pooling: pooling.modes,
-            dimension: pooling.dimension,
-            include_prompt: pooling.include_prompt,
-            stages: Vec::new(),
-            max_seq_length: None,
-            do_lower_case: false,
-            stated_in: Some(pooling.file),
-        };
-        if !modules.include_prompt && modules.pooling.contains(&PoolingMode::WeightedMean) {
-            let file = modules.stated_in.unwrap_or_default();
-            return Err(E::from(malformed(&file, "weightedmean without the prompt's tokens is not supported")));
-        }
+        let pooling = pooling(&read, &layout)?;
+        let mut stages = Some(Vec::new()).filter(|_| listed);
         for (module, path) in &layout.behind {
             let file = join(path, "config.json");
-            let stated = |parse: fn(&str, &Value, &str) -> Result<Stage, ModulesError>| {
-                let value = object_or_list(&read, &file)?;
-                let value = value.ok_or_else(|| malformed(&file, "is missing, but modules.json lists the module"))?;
-                Ok::<_, E>(parse(path, &value, &file)?)
+            let parse: fn(&str, &Value, &str) -> Result<Stage, ModulesError> = match module {
+                Module::Dense => Stage::dense,
+                Module::LayerNorm => Stage::layer_norm,
+                _ => {
+                    stages.iter_mut().for_each(|s| s.push(Stage::Normalize));
+                    continue;
+                }
             };
-            modules.stages.push(match module {
-                Module::Dense => stated(Stage::dense)?,
-                Module::LayerNorm => stated(Stage::layer_norm)?,
-                _ => Stage::Normalize,
-            });
+            match object_or_list(&read, &file)? {
+                Some(value) => {
+                    let stage = parse(path, &value, &file)?;
+                    stages.iter_mut().for_each(|s| s.push(stage.clone()));
+                }
+                // MLX's converter copies modules.json and none of the folders it names.
+                None if pooling.is_none() => stages = None,
+                None => return Err(E::from(malformed(&file, "is missing, but modules.json lists the module"))),
+            }
         }
+        let (mut max_seq_length, mut do_lower_case) = (None, false);
         for name in TRANSFORMER_FILES {
             let file = join(&layout.transformer, name);
             if let Some(value) = object_or_list(&read, &file)? {
                 let map = object(&value, &file)?;
-                modules.max_seq_length = whole(map, "max_seq_length", &file)?;
-                modules.do_lower_case = flag(map, "do_lower_case", &file)?.unwrap_or(false);
+                max_seq_length = whole(map, "max_seq_length", &file)?;
+                do_lower_case = flag(map, "do_lower_case", &file)?.unwrap_or(false);
                 break;
             }
         }
-        Ok(Some(modules))
+        let modules = pooling.map(|pooling| SentenceModules {
+            pooling: pooling.modes,
+            dimension: pooling.dimension,
+            include_prompt: pooling.include_prompt,
+            stages: stages.clone().unwrap_or_default(),
+            max_seq_length,
+            do_lower_case,
+            stated_in: Some(pooling.file),
+        });
+        Ok(Self { modules, stages, max_seq_length })
+    }
+}
+
+/// The pooling that the folder states, wherever it does.
+fn pooling<E: From<ModulesError>>(
+    read: &impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
+    layout: &Layout,
+) -> Result<Option<Pooling>, E> {
+    let stated = match object_or_list(read, &layout.pooling_file)? {
+        Some(value) => Some(Pooling::parse(&value, &layout.pooling_file)?),
+        None => None,
+    };
+    let embedded = match object_or_list(read, "config.json")? {
+        Some(value) => match value.get("pooling_config") {
+            Some(inner) => Some(Pooling::parse(inner, "config.json: pooling_config")?),
+            None => None,
+        },
+        None => None,
+    };
+    let pooling = match (stated, embedded) {
+        (Some(a), Some(b)) if a.modes != b.modes => {
+            return Err(E::from(ModulesError::Contradiction {
+                found: a.names(),
+                file: a.file,
+                other_found: b.names(),
+                other: b.file,
+            }));
+        }
+        (Some(a), _) => Some(a),
+        (None, b) => b,
+    };
+    match &pooling {
+        Some(p) if !p.include_prompt && p.modes.contains(&PoolingMode::WeightedMean) => {
+            Err(E::from(malformed(&p.file, "weightedmean without the prompt's tokens is not supported")))
+        }
+        _ => Ok(pooling),
     }
 }
 

@@ -146,7 +146,7 @@ impl From<Compute> for parallax::runtimes::native::ops::Compute {
 /// Whose deviations from the configuration the candidate's encoder repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Emulate {
-    /// mlx-embeddings' own encoders
+    /// The program that --runtime names
     Mlx,
 }
 
@@ -235,8 +235,11 @@ pub(crate) struct CheckArguments {
     /// What a device would hold its activations in: half precision adds an arm that predicts the error it adds
     #[arg(long, value_enum, default_value_t = Compute::F32)]
     pub(crate) compute: Compute,
-    /// Compute the candidate as this program's encoders do where they depart from its configuration; without it the
-    /// configuration is followed, and what the departure amounts to is measured and said
+    /// The program that runs the candidate, NAME or NAME@VERSION: what it does where the candidate's files say nothing
+    #[arg(long, value_name = "NAME", default_value = parallax::runtimes::known::CANDIDATE)]
+    pub(crate) runtime: String,
+    /// Compute the candidate as --runtime does where it departs from the configuration; without it the configuration is
+    /// followed, and what the departure amounts to is measured and said
     #[arg(long, value_enum, value_name = "WHOM")]
     pub(crate) emulate: Option<Emulate>,
     /// Plant no faults to see that the gates see them (printed in the verdict)

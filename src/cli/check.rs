@@ -98,6 +98,7 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         canaries: !a.no_canaries,
         weights: a.weights.into(),
         compute: a.compute.into(),
+        runtime: a.runtime.clone(),
         emulate_mlx: a.emulate.is_some(),
         explain: a.explain,
         ..CheckRequest::new(&a.reference, &a.candidate)

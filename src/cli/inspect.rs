@@ -16,7 +16,7 @@ pub(super) fn run(a: &InspectArguments) -> Result<u8, Failure> {
         }
     };
     product(&text)?;
-    Ok(0)
+    Ok(inspection.exit_code())
 }
 
 fn text(i: &Inspection) -> String {

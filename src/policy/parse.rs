@@ -14,6 +14,11 @@ use crate::hidden_states::Arm;
 /// No policy a person writes comes near this.
 const LARGEST: u64 = 1 << 20;
 
+/// Fewest rows and tokens that a policy may ask for. Of n rows without a fault, fewer than 3/n of all rows have it, at
+/// 95 % ("rule of three", Hanley & Lippman-Hand 1983): 30 rows tell a fault in every tenth row. Ten tokens a row.
+const LEAST_ROWS: u64 = 30;
+const LEAST_TOKENS: u64 = 300;
+
 const ARMS: &[(&str, Arm)] = &[
     ("engine", Arm::Engine),
     ("quantization", Arm::Quantization),
@@ -26,8 +31,7 @@ const ARMS: &[(&str, Arm)] = &[
 #[serde(deny_unknown_fields)]
 struct File {
     schema: Spanned<i64>,
-    #[serde(default)]
-    evidence: Evidence,
+    evidence: Option<Spanned<Evidence>>,
     #[serde(default)]
     gate: Vec<Spanned<Entry>>,
     #[serde(default)]
@@ -82,17 +86,31 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Policy, PolicyError> {
     if file.gate.is_empty() {
         return Err(invalid(Complaint(0..0, "no [[gate]]: a policy without gates passes everything".to_owned())));
     }
+    let evidence = file.evidence.map(evidence).transpose().map_err(invalid)?.unwrap_or_default();
     let gates: Vec<Gate> = file.gate.into_iter().map(gate).collect::<Result<_, _>>().map_err(invalid)?;
     let waivers = file.waiver.into_iter().map(|w| parse_waiver::waiver(w, &gates)).collect::<Result<_, _>>();
     Ok(Policy {
         schema: 1,
         name: name.to_owned(),
-        evidence: file.evidence,
+        evidence,
         gates,
         waivers: waivers.map_err(invalid)?,
         source: text.to_owned(),
         before: None,
     })
+}
+
+/// An amount that could show something.
+fn evidence(stated: Spanned<Evidence>) -> Result<Evidence, Complaint> {
+    let (span, found) = (stated.span(), stated.into_inner());
+    let floors = [("min_rows", found.min_rows, LEAST_ROWS), ("min_tokens", found.min_tokens, LEAST_TOKENS)];
+    match floors.iter().find(|(_, asked, least)| asked < least) {
+        None => Ok(found),
+        Some((key, asked, least)) => {
+            let why = "fewer show too little: a fault in one row of ten would be missed in more than one run of twenty";
+            Err(Complaint(span, format!("{key} = {asked} is below {least}; {why}")))
+        }
+    }
 }
 
 fn gate(entry: Spanned<Entry>) -> Result<Gate, Complaint> {

@@ -56,8 +56,8 @@ fn a_written_gate_is_read_as_written() {
         why: None,
     };
     assert_eq!(policy.gates, [expected]);
-    let text = format!("schema = 1\nevidence = {{ min_rows = 5 }}\n[[gate]]\n{GATE}");
-    assert_eq!(parse(&text, "p").unwrap().evidence, Evidence { min_rows: 5, min_tokens: 1000 });
+    let text = format!("schema = 1\nevidence = {{ min_rows = 50 }}\n[[gate]]\n{GATE}");
+    assert_eq!(parse(&text, "p").unwrap().evidence, Evidence { min_rows: 50, min_tokens: 1000 });
     let integer = parse(&with("max = 0.05", "max = 1"), "p").unwrap();
     assert_eq!(integer.gates[0].max, Some(1.0));
 }
@@ -76,6 +76,14 @@ fn unknown_words_are_pointed_at() {
     assert!(refusal(&with("layer.*", "layers.*")).ends_with("did you mean `layer.*`?"));
     assert!(refusal(&with("quantization", "quantisation")).ends_with("did you mean `quantization`?"));
     assert!(refusal("schema = 1\nevidense = {}\n").contains("did you mean `evidence`?"));
+    for (key, least) in [("min_rows", 30), ("min_tokens", 300)] {
+        for asked in [0, 1, least - 1] {
+            let text = format!("schema = 1\n[evidence]\n{key} = {asked}\n[[gate]]\n{GATE}");
+            let message = parse(&text, "p").unwrap_err().to_string();
+            assert!(message.contains(&format!("{key} = {asked} is below {least}")), "{message}");
+        }
+        assert!(parse(&format!("schema = 1\n[evidence]\n{key} = {least}\n[[gate]]\n{GATE}"), "p").is_ok());
+    }
     assert!(refusal("schema = 1\n[evidence]\nmin_row = 1\n").contains("did you mean `min_rows`?"));
     assert!(refusal("schema = 1\n[[gate]\n").contains("line 2, column"));
 }

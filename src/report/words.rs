@@ -84,15 +84,22 @@ pub(super) fn canaries(report: &Report) -> Vec<String> {
     report.alignment.canaries.canaries.iter().map(line).collect()
 }
 
-/// What was waived on the command line: it must stand in the verdict itself.
-const WAIVED: &[&str] = &["reference.inexact", "canary.none", "gate.waived"];
+/// What was waived or overruled on the command line, and what a device computes otherwise: it must stand in the verdict
+/// itself. Each with the word before it.
+const CAVEATS: &[(&str, &str)] = &[
+    ("reference.inexact", "waived"),
+    ("canary.none", "waived"),
+    ("gate.waived", "waived"),
+    ("flag.overrules", "overruled"),
+];
 
-/// Each waiver in words.
+/// Each of them in words.
 pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
-    let waived = |f: &&crate::finding::Finding| {
-        f.severity == crate::finding::Severity::Warning && WAIVED.contains(&f.code.as_str())
-    };
-    report.findings.iter().filter(waived).map(|f| format!("waived: {}", f.message))
+    let warnings = report.findings.iter().filter(|f| f.severity == crate::finding::Severity::Warning);
+    warnings.filter_map(|f| {
+        let (_, word) = CAVEATS.iter().find(|(code, _)| *code == f.code)?;
+        Some(format!("{word}: {}", f.message))
+    })
 }
 
 /// The device arm in one line: whose states, how far from the candidate at worst; none without a recording.

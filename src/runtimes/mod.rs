@@ -1,5 +1,6 @@
 //! Runtimes: whatever turns token ids into hidden states. One trait, [`Encoder`].
 
+pub mod known;
 pub mod native;
 pub mod onnx;
 pub mod recorded;

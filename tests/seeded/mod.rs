@@ -6,8 +6,10 @@ pub(crate) mod encoders;
 pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod harm;
+pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod reference;
+pub(crate) mod silence;
 pub(crate) mod states;
 pub(crate) mod tokenizer;
 pub(crate) mod tokenizer_honest;
@@ -80,6 +82,8 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         corpus::FAULTS,
         tokenizer::FAULTS,
         tokenizer_keys::FAULTS,
+        silence::FAULTS,
+        keys::FAULTS,
     ]
     .into_iter()
     .flatten()

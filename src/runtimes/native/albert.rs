@@ -4,6 +4,7 @@
 
 use super::blocks::{LayerNames, LearnedEmbeddings, Positions, PostNorm};
 use super::config::{absolute_positions, activation, must_be, unsupported};
+use super::keys::{ABSOLUTE, Key};
 use super::model::Model;
 use super::parameters::{Inventory, Parameter, linear};
 use super::{Architecture, NativeError, bert};
@@ -11,7 +12,14 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["albert"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
+    Architecture { model_types: &["albert"], parameters, ignorable, keys: &[KEYS, ABSOLUTE], build };
+
+const KEYS: &[Key] = &[
+    Key::whole(&["type_vocab_size"], DEFAULT_TYPES, "how many token types there are"),
+    Key::whole(&["embedding_size"], DEFAULT_WIDTH, "the width of the tables"),
+    Key::whole(&["num_hidden_groups"], DEFAULT_GROUPS, "which layers share their weights"),
+    Key::whole(&["inner_group_num"], 1, "how many layers a group has"),
+];
 
 const NAMES: LayerNames = LayerNames {
     projections: ["attention.query", "attention.key", "attention.value"],

@@ -6,21 +6,17 @@
 
 use super::blocks::{LayerNames, LearnedEmbeddings, Positions, PostNorm};
 use super::config::{absolute_positions, activation, encoder_only};
-use super::mlx::ALWAYS_ERF;
+use super::keys::{ABSOLUTE, ENCODER_ONLY, Key};
 use super::model::Model;
 use super::parameters::{Inventory, Parameter, layer_norm, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
+use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture = Architecture {
-    model_types: &["bert"],
-    parameters,
-    ignorable,
-    mlx: &[ALWAYS_ERF],
-    mlx_pooling: Some(PoolingMode::Mean),
-    build,
-};
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_types: &["bert"], parameters, ignorable, keys: &[KEYS, ENCODER_ONLY, ABSOLUTE], build };
+
+const KEYS: &[Key] = &[Key::whole(&["type_vocab_size"], DEFAULT_TYPES, "how many token types there are")];
 
 /// `type_vocab_size` where the configuration states none (transformers `BertConfig`).
 const DEFAULT_TYPES: usize = 2;

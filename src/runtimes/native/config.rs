@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::NativeError;
+use super::keys::same_value;
 use super::ops::{ACTIVATIONS, Activation};
 use crate::checkpoint::ModelConfig;
 
@@ -53,13 +54,13 @@ pub(super) fn absolute_positions(config: &ModelConfig, label: &str) -> Result<()
 pub(super) fn must_be(
     config: &ModelConfig,
     label: &str,
-    field: &str,
+    field: &'static str,
     wanted: &Value,
     expected: &str,
 ) -> Result<(), NativeError> {
-    match config.raw().get(field) {
-        None | Some(Value::Null) => Ok(()),
-        Some(found) if found == wanted => Ok(()),
+    match config.stated(field)? {
+        None => Ok(()),
+        Some(found) if same_value(found, wanted) => Ok(()),
         Some(found) => Err(unsupported(label, field, found, expected)),
     }
 }

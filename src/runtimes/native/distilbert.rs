@@ -11,7 +11,7 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["distilbert"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
+    Architecture { model_types: &["distilbert"], parameters, ignorable, keys: &[], build };
 
 const NAMES: LayerNames = LayerNames {
     projections: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],

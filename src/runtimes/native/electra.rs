@@ -4,6 +4,7 @@
 
 use super::blocks::{LayerNames, LearnedEmbeddings, Positions, PostNorm};
 use super::config::{absolute_positions, activation, encoder_only};
+use super::keys::{ABSOLUTE, ENCODER_ONLY, Key};
 use super::model::Model;
 use super::parameters::{Parameter, linear};
 use super::{Architecture, NativeError, bert};
@@ -11,7 +12,12 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["electra"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
+    Architecture { model_types: &["electra"], parameters, ignorable, keys: &[KEYS, ENCODER_ONLY, ABSOLUTE], build };
+
+const KEYS: &[Key] = &[
+    Key::whole(&["type_vocab_size"], DEFAULT_TYPES, "how many token types there are"),
+    Key::whole(&["embedding_size"], DEFAULT_WIDTH, "the width of the tables"),
+];
 
 /// `embedding_size` and `type_vocab_size` where the configuration states none (transformers `ElectraConfig`).
 const DEFAULT_WIDTH: usize = 128;

@@ -42,7 +42,7 @@ impl NativeEncoder {
     /// place. `label` says for people what the weights are ("mlx 8-bit weights").
     pub fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Self, NativeError> {
         let architecture = Architecture::of(config, label).map_err(|_| unlike(config, weights, label))?;
-        let model = (architecture.build)(config, weights, label)?;
+        let model = (architecture.build)(&architecture.declared(config), weights, label)?;
         weights.finish(architecture.ignorable)?;
         let mut encoder =
             Self { label: label.to_owned(), model, taps: Vec::new(), inner_taps: false, compute: Compute::F32 };

@@ -58,10 +58,12 @@ pub enum NativeError {
 }
 
 impl NativeError {
-    /// A bug for sizes that disagree inside the program, else a bad input.
+    /// Not comparable where it is not supported, a bug for sizes that disagree inside the program, else a bad input.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::ModelType { .. } | Self::Unsupported { .. } | Self::Config(_) | Self::Weights(_) => Fault::BadInput,
+            Self::ModelType { .. } | Self::Unsupported { .. } => Fault::Incomparable,
+            Self::Config(e) => e.fault(),
+            Self::Weights(_) => Fault::BadInput,
             Self::Values { .. } | Self::Product(_) => Fault::Internal,
         }
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::blocks::{Norm, PreNorm, PreNormLayer, SelfAttention, decoder, theta};
 use super::config::{activation, must_be, unsupported};
+use super::keys::Key;
 use super::model::Model;
 use super::ops::{Heads, Rotary};
 use super::parameters::{Inventory, Parameter, rms_norm, table};
@@ -16,7 +17,19 @@ use crate::checkpoint::{ModelConfig, Scope, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["eurobert"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
+    Architecture { model_types: &["eurobert"], parameters, ignorable, keys: &[KEYS], build };
+
+const KEYS: &[Key] = &[
+    Key::flag(&["attention_bias"], false, "whether attention has biases"),
+    Key::flag(&["mlp_bias"], false, "whether the feed-forward blocks have biases"),
+    Key::resolved(&["num_key_value_heads"], "how many heads of keys there are", |c| Ok(heads(c).shared.into())),
+    Key::resolved(&["head_dim"], "the width of a head", |c| Ok(heads(c).width.into())),
+    Key::resolved(
+        &["rope_theta", "rope_parameters", "rope_scaling", "partial_rotary_factor"],
+        "the rotation's base",
+        |c| Ok(theta(c, c.file(), None, "rope_theta", DEFAULT_THETA)?.into()),
+    ),
+];
 
 /// The rotation's base where the configuration states none (transformers `EuroBertConfig`).
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -52,7 +65,7 @@ fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<d
     }
     // Its defaults are not BERT's: they are to be stated.
     for field in ["rms_norm_eps", "hidden_act"] {
-        if config.raw().get(field).is_none() {
+        if config.stated(field)?.is_none() {
             return Err(unsupported(label, field, "missing", "a value stated in config.json"));
         }
     }

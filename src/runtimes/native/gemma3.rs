@@ -9,22 +9,41 @@ use serde_json::Value;
 
 use super::blocks::{HeadNorms, Norm, PreNorm, PreNormLayer, SelfAttention, decoder, theta};
 use super::config::{activation, must_be, unsupported};
-use super::mlx::NO_WINDOW;
+use super::keys::Key;
 use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
 use super::parameters::{Inventory, Parameter, rms_norm, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
+use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture = Architecture {
-    model_types: &["gemma3-text"],
-    parameters,
-    ignorable,
-    mlx: &[NO_WINDOW],
-    mlx_pooling: Some(PoolingMode::Mean),
-    build,
-};
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_types: &["gemma3-text"], parameters, ignorable, keys: &[KEYS], build };
+
+const KEYS: &[Key] = &[
+    Key::flag(&["attention_bias"], false, "whether attention has biases"),
+    Key::absent(&["attn_logit_softcapping"], "how scores are capped"),
+    Key::flag(&["use_bidirectional_attention"], false, "whether a token sees those behind it"),
+    Key::whole(&["sliding_window"], DEFAULT_WINDOW, "how far the layers with a window see"),
+    Key::resolved(
+        &["layer_types", "_sliding_window_pattern", "sliding_window_pattern"],
+        "which layers see every token",
+        |c| Ok(reaches(c, c.file())?.into_iter().map(|(global, _)| global).collect::<Vec<_>>().into()),
+    ),
+    Key::resolved(&["query_pre_attn_scalar"], "how scores are scaled", |c| {
+        Ok(c.positive("query_pre_attn_scalar")?.unwrap_or(DEFAULT_SCALAR).into())
+    }),
+    Key::resolved(&["num_key_value_heads"], "how many heads of keys there are", |c| Ok(heads(c).shared.into())),
+    Key::resolved(&["head_dim"], "the width of a head", |c| Ok(heads(c).width.into())),
+    Key::resolved(
+        &["rope_theta", "rope_parameters", "rope_scaling", "partial_rotary_factor"],
+        "the rotation's base in layers that see every token",
+        |c| Ok(theta(c, c.file(), Some("full_attention"), "rope_theta", DEFAULT_THETAS.0)?.into()),
+    ),
+    Key::resolved(&["rope_local_base_freq"], "the rotation's base in layers with a window", |c| {
+        Ok(theta(c, c.file(), Some("sliding_attention"), "rope_local_base_freq", DEFAULT_THETAS.1)?.into())
+    }),
+];
 
 /// Where the configuration states none (transformers `Gemma3TextConfig`).
 const DEFAULT_SHARED: usize = 4;

@@ -1,4 +1,4 @@
-//! Where MLX's own encoders (mlx-embeddings 0.1.0) compute something else than the configuration says.
+//! Where MLX's own encoders compute something else than the configuration says; the table of runtimes says whose.
 //!
 //! A candidate is computed as its configuration says; with `--emulate mlx` as these rows say. Each is the same change to
 //! the configuration that makes our encoder compute what MLX's does.
@@ -27,14 +27,14 @@ fn exact_gelu(config: &ModelConfig) -> bool {
 }
 
 /// `models/bert.py` and `models/xlm_roberta.py` call `nn.gelu` whatever `hidden_act` says.
-pub(super) const ALWAYS_ERF: Deviation = Deviation {
+pub const ALWAYS_ERF: Deviation = Deviation {
     what: "erf-GELU whatever hidden_act says",
     applies: |config| !exact_gelu(config),
     change: |config| "gelu".clone_into(&mut config.hidden_act),
 };
 
 /// `models/modernbert.py` builds `nn.GELU(approx="precise")`, which is the tanh approximation.
-pub(super) const ALWAYS_TANH: Deviation = Deviation {
+pub const ALWAYS_TANH: Deviation = Deviation {
     what: "tanh-GELU in place of the configuration's activation",
     applies: |config| config.hidden_act != "gelu_pytorch_tanh" && config.hidden_act != "gelu_new",
     change: |config| "gelu_pytorch_tanh".clone_into(&mut config.hidden_act),
@@ -44,11 +44,18 @@ pub(super) const ALWAYS_TANH: Deviation = Deviation {
 const EVERYTHING: usize = 1 << 20;
 
 /// `models/gemma3_text.py` lets every token see every other one in all layers.
-pub(super) const NO_WINDOW: Deviation = Deviation {
+pub const NO_WINDOW: Deviation = Deviation {
     what: "no sliding window in any layer",
     applies: |config| {
-        let window = config.raw().get("sliding_window").and_then(serde_json::Value::as_u64);
-        window.is_some_and(|window| (window as usize) < 2 * config.max_position_embeddings)
+        let window = config.whole("sliding_window", EVERYTHING).ok().flatten();
+        window.is_some_and(|window| window < 2 * config.max_position_embeddings)
     },
     change: |config| config.state("sliding_window", EVERYTHING),
+};
+
+/// MLXEmbedders' `Gemma3.swift` masks as a decoder's: `createAttentionMask` without a mask of its own is causal.
+pub const SEES_BACK_ONLY: Deviation = Deviation {
+    what: "every token seeing only itself and those before it",
+    applies: |config| config.flag("use_bidirectional_attention").ok().flatten().unwrap_or(false),
+    change: |config| config.state("use_bidirectional_attention", false),
 };

@@ -17,6 +17,7 @@ mod error;
 mod eurobert;
 mod gemma3;
 mod head;
+mod keys;
 mod mlx;
 mod model;
 mod modernbert;
@@ -32,10 +33,11 @@ mod roberta;
 pub use encoder::NativeEncoder;
 pub use error::NativeError;
 pub use head::{PoolingError, SentenceHead};
-pub use mlx::Deviation;
+pub use keys::{Key, same_value};
+pub use mlx::{ALWAYS_ERF, ALWAYS_TANH, Deviation, NO_WINDOW, SEES_BACK_ONLY};
 pub use parameters::Parameter;
 
-use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
+use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Every architecture the native encoder computes.
 pub const ARCHITECTURES: &[Architecture] = &[
@@ -63,24 +65,22 @@ pub struct Architecture {
     pub parameters: fn(&ModelConfig) -> Vec<Parameter>,
     /// True for tensors that a checkpoint may hold and no hidden state depends on.
     pub ignorable: fn(&str) -> bool,
-    /// Where MLX's own encoder departs from the configuration.
-    pub mlx: &'static [Deviation],
-    /// The pooling MLX's own encoder applies whatever the files say, where it has one.
-    pub mlx_pooling: Option<PoolingMode>,
+    /// The keys of config.json it reads besides [`ModelConfig::COMMON`]; it can read no others.
+    keys: &'static [&'static [Key]],
     build: Build,
 }
 
 impl Architecture {
     /// The architecture of a configuration; `label` names the model in the error.
     pub fn of(config: &ModelConfig, label: &str) -> Result<&'static Self, NativeError> {
-        let wanted = config.model_type.replace('_', "-");
-        let known = ARCHITECTURES.iter().find(|a| a.model_types.contains(&wanted.as_str()));
-        known.ok_or_else(|| NativeError::unknown_model_type(label, &config.model_type))
+        Self::named(&config.model_type, label)
     }
 
-    /// What MLX's own encoder would compute otherwise than `config` says.
-    pub fn deviations(&self, config: &ModelConfig) -> Vec<Deviation> {
-        self.mlx.iter().filter(|deviation| (deviation.applies)(config)).copied().collect()
+    /// The architecture of a `model_type`.
+    pub fn named(model_type: &str, label: &str) -> Result<&'static Self, NativeError> {
+        let wanted = model_type.replace('_', "-");
+        let known = ARCHITECTURES.iter().find(|a| a.model_types.contains(&wanted.as_str()));
+        known.ok_or_else(|| NativeError::unknown_model_type(label, model_type))
     }
 }
 

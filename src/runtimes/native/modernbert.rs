@@ -9,22 +9,34 @@ use serde_json::Value;
 
 use super::blocks::{FeedForward, Norm, PreNorm, PreNormLayer, SelfAttention, theta};
 use super::config::{activation, head_width, must_be, unsupported};
-use super::mlx::ALWAYS_TANH;
+use super::keys::Key;
 use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
 use super::parameters::{Inventory, Parameter, layer_norm_without_shift, side_by_side, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, PoolingMode, Scope, WeightSet};
+use crate::checkpoint::{ModelConfig, Scope, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture = Architecture {
-    model_types: &["modernbert"],
-    parameters,
-    ignorable,
-    mlx: &[ALWAYS_TANH],
-    mlx_pooling: Some(PoolingMode::Mean),
-    build,
-};
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_types: &["modernbert"], parameters, ignorable, keys: &[KEYS], build };
+
+const KEYS: &[Key] = &[
+    Key::flag(&["norm_bias"], false, "whether norms have a bias"),
+    Key::flag(&["attention_bias"], false, "whether attention has biases"),
+    Key::flag(&["mlp_bias"], false, "whether the feed-forward blocks have biases"),
+    Key::resolved(&["global_attn_every_n_layers", "layer_types"], "which layers see every token", |c| {
+        Ok(global(c, c.file())?.into())
+    }),
+    Key::whole(&["local_attention"], DEFAULT_LOCAL, "how far the other layers see"),
+    Key::resolved(
+        &["global_rope_theta", "rope_parameters", "rope_scaling", "partial_rotary_factor"],
+        "the rotation's base in layers that see every token",
+        |c| Ok(theta(c, c.file(), Some("full_attention"), "global_rope_theta", DEFAULT_THETAS.0)?.into()),
+    ),
+    Key::resolved(&["local_rope_theta"], "the rotation's base in the other layers", |c| {
+        Ok(theta(c, c.file(), Some("sliding_attention"), "local_rope_theta", DEFAULT_THETAS.1)?.into())
+    }),
+];
 
 /// Where the configuration states none (transformers `ModernBertConfig`).
 const DEFAULT_GLOBAL_EVERY: usize = 3;
@@ -61,15 +73,22 @@ fn ignorable(name: &str) -> bool {
 /// Whether each layer is global (`layer_types`, else one in `global_attn_every_n_layers`).
 fn global(config: &ModelConfig, label: &str) -> Result<Vec<bool>, NativeError> {
     let every = config.whole("global_attn_every_n_layers", MAX)?.unwrap_or(DEFAULT_GLOBAL_EVERY);
-    let Some(types) = config.per_layer("layer_types")? else {
-        return Ok((0..config.num_hidden_layers).map(|k| k % every == 0).collect());
-    };
+    let by_period: Vec<bool> = (0..config.num_hidden_layers).map(|k| k % every == 0).collect();
+    let Some(types) = config.per_layer("layer_types")? else { return Ok(by_period) };
     let kind = |name: &String| match name.as_str() {
         "full_attention" => Ok(true),
         "sliding_attention" => Ok(false),
         other => Err(unsupported(label, "layer_types", other, "full_attention and sliding_attention")),
     };
-    types.iter().map(kind).collect()
+    let by_type: Vec<bool> = types.iter().map(kind).collect::<Result<_, _>>()?;
+    // MLX and transformers 4 read the one, transformers 5 the other.
+    match by_type == by_period || config.stated("global_attn_every_n_layers")?.is_none() {
+        true => Ok(by_type),
+        false => {
+            let expected = "the layers that `layer_types` lists as full_attention; remove the wrong one of the two";
+            Err(unsupported(label, "global_attn_every_n_layers", every, expected))
+        }
+    }
 }
 
 fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Model>, NativeError> {

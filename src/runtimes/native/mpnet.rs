@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::blocks::{LayerNames, LearnedEmbeddings, Positions, PostNorm};
 use super::config::activation;
+use super::keys::Key;
 use super::model::Model;
 use super::ops::RelativeBias;
 use super::parameters::{Inventory, Parameter, layer_norm, table};
@@ -14,7 +15,9 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["mpnet"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
+    Architecture { model_types: &["mpnet"], parameters, ignorable, keys: &[KEYS], build };
+
+const KEYS: &[Key] = &[Key::whole(&["relative_attention_num_buckets"], BUCKETS, "which distances share a bias")];
 
 const NAMES: LayerNames = LayerNames {
     projections: ["attention.attn.q", "attention.attn.k", "attention.attn.v"],

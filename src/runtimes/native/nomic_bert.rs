@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::blocks::{FeedForward, LearnedEmbeddings, PostNorm, PostNormLayer, SelfAttention, theta};
 use super::config::{activation, head_width, must_be};
+use super::keys::Key;
 use super::model::Model;
 use super::ops::{Heads, Rotary};
 use super::parameters::{Inventory, Parameter, layer_norm, side_by_side, table};
@@ -16,7 +17,32 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture =
-    Architecture { model_types: &["nomic-bert"], parameters, ignorable, mlx: &[], mlx_pooling: None, build };
+    Architecture { model_types: &["nomic-bert"], parameters, ignorable, keys: &[KEYS], build };
+
+const KEYS: &[Key] = &[
+    Key::whole(&["type_vocab_size"], DEFAULT_TYPES, "how many token types there are"),
+    Key::flag(&["prenorm"], false, "whether norms precede the blocks"),
+    Key::flag(&["parallel_block"], false, "whether attention and feed-forward run side by side"),
+    Key::flag(&["qkv_proj_bias"], false, "whether attention has biases"),
+    Key::flag(&["mlp_fc1_bias"], false, "whether the feed-forward blocks have biases"),
+    Key::flag(&["mlp_fc2_bias"], false, "whether the feed-forward blocks have biases"),
+    Key::flag(&["use_rms_norm"], false, "the kind of norm"),
+    Key::flag(&["causal"], false, "whether a token sees those behind it"),
+    Key::flag(&["rotary_emb_interleaved"], false, "which dimensions are turned together"),
+    Key::resolved(&["rotary_emb_fraction"], "how much of a head is turned", |c| {
+        Ok(c.positive("rotary_emb_fraction")?.unwrap_or(1.0).into())
+    }),
+    Key::absent(&["rotary_scaling_factor"], "how the rotation is stretched"),
+    Key::absent(&["rotary_emb_scale_base"], "how the rotation decays"),
+    Key::resolved(&["head_dim"], "the width of a head", |c| {
+        Ok(c.whole("head_dim", c.hidden_size)?.unwrap_or(c.hidden_size / c.num_attention_heads.max(1)).into())
+    }),
+    Key::resolved(
+        &["rotary_emb_base", "rope_parameters", "rope_scaling", "partial_rotary_factor"],
+        "the rotation's base",
+        |c| Ok(theta(c, c.file(), None, "rotary_emb_base", DEFAULT_THETA)?.into()),
+    ),
+];
 
 /// Where the configuration states none (transformers `NomicBertConfig`).
 const DEFAULT_TYPES: usize = 2;
@@ -69,9 +95,12 @@ fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<d
         must_be(config, label, field, wanted, &wanted.to_string())?;
     }
     must_be(config, label, "rotary_emb_fraction", &1.0.into(), "1.0 (whole heads are turned)")?;
-    must_be(config, label, "rotary_scaling_factor", &Value::Null, "null (a rotation that is not scaled)")?;
+    for field in ["rotary_scaling_factor", "rotary_emb_scale_base"] {
+        must_be(config, label, field, &Value::Null, "null (a rotation that is not scaled)")?;
+    }
     let (hidden, inner, eps) = (config.hidden_size, config.intermediate_size, config.layer_norm_eps);
     let width = head_width(config, label)?;
+    must_be(config, label, "head_dim", &width.into(), "the hidden size over the number of heads")?;
     let rotary = Arc::new(Rotary::new(theta(config, label, None, "rotary_emb_base", DEFAULT_THETA)?, width));
     let activation = activation(config, label)?;
     let at = weights.scope("embeddings");

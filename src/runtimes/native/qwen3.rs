@@ -7,21 +7,34 @@ use std::sync::Arc;
 
 use super::blocks::{HeadNorms, Norm, PreNorm, PreNormLayer, SelfAttention, decoder, theta};
 use super::config::{activation, must_be, unsupported};
+use super::keys::Key;
 use super::model::Model;
 use super::ops::{Heads, Reach, Rotary};
 use super::parameters::{Inventory, Parameter, rms_norm, table};
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
+use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
-pub(super) const ARCHITECTURE: Architecture = Architecture {
-    model_types: &["qwen3"],
-    parameters,
-    ignorable,
-    mlx: &[],
-    mlx_pooling: Some(PoolingMode::LastToken),
-    build,
-};
+pub(super) const ARCHITECTURE: Architecture =
+    Architecture { model_types: &["qwen3"], parameters, ignorable, keys: &[KEYS], build };
+
+const KEYS: &[Key] = &[
+    Key::flag(&["use_sliding_window"], false, "whether layers see a window only"),
+    Key::resolved(&["layer_types"], "which layers see every token", |c| {
+        let every = || vec!["full_attention".to_owned(); c.num_hidden_layers];
+        Ok(c.per_layer("layer_types")?.unwrap_or_else(every).into())
+    }),
+    Key::flag(&["is_causal"], true, "whether a token sees those behind it"),
+    Key::flag(&["use_bidirectional_attention"], false, "whether a token sees those behind it"),
+    Key::flag(&["attention_bias"], false, "whether attention has biases"),
+    Key::resolved(&["num_key_value_heads"], "how many heads of keys there are", |c| Ok(heads(c).shared.into())),
+    Key::resolved(&["head_dim"], "the width of a head", |c| Ok(heads(c).width.into())),
+    Key::resolved(
+        &["rope_theta", "rope_parameters", "rope_scaling", "partial_rotary_factor"],
+        "the rotation's base",
+        |c| Ok(theta(c, c.file(), None, "rope_theta", DEFAULT_THETA)?.into()),
+    ),
+];
 
 /// `head_dim` and the rotation's base where the configuration states none (transformers `Qwen3Config`).
 const DEFAULT_WIDTH: usize = 128;
@@ -59,7 +72,10 @@ fn ignorable(name: &str) -> bool {
 }
 
 fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<dyn Model>, NativeError> {
-    must_be(config, label, "use_sliding_window", &false.into(), "false")?;
+    for field in ["use_sliding_window", "use_bidirectional_attention"] {
+        must_be(config, label, field, &false.into(), "false")?;
+    }
+    must_be(config, label, "is_causal", &true.into(), "true")?;
     if config.per_layer("layer_types")?.is_some_and(|types| types.iter().any(|t| t != "full_attention")) {
         return Err(unsupported(label, "layer_types", "other than full_attention", "full_attention in every layer"));
     }

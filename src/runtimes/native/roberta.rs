@@ -3,22 +3,25 @@
 //! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/roberta/modeling_roberta.py>.
 
 use super::blocks::Positions;
-use super::mlx::ALWAYS_ERF;
+use super::keys::{ABSOLUTE, ENCODER_ONLY, Key, PADDING_DECIDES};
 use super::model::Model;
 use super::parameters::Parameter;
 use super::{Architecture, NativeError, bert};
-use crate::checkpoint::{ModelConfig, PoolingMode, WeightSet};
+use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     model_types: &["roberta", "xlm-roberta", "camembert"],
-
     parameters,
     ignorable,
-    mlx: &[ALWAYS_ERF],
-    mlx_pooling: Some(PoolingMode::Mean),
+    keys: &[KEYS, ENCODER_ONLY, ABSOLUTE],
     build,
 };
+
+const KEYS: &[Key] = &[
+    Key::whole(&["type_vocab_size"], DEFAULT_TYPES, "how many token types there are"),
+    Key::whole(&["pad_token_id"], DEFAULT_PADDING as usize, PADDING_DECIDES),
+];
 
 /// `pad_token_id` and `type_vocab_size` where the configuration states none (transformers `RobertaConfig`).
 const DEFAULT_PADDING: u32 = 1;

@@ -1,0 +1,311 @@
+//! The table of runtimes: what programs that compute text encoders do where a model's folder says nothing, which files
+//! they read at all, and where they depart from the configuration.
+//!
+//! Read in each program's source at the version named; mlx-embeddings 0.1.0 was run as well. A new version is a new row.
+
+use super::native::{ALWAYS_ERF, ALWAYS_TANH, Deviation, NO_WINDOW, SEES_BACK_ONLY};
+use crate::checkpoint::{ModelConfig, PoolingMode};
+
+/// One program at one version.
+#[derive(Debug)]
+pub struct KnownRuntime {
+    /// Name of the package.
+    pub name: &'static str,
+    /// Version, or the branch that is not released.
+    pub version: &'static str,
+    /// Chosen where only the name is given.
+    pub newest: bool,
+    /// The architectures it computes.
+    pub models: &'static [Computes],
+    /// Whether it scales every sentence vector to unit length; none where files or callers say.
+    pub normalizes: bool,
+    /// It reads `modules.json`: the modules behind the pooling.
+    pub reads_modules: bool,
+    /// It reads `config_sentence_transformers.json`: prompts.
+    pub reads_prompts: bool,
+    /// It reads `sentence_bert_config.json`: the longest row.
+    pub reads_length: bool,
+    /// Its own limit on a row.
+    pub limit: LengthLimit,
+}
+
+/// How one program computes some architectures.
+#[derive(Debug)]
+pub struct Computes {
+    /// Values of `model_type`, with hyphens; none for all of them.
+    model_types: &'static [&'static str],
+    /// What becomes of a row where the folder states no pooling.
+    pub silent: Silent,
+    /// It obeys `1_Pooling/config.json`.
+    pub reads_pooling: bool,
+    /// It applies `dense.0`, `dense.1`, … of the weights behind the pooling, without bias and activation.
+    pub dense: bool,
+    deviations: &'static [Deviation],
+}
+
+/// What a program gives for a sentence whose folder states no pooling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silent {
+    /// It pools.
+    Pools(PoolingMode),
+    /// It pools causal language models by their last token, and all others by their mean.
+    ByHead,
+    /// It pools as config.json's `classifier_pooling` says, `mean` where it says nothing; a masked language model not at
+    /// all (mlx-embeddings, `models/modernbert.py`; run: 0 difference from CLS, and from the mean, 0.35 from the other).
+    ByClassifier,
+    /// It pools nothing and gives this.
+    Gives(&'static str),
+}
+
+/// Tokens per row, special tokens included, where nothing else limits them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LengthLimit {
+    /// So many.
+    Fixed(usize),
+    /// What tokenizer_config.json says, up to so many.
+    Tokenizer(usize),
+    /// As many as the model has positions.
+    Positions,
+}
+
+/// The runtime a reference is used with where its folder says nothing.
+pub const REFERENCE: &str = "sentence-transformers";
+/// The runtime a candidate is used with unless told otherwise.
+pub const CANDIDATE: &str = "mlx-embeddings";
+
+const MEAN: Silent = Silent::Pools(PoolingMode::Mean);
+const LAST: Silent = Silent::Pools(PoolingMode::LastToken);
+const POOLER: Silent = Silent::Gives("the pooler's output, or every token's state");
+
+const fn computes(model_types: &'static [&'static str], silent: Silent, deviations: &'static [Deviation]) -> Computes {
+    Computes { model_types, silent, reads_pooling: false, dense: false, deviations }
+}
+
+const fn reading(row: Computes) -> Computes {
+    Computes { reads_pooling: true, ..row }
+}
+
+const fn with_dense(row: Computes) -> Computes {
+    Computes { dense: true, ..row }
+}
+
+/// Every program that is known.
+pub const RUNTIMES: &[KnownRuntime] = &[
+    // `generate` in utils.py: max_length 512; each model's `__call__`; `convert` copies the folder's *.json.
+    KnownRuntime {
+        name: CANDIDATE,
+        version: "0.1.0",
+        newest: true,
+        models: &[
+            computes(&["bert", "xlm-roberta"], MEAN, &[ALWAYS_ERF]),
+            computes(&["modernbert"], Silent::ByClassifier, &[ALWAYS_TANH]),
+            with_dense(computes(&["gemma3-text"], MEAN, &[NO_WINDOW])),
+            computes(&["qwen3"], LAST, &[]),
+        ],
+        normalizes: true,
+        reads_modules: false,
+        reads_prompts: false,
+        reads_length: false,
+        limit: LengthLimit::Fixed(512),
+    },
+    // Commit 9b28270 (#63), unreleased: `pool_by_config` for BERT and XLM-R.
+    KnownRuntime {
+        name: CANDIDATE,
+        version: "main",
+        newest: false,
+        models: &[
+            reading(computes(&["bert", "xlm-roberta"], MEAN, &[ALWAYS_ERF])),
+            computes(&["modernbert"], Silent::ByClassifier, &[ALWAYS_TANH]),
+            with_dense(computes(&["gemma3-text"], MEAN, &[NO_WINDOW])),
+            computes(&["qwen3"], LAST, &[]),
+        ],
+        normalizes: true,
+        reads_modules: false,
+        reads_prompts: false,
+        reads_length: false,
+        limit: LengthLimit::Fixed(512),
+    },
+    // `models/pooling.py`; `server/embeddings.py`: min(model_max_length, 8192).
+    KnownRuntime {
+        name: "mlx-vlm",
+        version: "0.7.10",
+        newest: true,
+        models: &[
+            reading(computes(&["bert", "xlm-roberta"], MEAN, &[ALWAYS_ERF])),
+            reading(computes(&["modernbert"], MEAN, &[ALWAYS_TANH])),
+            with_dense(reading(computes(&["gemma3-text"], MEAN, &[NO_WINDOW]))),
+            reading(computes(&["qwen3"], LAST, &[])),
+        ],
+        normalizes: true,
+        reads_modules: false,
+        reads_prompts: false,
+        reads_length: false,
+        limit: LengthLimit::Tokenizer(8192),
+    },
+    // mlx-swift-lm, Libraries/MLXEmbedders: `loadPooling`, `createAttentionMask`; callers normalize or do not.
+    KnownRuntime {
+        name: "mlx-swift",
+        version: "3.31.4",
+        newest: true,
+        models: &[
+            reading(computes(&["bert", "roberta", "xlm-roberta", "distilbert"], POOLER, &[ALWAYS_ERF])),
+            reading(computes(&["nomic-bert"], POOLER, &[])),
+            with_dense(reading(computes(&["gemma3-text"], MEAN, &[SEES_BACK_ONLY]))),
+            reading(computes(&["qwen3"], LAST, &[])),
+        ],
+        normalizes: false,
+        reads_modules: false,
+        reads_prompts: false,
+        reads_length: false,
+        limit: LengthLimit::Positions,
+    },
+    // `SentenceTransformer._load_auto_model`, `Transformer.__init__`.
+    KnownRuntime {
+        name: REFERENCE,
+        version: "6.2.0",
+        newest: true,
+        models: &[reading(computes(&[], Silent::ByHead, &[]))],
+        normalizes: false,
+        reads_modules: true,
+        reads_prompts: true,
+        reads_length: true,
+        limit: LengthLimit::Tokenizer(usize::MAX),
+    },
+];
+
+/// A runtime that is not in the table.
+#[derive(Debug, thiserror::Error)]
+#[error("`{asked}` is no runtime that parallax knows; it knows {known}")]
+pub struct UnknownRuntime {
+    asked: String,
+    known: String,
+}
+
+impl KnownRuntime {
+    /// The row of `NAME` or `NAME@VERSION`.
+    ///
+    /// # Errors
+    /// A name or version that is not in the table, with those that are.
+    pub fn find(asked: &str) -> Result<&'static Self, UnknownRuntime> {
+        let is = |r: &&Self| match asked.split_once('@') {
+            Some((name, version)) => r.name == name && r.version == version,
+            None => r.name == asked && r.newest,
+        };
+        RUNTIMES.iter().find(is).ok_or_else(|| UnknownRuntime {
+            asked: asked.escape_default().take(60).collect(),
+            known: RUNTIMES.iter().map(|r| format!("{}@{}", r.name, r.version)).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Its name and version: `mlx-embeddings 0.1.0`.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.name, self.version)
+    }
+
+    /// How it computes this model; none where it cannot.
+    pub fn computes(&self, config: &ModelConfig) -> Option<&'static Computes> {
+        let wanted = config.model_type.replace('_', "-");
+        self.models.iter().find(|m| m.model_types.is_empty() || m.model_types.contains(&wanted.as_str()))
+    }
+
+    /// Where it departs from what `config` says.
+    pub fn deviations(&self, config: &ModelConfig) -> Vec<Deviation> {
+        let all = self.computes(config).map_or(&[][..], |m| m.deviations);
+        all.iter().filter(|deviation| (deviation.applies)(config)).copied().collect()
+    }
+
+    /// The pooling it applies whatever the files say; none where it reads them, or does not pool.
+    pub fn pools_always(&self, config: &ModelConfig) -> Option<PoolingMode> {
+        self.computes(config).filter(|m| !m.reads_pooling).and_then(|m| m.silent.pooling(config))
+    }
+
+    /// Its limit on a row of a model with so many usable positions, whose tokenizer states `stated`.
+    pub fn longest(&self, positions: usize, stated: Option<usize>) -> usize {
+        match self.limit {
+            LengthLimit::Fixed(n) => n,
+            LengthLimit::Tokenizer(most) => stated.unwrap_or(usize::MAX).min(most),
+            LengthLimit::Positions => usize::MAX,
+        }
+        .min(positions)
+    }
+}
+
+impl Silent {
+    /// What is given in place of a pooled vector, in words.
+    pub fn unpooled(self) -> &'static str {
+        match self {
+            Self::Gives(what) => what,
+            _ => "every token's state",
+        }
+    }
+
+    /// The pooling of this model; none where nothing is pooled.
+    pub fn pooling(self, config: &ModelConfig) -> Option<PoolingMode> {
+        match self {
+            Self::Pools(mode) => Some(mode),
+            Self::Gives(_) => None,
+            Self::ByClassifier if config.architectures == ["ModernBertForMaskedLM"] => None,
+            Self::ByClassifier => match config.raw().get("classifier_pooling").and_then(serde_json::Value::as_str) {
+                Some("cls") => Some(PoolingMode::Cls),
+                None | Some("mean") => Some(PoolingMode::Mean),
+                Some(_) => None,
+            },
+            Self::ByHead => {
+                let causal = config.raw().get("is_causal").and_then(serde_json::Value::as_bool).unwrap_or(true);
+                let decoder = config.architectures.first().is_some_and(|a| a.ends_with("ForCausalLM"));
+                Some(if decoder && causal { PoolingMode::LastToken } else { PoolingMode::Mean })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(model_type: &str, architecture: &str) -> ModelConfig {
+        let json = serde_json::json!({"model_type": model_type, "architectures": [architecture], "hidden_size": 4,
+            "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4, "vocab_size": 4,
+            "max_position_embeddings": 4, "sliding_window": 2});
+        ModelConfig::parse(json.to_string().as_bytes(), "config.json").unwrap()
+    }
+
+    #[test]
+    fn a_name_is_its_newest_version_and_an_unknown_one_lists_the_known() {
+        for name in ["mlx-embeddings", "mlx-vlm", "mlx-swift", REFERENCE] {
+            assert_eq!(RUNTIMES.iter().filter(|r| r.name == name && r.newest).count(), 1, "{name}");
+        }
+        assert_eq!(KnownRuntime::find("mlx-embeddings").unwrap().version, "0.1.0");
+        assert_eq!(KnownRuntime::find("mlx-embeddings@main").unwrap().version, "main");
+        for unknown in ["mlx", "mlx-embeddings@9", "@", "x\ny"] {
+            let message = KnownRuntime::find(unknown).unwrap_err().to_string();
+            assert!(message.contains("mlx-embeddings@0.1.0, mlx-embeddings@main, mlx-vlm@"), "{message}");
+            assert!(!message.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn the_default_depends_on_program_version_and_architecture() {
+        let bert = config("bert", "BertModel");
+        let of = |name: &str| KnownRuntime::find(name).unwrap();
+        assert_eq!(of("mlx-embeddings").pools_always(&bert), Some(PoolingMode::Mean));
+        assert_eq!(of("mlx-embeddings@main").pools_always(&bert), None, "it reads the file");
+        assert_eq!(of("mlx-swift").computes(&bert).unwrap().silent.pooling(&bert), None);
+        let qwen = config("qwen3", "Qwen3ForCausalLM");
+        assert_eq!(of("mlx-embeddings").pools_always(&qwen), Some(PoolingMode::LastToken));
+        let silent = |c: &ModelConfig| of(REFERENCE).computes(c).unwrap().silent.pooling(c);
+        assert_eq!((silent(&qwen), silent(&bert)), (Some(PoolingMode::LastToken), Some(PoolingMode::Mean)));
+        assert!(of("mlx-embeddings").computes(&config("albert", "AlbertModel")).is_none());
+        assert_eq!(of("mlx-embeddings").deviations(&config("gemma3_text", "Gemma3TextModel")).len(), 1);
+    }
+
+    #[test]
+    fn lengths_end_at_the_positions() {
+        let of = |name: &str, positions, stated| KnownRuntime::find(name).unwrap().longest(positions, stated);
+        assert_eq!(of("mlx-embeddings", 8192, Some(8192)), 512);
+        assert_eq!(of("mlx-embeddings", 256, None), 256);
+        assert_eq!(of("mlx-vlm", 32_768, Some(32_768)), 8192);
+        assert_eq!(of(REFERENCE, 512, Some(128)), 128);
+        assert_eq!(of("mlx-swift", 512, Some(128)), 512);
+    }
+}
