@@ -85,7 +85,7 @@ pub(super) fn canaries(report: &Report) -> Vec<String> {
 }
 
 /// What was waived on the command line: it must stand in the verdict itself.
-const WAIVED: &[&str] = &["reference.inexact", "canary.none", "gate.waived"];
+const WAIVED: &[&str] = &["reference.inexact", "canary.none", "gate.waived", "baseline.other_format"];
 
 /// Each waiver in words.
 pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
@@ -122,6 +122,17 @@ pub(super) fn compute(report: &Report) -> Option<String> {
         "activations in {compute} would move the candidate's states by {HEADLINE} p99 {} ({tap}){sentence}",
         number(seen)
     ))
+}
+
+/// How much was compared, and what of it is evidence where rows repeat each other.
+pub(super) fn amount(report: &Report) -> String {
+    let (corpus, distinct) = (&report.corpus, report.corpus.amount());
+    let mut text = format!("{} rows, {} tokens", count(corpus.rows), count(corpus.tokens));
+    if distinct.rows < corpus.rows {
+        let (rows, tokens) = (count(distinct.rows), count(distinct.tokens));
+        text.push_str(&format!(" (of which {rows} rows, {tokens} tokens are not said before)"));
+    }
+    text
 }
 
 /// `12,345`.
