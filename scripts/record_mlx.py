@@ -3,7 +3,7 @@
 
     python scripts/record_mlx.py --candidate DIR --corpus FILE --save FILE [--limit N] [--compute float32|float16|bfloat16] [--gelu tanh|fast]
 
-Needs mlx-embeddings, tokenizers, safetensors and numpy; runs on a Mac's GPU or on a Linux CPU. --compute is the
+Needs mlx-embeddings, tokenizers and numpy; runs on a Mac's GPU or on a Linux CPU. --compute is the
 type of everything that is no code: float32 runs MLX on the very weights mx.dequantize gives and shows its formulas'
 error alone, float16 runs the quantized kernels and shows what a device makes of a checkpoint stored so (slow on a CPU). --gelu puts MLX's approximations of GELU in the place of
 its exact one, as some ports have them, to see that parallax tells. BERT checkpoints.
@@ -13,13 +13,13 @@ import hashlib
 import json
 import pathlib
 import sys
+from importlib.metadata import version
 
 import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_map
 from mlx_embeddings.utils import load_model
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 BATCH_ROWS = 16
@@ -111,9 +111,18 @@ def main():
     tensors = {f"tap/{n}": np.ascontiguousarray(np.concatenate([s[n] for s in states])) for n in names}
     tensors["input_ids"] = np.concatenate([np.array(r, np.int32) for r in rows])
     tensors["row_offsets"] = np.cumsum([0] + [len(r) for r in rows]).astype(np.int64)
-    metadata = {"parallax.recording": "1", "producer": f"mlx {mx.__version__} on {mx.default_device()}" + (f", {args.gelu} GELU" if args.gelu else ""), "compute": args.compute,
-                "weights": " ".join(hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(args.candidate.glob("*.safetensors")))}
-    save_file(tensors, str(args.save), metadata=metadata)
+    # Who computed these states, on what, in which type, from which weights: parallax refuses a recording that leaves one out.
+    metadata = {
+        "parallax.recording": "1",
+        "producer": "mlx" + (f" with {args.gelu} GELU" if args.gelu else ""),
+        "producer_version": f"{mx.__version__} (mlx-embeddings {version('mlx-embeddings')})",
+        "device": str(mx.default_device()),
+        "compute": args.compute,
+        "weights": " ".join(hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(args.candidate.glob("*.safetensors"))),
+    }
+    # The states are numbers of the type they were computed in, so storing them in it loses nothing.
+    stored = {name: mx.array(values).astype(wanted) if name.startswith("tap/") else mx.array(values) for name, values in tensors.items()}
+    mx.save_safetensors(str(args.save), stored, metadata)
     print(f"{args.save}: {len(rows)} rows, {len(tensors['input_ids'])} tokens, {len(names)} taps")
 
 

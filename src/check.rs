@@ -3,6 +3,7 @@
 //! [`check`] opens both models; [`compare`] runs whatever [`Sides`] it is given, so that a test can put
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
+mod alike;
 mod baselines;
 mod canaries;
 mod config_keys;
@@ -23,6 +24,7 @@ mod inspect;
 mod limits;
 mod lint;
 mod measure;
+mod noticed;
 mod open;
 mod overruled;
 mod padded;
@@ -48,9 +50,10 @@ mod write_up;
 pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
 pub use lint::{Lint, lint, model_of};
 pub use open::open_sides;
-pub use recheck::{RecheckError, policy_of, recheck};
+pub use recheck::{RecheckError, contradiction, policy_of, recheck};
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
+pub use regression::Earlier;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
 pub use sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
 pub use taps::ReferenceTap;
@@ -60,11 +63,15 @@ use std::time::SystemTime;
 use crate::Error;
 use crate::observe::{Event, Observer};
 use crate::policy::Date;
-use crate::report::Report;
+use crate::report::{RecordingSection, Report};
 use crate::weights;
 use limits::Held;
 use workers::Workers;
 use write_up::Judged;
+
+/// Whether a kind of row that only the built-in probes have counts as covered: there the candidate is held to be finite and
+/// to depend on no other row, not to the policy's limits.
+const PROBES_JUDGED: bool = true;
 
 /// Runs the whole gate: opens both models, compares them, judges.
 ///
@@ -99,7 +106,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(streamed.findings());
 
     let measured = evidence::gather(probed, streamed)?;
-    findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
+    findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length), PROBES_JUDGED));
     findings.extend(distinct::findings(&measured.measurements, &weights));
     findings.extend(half::findings(&measured.measurements));
 
@@ -110,6 +117,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
     let recording = measured.recording();
+    let policy = policy.in_force(recording.as_ref().map(RecordingSection::terms));
     let held = Held {
         measurements: &measured.measurements,
         weights: &weights,

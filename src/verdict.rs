@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{Direction, GateResult, Outcome, Policy};
+use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy};
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -55,7 +55,7 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Reason {
     /// Stable: `gate.exceeded`, `gate.not_measured`, `gate.engine`, `gate.non_finite`, `evidence.rows`,
-    /// `evidence.tokens`, `policy.no_gates`, or the code of a finding.
+    /// `evidence.tokens`, `evidence.vocabulary`, `policy.no_gates`, or the code of a finding.
     pub code: String,
     /// One line for people.
     pub message: String,
@@ -64,10 +64,40 @@ pub struct Reason {
 /// How much was compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Amount {
-    /// Rows of the corpus.
+    /// Rows that say different things (see [`DistinctRows`](crate::tokens::DistinctRows)).
     pub rows: u64,
-    /// Their tokens.
+    /// Tokens of these rows, each row counted once.
     pub tokens: u64,
+    /// Different token ids.
+    pub vocabulary: u64,
+}
+
+/// What there is too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// `rows`, `tokens`, `vocabulary`.
+    pub code: &'static str,
+    /// The same in words.
+    pub what: &'static str,
+    /// So many were compared.
+    pub seen: u64,
+    /// So many are asked for.
+    pub least: u64,
+}
+
+impl Amount {
+    /// Everything there is too little of; nothing at all is always too little.
+    pub fn short_of(&self, asked: &Evidence) -> Vec<Short> {
+        [
+            ("rows", "different rows", self.rows, asked.min_rows),
+            ("tokens", "tokens", self.tokens, asked.min_tokens),
+            ("vocabulary", "different tokens", self.vocabulary, asked.min_vocabulary),
+        ]
+        .into_iter()
+        .map(|(code, what, seen, least)| Short { code, what, seen, least: least.max(1) })
+        .filter(|short| short.seen < short.least)
+        .collect()
+    }
 }
 
 /// A verdict with its reasons, worst first; a pass has none.
@@ -119,14 +149,10 @@ fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Rea
     if policy.gates.is_empty() || gates.is_empty() {
         reason("policy.no_gates", format!("policy {} judged nothing: no gate was evaluated", policy.name));
     }
-    for (code, what, seen, needed) in [
-        ("evidence.rows", "different rows", amount.rows, policy.evidence.min_rows),
-        ("evidence.tokens", "tokens", amount.tokens, policy.evidence.min_tokens),
-    ] {
-        if seen < needed || seen == 0 {
-            let name = &policy.name;
-            reason(code, format!("{seen} {what} compared, policy {name} asks for at least {}", needed.max(1)));
-        }
+    for short in amount.short_of(&policy.evidence) {
+        let Short { code, what, seen, least } = short;
+        let name = &policy.name;
+        reason(&format!("evidence.{code}"), format!("{seen} {what} compared, policy {name} asks for at least {least}"));
     }
     reasons
 }
@@ -144,7 +170,9 @@ fn grouped(code: &str, results: &[&GateResult]) -> Vec<Reason> {
 }
 
 fn same_gate(a: &GateResult, b: &GateResult) -> bool {
-    let key = |g: &GateResult| (g.arm, g.stat, g.direction, g.limit.to_bits());
+    // A device is held to another limit at each tap, for one reason.
+    let limit = |g: &GateResult| if g.arm == Some(Arm::Device) { 0 } else { g.limit.to_bits() };
+    let key = |g: &GateResult| (g.arm, g.stat, g.direction, limit(g));
     key(a) == key(b) && a.metric == b.metric && a.why == b.why
 }
 

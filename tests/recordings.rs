@@ -14,15 +14,20 @@ use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
 use parallax::hidden_states::Arm;
 use parallax::observe::Silent;
+use parallax::policy::{Outcome, Stat};
 use parallax::quantization::Effective;
 use parallax::report::Report;
 use parallax::verdict::Verdict;
 use safetensors::{SafeTensors, tensor::TensorView};
 
-const ROWS: u64 = 110;
+/// Rows of the recordings' corpus.
+const ROWS: u64 = 104;
+
+/// Made by scripts/record_mlx.py on the shipped model: MLX's own states, no code of ours.
+const MLX: &str = "tests/fixtures/recordings/parallax-mini-8bit-mlx.safetensors";
 
 fn corpus() -> CorpusOptions {
-    CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(ROWS), ..CorpusOptions::default() }
+    CorpusOptions { files: vec![fixture("recordings/corpus.txt")], ..CorpusOptions::default() }
 }
 
 /// Records the candidate in `folder` over the corpus.
@@ -55,16 +60,21 @@ fn judged(recording: &Path) -> Result<Report, Error> {
 
 /// Rewrites the tensors of a recording; its metadata stays.
 fn rewrite(from: &Path, to: &Path, change: impl FnOnce(&mut BTreeMap<String, Stored>)) {
+    restate(from, to, |tensors, _| change(tensors));
+}
+
+/// Rewrites a recording.
+fn restate(from: &Path, to: &Path, change: impl FnOnce(&mut BTreeMap<String, Stored>, &mut HashMap<String, String>)) {
     let bytes = std::fs::read(from).unwrap();
     let read = SafeTensors::deserialize(&bytes).unwrap();
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let metadata: Option<HashMap<String, String>> = header.metadata().clone();
+    let mut metadata: HashMap<String, String> = header.metadata().clone().unwrap();
     let mut tensors: BTreeMap<String, Stored> =
         read.tensors().into_iter().map(|(n, v)| (n, (v.dtype(), v.shape().to_vec(), v.data().to_vec()))).collect();
-    change(&mut tensors);
+    change(&mut tensors, &mut metadata);
     let views: BTreeMap<&str, TensorView<'_>> =
         tensors.iter().map(|(n, (d, s, b))| (n.as_str(), TensorView::new(*d, s.clone(), b).unwrap())).collect();
-    std::fs::write(to, safetensors::serialize(views, metadata).unwrap()).unwrap();
+    std::fs::write(to, safetensors::serialize(views, Some(metadata)).unwrap()).unwrap();
 }
 
 /// Two different rows of one length, and where their tokens lie.
@@ -91,13 +101,20 @@ fn swap(bytes: &mut [u8], [a, b]: &[std::ops::Range<usize>; 2], width: usize) {
 fn a_recording_is_compared_on_its_own_ids_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    let own = at("own.safetensors");
-    recorded(&repository("models/parallax-mini-mlx-8bit"), &own);
+    let made = at("made.safetensors");
+    recorded(&repository("models/parallax-mini-mlx-8bit"), &made);
 
+    // Our own states are no other runtime's, whatever they are called.
+    let report = judged(&made).unwrap();
+    assert_eq!(report.verdict, Verdict::Inconclusive, "{:?}", report.reasons);
+    let own = report.reasons.iter().filter(|r| r.code == "recording.not_another_runtime").count();
+    assert_eq!(own, 2, "by its producer and by its numbers: {:?}", report.reasons);
+    let device: Vec<_> = report.gates.iter().filter(|g| g.arm == Some(Arm::Device)).collect();
+    assert!(device.len() >= 16 && device.iter().all(|g| g.observed == Some(0.0)), "our own states: {device:?}");
+
+    let own = repository(MLX);
     let report = judged(&own).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
-    let device: Vec<_> = report.gates.iter().filter(|g| g.arm == Some(Arm::Device)).collect();
-    assert!(device.len() >= 13 && device.iter().all(|g| g.observed == Some(0.0)), "our own states: {device:?}");
 
     // Whole rows in each other's place: the ids tell.
     rewrite(&own, &at("rows.safetensors"), |t| {
@@ -161,7 +178,11 @@ fn a_recording_is_compared_on_its_own_ids_or_not_at_all() {
 fn another_gelu_on_the_device_fails() {
     let dir = tempfile::tempdir().unwrap();
     let tanh = Copy::of("parallax-mini-mlx-8bit").json("config.json", |c| c["hidden_act"] = "gelu_new".into());
-    recorded(tanh.path(), &dir.path().join("tanh.safetensors"));
+    recorded(tanh.path(), &dir.path().join("own.safetensors"));
+    // As a device with that GELU would have recorded it.
+    restate(&dir.path().join("own.safetensors"), &dir.path().join("tanh.safetensors"), |_, said| {
+        said.insert("producer".to_owned(), "another runtime".to_owned());
+    });
     let report = judged(&dir.path().join("tanh.safetensors")).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{:?}", report.reasons);
     let named = |r: &parallax::verdict::Reason| r.message.contains("first at layer.0 (device): relative_l2 p99");
@@ -200,9 +221,6 @@ fn damaged_recordings_are_refused_in_words() {
     assert!(shape.contains("`tap/layer.0` has shape"), "{shape}");
 }
 
-/// Made by scripts/record_mlx.py on the shipped model: MLX's own states, no code of ours.
-const MLX: &str = "tests/fixtures/recordings/parallax-mini-8bit-mlx.safetensors";
-
 fn against_mlx(recording: &Path) -> Report {
     let files = vec![fixture("recordings/corpus.txt")];
     let request = CheckRequest {
@@ -233,4 +251,19 @@ fn what_mlx_itself_computes_passes_and_with_two_rows_swapped_does_not() {
     let report = against_mlx(&swapped);
     assert_eq!(report.verdict, Verdict::Fail, "{:?}", report.reasons);
     assert!(report.reasons.iter().all(|r| r.message.contains("(device)")), "{:?}", report.reasons);
+}
+
+/// The same model in half precision: twenty rows each, too few for a verdict, but every limit holds.
+#[test]
+fn what_mlx_computes_in_half_precision_is_within_what_is_predicted() {
+    for compute in ["float16", "bfloat16"] {
+        let report = against_mlx(&repository(&MLX.replace(".safe", &format!("-{compute}.safe"))));
+        let said: Vec<&str> = report.reasons.iter().map(|r| r.code.as_str()).collect();
+        assert_eq!(said, ["recording.rows", "recording.tokens"], "{:?}", report.reasons);
+        let gates: Vec<_> = report.gates.iter().filter(|g| g.arm == Some(Arm::Device)).collect();
+        assert!(gates.len() >= 16 && gates.iter().all(|g| g.outcome == Outcome::Pass), "{gates:?}");
+        let p99 = |g: &&&parallax::policy::GateResult| g.metric == "relative_l2" && g.stat == Stat::P99;
+        let most = gates.iter().filter(p99).filter_map(|g| g.margin).fold(0.0, f64::max);
+        assert!(most > 0.02 && most < 0.8, "{compute}: {most}");
+    }
 }

@@ -64,6 +64,20 @@ fn the_same_limits_give_the_same_bytes_and_others_another_verdict() {
         let rendered = parallax(&["render", path, "--to", format]);
         assert!(rendered.stdout == std::fs::read(report.with_file_name(file)).unwrap(), "{format}");
     }
+    // What its own measurements deny is no report: a gate left out, another number, a noise floor that nobody speaks of.
+    let forged = |change: &dyn Fn(&mut Value)| {
+        let (mut value, file) = (json(&report), dir.path().join("forged.json"));
+        change(&mut value);
+        std::fs::write(&file, value.to_string()).unwrap();
+        let done = parallax(&["render", file.to_str().unwrap()]);
+        assert_eq!(done.status.code(), Some(4), "{}", text(&done.stdout));
+        text(&done.stderr)
+    };
+    assert!(forged(&|r| drop(r["gates"].as_array_mut().unwrap().pop())).contains("asks for"));
+    assert!(forged(&|r| r["gates"][0]["observed"] = 1e-9.into()).contains("another number"));
+    assert!(forged(&|r| r["alignment"]["floor"][0]["p99"] = 0.5.into()).contains("alignment.floor"));
+    assert!(forged(&|r| r["corpus"]["unique_rows"] = 3.into()).contains("evidence.rows"));
+    assert!(forged(&|r| r["provenance"]["policy"]["name"] = "int8".into()).contains("not this version's"));
     let strict = parallax(&["recheck", path, "--policy", "int8"]);
     assert!(strict.status.code() == Some(1) && text(&strict.stdout).starts_with("FAIL"), "{}", text(&strict.stdout));
     let none = parallax(&["recheck", path, "--policy", "int9"]);
@@ -143,9 +157,13 @@ fn a_waiver_lets_one_limit_go_until_its_day_and_says_so() {
 fn an_earlier_run_says_what_became_better_or_worse_and_sets_limits() {
     let dir = tempfile::tempdir().unwrap();
     let (old, _) = check(dir.path(), 8, &[]);
-    let (new, run) = check(dir.path(), 4, &["--baseline", old.to_str().unwrap()]);
+    let (_, other) = check(dir.path(), 4, &["--baseline", old.to_str().unwrap(), "--no-canaries"]);
+    let said = text(&other.stdout);
+    assert!(other.status.code() == Some(3) && said.contains("stored in another format"), "{said}");
+    let (new, run) = check(dir.path(), 4, &["--baseline", old.to_str().unwrap(), "--baseline-other-format"]);
     assert_eq!(run.status.code(), Some(0), "4 bits are what the 4-bit limits ask for: {}", text(&run.stdout));
     assert!(text(&run.stdout).contains("against the earlier run of"), "{}", text(&run.stdout));
+    assert!(text(&run.stdout).contains("waived: the earlier run's candidate is stored in another format"));
     let section = &json(&new)["regression"];
     let (worse, movements) = (section["worse"].as_u64().unwrap(), section["movements"].as_array().unwrap());
     assert!(worse > 20 && movements.len() > 30, "{section}");
@@ -170,7 +188,7 @@ fn an_earlier_run_says_what_became_better_or_worse_and_sets_limits() {
     let policy = policy.to_str().unwrap();
     let alone = parallax(&["recheck", new, "--policy", policy]);
     assert!(alone.status.code() == Some(3) && text(&alone.stdout).contains("--baseline"), "{}", text(&alone.stdout));
-    let beside = parallax(&["recheck", new, "--policy", policy, "--baseline", old]);
+    let beside = parallax(&["recheck", new, "--policy", policy, "--baseline", old, "--baseline-other-format"]);
     assert!(
         beside.status.code() == Some(1) && text(&beside.stdout).contains("in the earlier run"),
         "{}",

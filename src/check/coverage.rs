@@ -116,15 +116,24 @@ pub(super) fn sections(corpus: &Coverage, probes: &Coverage, max_length: usize) 
         .collect()
 }
 
-/// What the probes had to supply, and what nobody did.
-pub(super) fn findings(sections: &[CoverageSection]) -> Vec<Finding> {
+/// What the probes had to supply, and what nobody did. A kind counts as covered only where the candidate was judged on it:
+/// on the corpus always, on the probes where `probes_judged`.
+pub(super) fn findings(sections: &[CoverageSection], probes_judged: bool) -> Vec<Finding> {
     let names = |of: &dyn Fn(&CoverageSection) -> bool| -> Option<String> {
         let names: Vec<&str> = sections.iter().filter(|s| of(s)).map(|s| s.kind.as_str()).collect();
         (!names.is_empty()).then(|| names.join("; "))
     };
-    let filled = names(&|s| s.corpus == 0 && s.probes > 0).map(|kinds| {
-        let message = format!("the corpus has none of these, the built-in probes supplied them: {kinds}");
-        Finding::new(Severity::Note, "coverage.filled", message)
+    let filled = names(&|s| s.corpus == 0 && s.probes > 0).map(|kinds| match probes_judged {
+        true => {
+            let message = format!("the corpus has none of these, the built-in probes supplied them: {kinds}");
+            Finding::new(Severity::Note, "coverage.filled", message)
+        }
+        false => {
+            let message = format!(
+                "only the built-in probes have these, and the candidate is not judged on them: {kinds}; errors hide there, add such rows to the corpus"
+            );
+            Finding::new(Severity::Refusal, "coverage.unjudged", message)
+        }
     });
     let missing = names(&|s| s.corpus == 0 && s.probes == 0).map(|kinds| {
         let message =
@@ -158,10 +167,12 @@ mod tests {
         let none = Coverage::default();
         let counts: Vec<u64> = sections(&full, &none, 512).iter().map(|s| s.corpus).collect();
         assert_eq!(counts, [1, 2, 2, 3, 1, 3, 2, 2]);
-        assert!(findings(&sections(&full, &none, 512)).is_empty());
-        let filled = findings(&sections(&none, &full, 512));
+        assert!(findings(&sections(&full, &none, 512), false).is_empty());
+        let filled = findings(&sections(&none, &full, 512), true);
         assert_eq!((filled.len(), filled[0].severity), (1, Severity::Note));
-        let missing = findings(&sections(&coverage(&[&[5], &[4, 6]], 1), &none, 512));
+        let unjudged = findings(&sections(&none, &full, 512), false);
+        assert_eq!((unjudged[0].severity, unjudged[0].code.as_str()), (Severity::Refusal, "coverage.unjudged"));
+        let missing = findings(&sections(&coverage(&[&[5], &[4, 6]], 1), &none, 512), true);
         assert_eq!(missing[0].severity, Severity::Refusal);
         assert!(missing[0].message.contains("31 to 33") && !missing[0].message.contains("mixed lengths;"));
     }

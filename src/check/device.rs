@@ -1,37 +1,67 @@
-//! The device arm: states that another runtime recorded, against the candidate on the same ids.
+//! The device arm: states that another runtime recorded, against the candidate on the same ids; and beside them what
+//! computing in that runtime's type is predicted to cost, which is what a device is allowed a multiple of.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::measure::{Accumulators, Scales, add_sentences};
 use crate::Error;
 use crate::finding::{Finding, Severity};
-use crate::hidden_states::{Arm, HiddenStates, RowSet, Tap, TapStates};
-use crate::policy::Policy;
+use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap, TapStates};
+use crate::metrics::{Measurement, Mode};
+use crate::policy::{Policy, PredictedTap};
 use crate::report::RecordingSection;
 use crate::runtimes::native::SentenceHead;
-use crate::runtimes::recorded::Recording;
-use crate::tokens::TokenBatch;
+use crate::runtimes::recorded::{Compute, Recording};
+use crate::tokens::{DistinctRows, TokenBatch, TokenRow};
+
+/// Rows the candidate is run on in the recording's type: enough for a 99th percentile over some thousand tokens, few enough
+/// to cost a second.
+const PREDICTED_ROWS: usize = 128;
 
 /// What a recording showed so far.
 pub(super) struct Device {
     recording: Recording,
     pub(super) arms: Accumulators,
+    predicted: Accumulators,
+    alike: BTreeMap<Tap, Alike>,
+    /// Numbers of the rows that are run in the recording's type.
+    sample: Arc<BTreeSet<u64>>,
     rows: u64,
     missing: u64,
+    /// What of it is evidence.
+    distinct: DistinctRows,
     /// The first row whose ids are others, in words.
     other_ids: Option<String>,
 }
 
 impl Device {
     pub(super) fn new(recording: Recording, scales: Scales) -> Self {
-        Self { recording, arms: Accumulators::new(scales), rows: 0, missing: 0, other_ids: None }
+        let sample = Arc::new(recording.numbers().take(PREDICTED_ROWS).collect());
+        let (arms, predicted) = (Accumulators::new(scales.clone()), Accumulators::new(scales));
+        let (alike, distinct) = (BTreeMap::new(), DistinctRows::default());
+        Self { recording, arms, predicted, alike, sample, rows: 0, missing: 0, distinct, other_ids: None }
     }
 
-    /// Compares the rows of a batch that the recording has.
+    /// Numbers of the rows that are run in the recording's type, for threads.
+    pub(super) fn sample(&self) -> Arc<BTreeSet<u64>> {
+        Arc::clone(&self.sample)
+    }
+
+    /// Counts what a row of the corpus adds to the recording's evidence.
+    pub(super) fn offer(&mut self, id: RowId, row: &TokenRow, words: &str) {
+        if self.recording.ids(id.row).is_some_and(|ids| id.set == RowSet::Corpus && ids == row.ids) {
+            self.distinct.see(row, words);
+        }
+    }
+
+    /// Compares the rows of a batch that the recording has. `predicted` are the candidate's states in its type.
     pub(super) fn batch(
         &mut self,
         batch: &TokenBatch,
         candidate: &HiddenStates,
+        predicted: Option<&HiddenStates>,
         head: &SentenceHead,
     ) -> Result<(), Error> {
         let mut kept = Vec::new();
@@ -56,17 +86,26 @@ impl Device {
             return Ok(());
         }
         let numbers: Vec<u64> = kept.iter().map(|&r| batch.row_id(r).row).collect();
-        let mut other = self.recording.states(&numbers)?;
-        // The runtime's own sentence vectors, where it recorded them, are what its users get.
-        let own = other.get(Tap::Sentence).cloned();
+        let recorded = self.recording.states(&numbers)?;
+        let base = rows_of(candidate, &kept)?;
+        let predicted = predicted.map(|states| rows_of(states, &kept)).transpose()?;
+        for (tap, theirs) in recorded.iter() {
+            let compute = self.recording.compute();
+            let alike = self.alike.entry(tap).or_insert_with(|| Alike::new(compute));
+            alike.add(base.get(tap), predicted.as_ref().and_then(|p| p.get(tap)), theirs);
+        }
+        // The runtime's own vectors, where it recorded them, are what its users get; the others follow from its last state.
+        let mut other = recorded.clone();
         add_sentences(head, &mut other)?;
-        if let Some(own) = own {
-            other.insert(Tap::Sentence, own);
+        for (tap, own) in recorded.iter().filter(|(tap, _)| tap.is_sentence_level()) {
+            other.insert(tap, Arc::clone(own));
         }
         let mut part = TokenBatch::new();
         kept.iter().for_each(|&r| part.push(batch.row_id(r), batch.ids(r), batch.type_ids(r)));
-        let base = rows_of(candidate, &kept)?;
         self.rows += kept.len() as u64;
+        if let Some(predicted) = &predicted {
+            self.predicted.add(Arm::Compute, &part, &base, predicted, |_, _, _| ())?;
+        }
         self.arms.add(Arm::Device, &part, &base, &other, |_, _, _| ())
     }
 
@@ -91,30 +130,95 @@ impl Device {
             let message = format!("{name}: {} of its {recorded} rows are not in this corpus", recorded - self.rows);
             say(Severity::Warning, "recording.other_rows", message);
         }
-        if self.recording.rounded() {
+        if self.recording.rounded() && self.recording.compute() == Compute::Float32 {
             let message = format!(
                 "{name}: states were rounded to half precision before they were saved; differences below that are not seen"
             );
             say(Severity::Warning, "recording.rounded", message);
         }
+        out.extend(self.alike.iter().find_map(|(tap, alike)| alike.is_ours(name, *tap)));
+        out.extend(self.alike.iter().find_map(|(tap, alike)| alike.is_of_another_type(name, *tap)));
+        out.extend(self.too_near());
         out
     }
 
-    /// What the report keeps of it.
-    pub(super) fn section(&self) -> RecordingSection {
-        let compute = self.recording.compute().name().to_owned();
-        RecordingSection { name: self.recording.name().to_owned(), compute, rows: self.rows }
+    /// A device that is much nearer to the float32 states than its type allows did not compute in it.
+    fn too_near(&self) -> Option<Finding> {
+        if self.recording.compute() == Compute::Float32 {
+            return None;
+        }
+        let (device, predicted) = (self.arms.finish(), self.predicted.finish());
+        let p99 =
+            |all: &[Measurement], tap: Tap| summary(all, Arm::Device, tap).or(summary(all, Arm::Compute, tap))?.p99;
+        let layers = self.alike.keys().copied().filter(|tap| matches!(tap, Tap::Layer(_) | Tap::Final));
+        layers.into_iter().find_map(|tap| {
+            let (seen, predicted) = (p99(&device, tap)?, p99(&predicted, tap)?);
+            (seen * TOO_NEAR < predicted).then(|| {
+                let (name, compute) = (self.recording.name(), self.recording.compute().name());
+                let message = format!(
+                    "{name} says it was computed in {compute}, but at {tap} it is {:.0} times nearer to the float32 states than computing in {compute} is predicted to leave it ({} in place of {}): state the type it was computed in",
+                    predicted / seen,
+                    crate::verdict::number(seen),
+                    crate::verdict::number(predicted)
+                );
+                Finding::new(Severity::Refusal, "recording.compute", message)
+            })
+        })
+    }
+
+    /// What the report keeps of it; `measured` holds the engine arm, from which float32 is predicted.
+    pub(super) fn section(&self, measured: &[Measurement]) -> RecordingSection {
+        let compute = self.recording.compute();
+        let own = self.predicted.finish();
+        let (arm, from) = match compute {
+            Compute::Float32 => (Arm::Engine, measured),
+            _ => (Arm::Compute, own.as_slice()),
+        };
+        RecordingSection {
+            name: self.recording.name().to_owned(),
+            compute: compute.name().to_owned(),
+            rows: self.rows,
+            distinct_rows: self.distinct.rows(),
+            distinct_tokens: self.distinct.tokens(),
+            vocabulary: self.distinct.vocabulary(),
+            predicted: predicted_from(&self.arms.finish(), from, arm),
+        }
     }
 }
 
-/// A recording of fewer rows than the policy asks for.
-pub(super) fn too_few_rows(recording: &RecordingSection, policy: &Policy) -> Option<Finding> {
-    let (least, rows) = (policy.evidence.min_rows.max(1), recording.rows);
-    (rows < least).then(|| {
-        let (name, asking) = (&recording.name, &policy.name);
-        let message = format!("{name}: {rows} rows were compared, policy {asking} asks for at least {least}");
-        Finding::new(Severity::Refusal, "recording.rows", message)
-    })
+/// Times that a recording may be nearer to the float32 states than predicted. TODO
+const TOO_NEAR: f64 = 10.0;
+
+/// The headline error of a tap in an arm.
+fn summary(all: &[Measurement], arm: Arm, tap: Tap) -> Option<&Measurement> {
+    all.iter().find(|m| (m.arm, m.tap, m.mode) == (arm, tap, Mode::Accumulated) && m.metric == "relative_l2")
+}
+
+/// What `from` predicts at every tap the device arm has.
+fn predicted_from(device: &[Measurement], from: &[Measurement], arm: Arm) -> Vec<PredictedTap> {
+    let taps: BTreeSet<Tap> = device.iter().filter(|m| m.arm == Arm::Device).map(|m| m.tap).collect();
+    taps.into_iter()
+        .map(|tap| {
+            let found = summary(from, arm, tap);
+            PredictedTap { tap, p99: found.and_then(|m| m.p99), max: found.and_then(|m| m.max) }
+        })
+        .collect()
+}
+
+/// A recording of less than the policy asks for.
+pub(super) fn too_little(recording: &RecordingSection, policy: &Policy) -> Vec<Finding> {
+    let short = recording.amount().short_of(&policy.evidence);
+    short
+        .into_iter()
+        .map(|short| {
+            let (name, asking) = (&recording.name, &policy.name);
+            let message = format!(
+                "{name}: {} {} were compared, policy {asking} asks for at least {}",
+                short.seen, short.what, short.least
+            );
+            Finding::new(Severity::Refusal, &format!("recording.{}", short.code), message)
+        })
+        .collect()
 }
 
 /// Some rows of every tap.

@@ -48,12 +48,13 @@ pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured,
 impl Measured {
     /// How much was compared; a row told twice is no more evidence than once.
     pub(super) fn amount(&self) -> Amount {
-        Amount { rows: self.corpus.rows.min(self.corpus.unique_rows), tokens: self.corpus.tokens }
+        let distinct = &self.corpus.distinct;
+        Amount { rows: distinct.rows(), tokens: distinct.tokens(), vocabulary: distinct.vocabulary() }
     }
 
     /// The recording behind the device arm.
     pub(super) fn recording(&self) -> Option<RecordingSection> {
-        self.corpus.recording()
+        self.corpus.recording(&self.measurements)
     }
 
     /// The kinds of rows and batches that were run.

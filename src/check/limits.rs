@@ -39,7 +39,10 @@ pub(super) const CODES: &[&str] = &[
     "waiver.unused",
     "gate.waived",
     "baseline.not_comparable",
+    "baseline.other_format",
     "recording.rows",
+    "recording.tokens",
+    "recording.vocabulary",
     "alignment.floor",
     "policy.blind_gate",
     "canary.none",
@@ -56,7 +59,7 @@ pub(super) fn decide(
     mut findings: Vec<Finding>,
 ) -> Decided {
     let mut gates = policy.evaluate_all(held.measurements, held.weights, held.neighbours);
-    findings.extend(held.recording.and_then(|r| device::too_few_rows(r, policy)));
+    findings.extend(held.recording.iter().flat_map(|r| device::too_little(r, policy)));
     findings.extend(floor::findings(held.floor, &gates));
     if held.sampled {
         baselines::fill(held.unlike, policy, held.weights, &mut gates);

@@ -94,17 +94,24 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     task_heads::refuse("the reference's", control_config, &original.weights)?;
     task_heads::refuse("the candidate's", &config, &candidate.weights)?;
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
-    let recording = request.recording.as_deref().map(Recording::open).transpose()?;
+    let mut recording = request.recording.as_deref().map(Recording::open).transpose()?;
     let emulated = Emulated::new(request, &config, &heads.candidate, program);
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
-    // The weights are shared: a second encoder costs next to nothing.
-    let half = match request.compute {
-        Compute::F32 => None,
-        _ => {
-            let twin = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
-            Some(Box::new(twin.computing_in(request.compute)) as Box<dyn Encoder>)
+    if let Some(recording) = &mut recording {
+        recording.judge_only(encoder.taps());
+    }
+    // The weights are shared: another encoder costs next to nothing.
+    let computing = |compute| -> Result<Option<Box<dyn Encoder>>, Error> {
+        match compute {
+            Compute::F32 => Ok(None),
+            _ => {
+                let twin = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
+                Ok(Some(Box::new(twin.computing_in(compute))))
+            }
         }
     };
+    let half = computing(request.compute)?;
+    let predicted = computing(recording.as_ref().map_or(Compute::F32, |r| r.compute().emulated()))?;
     let skipped = heads.skipped(&tokenizers)?;
     // The modules' own folders are read beside each encoder.
     let ours = match &reference.folder {
@@ -139,7 +146,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(of_sentences);
     findings.extend(padded.iter().map(Padded::finding));
     findings.extend(same_file(&reference, &model, &folder));
-    findings.extend(recording.as_ref().and_then(|r| r.of_other_weights(&folder.weight_files())));
+    findings.extend(recording.iter().flat_map(|r| r.findings(&folder.weight_files())));
 
     // The middles of the layers have told whose weights are whose; comparing them too would double the outputs.
     taps.middles.clear();
@@ -165,7 +172,6 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         max_length,
         modules: heads.reference.clone(),
         hidden: config.hidden_size,
-        recording: recording.as_ref().map(|r| r.compute().name().to_owned()),
         control_config: control_config.clone(),
         candidate_config: emulated.config.clone(),
         stated_config: config.clone(),
@@ -191,6 +197,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         control: Box::new(control),
         candidate: Box::new(encoder),
         half,
+        predicted,
         tokenizers,
         reference_head,
         candidate_head: emulated.head(request, &stated_head)?,

@@ -5,13 +5,13 @@
 //! not measured, which is never a pass.
 
 use super::limits::{CODES, Held, decide};
-use super::regression;
+use super::regression::{self, Earlier};
 use super::write_up::policy_record;
 use crate::fault::Fault;
-use crate::hidden_states::Arm;
-use crate::policy::{Date, Policy, PolicyError};
+use crate::finding::Severity;
+use crate::policy::{Date, Gate, Policy, PolicyError};
 use crate::report::Report;
-use crate::verdict::Amount;
+use crate::verdict::Verdict;
 
 /// A report that cannot be judged again.
 #[derive(Debug, thiserror::Error)]
@@ -47,22 +47,17 @@ pub fn policy_of(report: &Report, name: Option<&str>) -> Result<Policy, RecheckE
     let policy = match name {
         Some(name) => Policy::load(name)?,
         None if built_in() => Policy::load(own)?,
+        None if !report.provenance.policy.text.is_empty() => Policy::parse(&report.provenance.policy.text, own)?,
         None => return Err(RecheckError::NoPolicy { name: crate::report::escape::plain(own, 300) }),
     };
-    Ok(policy.with_engine_floor().with_device_limits(compute(report)))
-}
-
-/// What the recording behind the device arm was computed in. Where older reports do not say, the strictest limits hold.
-fn compute(report: &Report) -> Option<&str> {
-    let recorded = || report.measurements.iter().any(|m| m.arm == Arm::Device).then_some("float32");
-    report.alignment.recording.as_ref().map(|r| r.compute.as_str()).or_else(recorded)
+    Ok(policy.in_force(report.device_terms()))
 }
 
 /// The report under these limits on that day, and beside an earlier run where one is given. Nothing is run.
-pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<&Report>) -> Report {
+pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Earlier<'_>>) -> Report {
     let mut report = report.clone();
     let mut findings: Vec<_> = report.findings.drain(..).filter(|f| !CODES.contains(&f.code.as_str())).collect();
-    let beside = earlier.map(|earlier| policy.clone().with_before(regression::before(earlier)));
+    let beside = earlier.map(|earlier| policy.clone().with_before(regression::before(earlier.report)));
     let policy = beside.as_ref().unwrap_or(policy);
     findings.extend(earlier.map(|earlier| regression::comparable(&report, earlier)).into_iter().flatten());
     let corpus = &report.corpus;
@@ -74,7 +69,7 @@ pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<&R
         unlike: &report.alignment.unlike,
         recording: report.alignment.recording.as_ref(),
         sampled: findings.iter().all(|f| f.code != "alignment.no_sample"),
-        amount: Amount { rows: corpus.rows.min(corpus.unique_rows), tokens: corpus.tokens },
+        amount: corpus.amount(),
         today,
     };
     let decided = decide(policy, &held, &mut report.alignment.canaries, findings);
@@ -84,6 +79,31 @@ pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<&R
     report.exit_code = decided.judgement.exit_code;
     report.reasons = decided.judgement.reasons;
     report.provenance.policy = policy_record(policy);
-    report.regression = earlier.map(|earlier| regression::section(&report, earlier));
+    report.regression = earlier.map(|earlier| regression::section(&report, earlier.report));
     report
+}
+
+/// What a report that says PASS leaves unsaid: a finding that its own limits lead to and that is not among its findings.
+/// Gates and verdict are seen to when the report is read; this is what limits say of noise floors, planted faults,
+/// recordings and layers.
+pub fn contradiction(report: &Report) -> Option<String> {
+    if report.verdict != Verdict::Pass {
+        return None;
+    }
+    let mut policy = policy_of(report, None).ok()?;
+    // What an earlier run allows is not known here; limits of their own are.
+    policy.gates.retain(Gate::is_absolute);
+    policy.gates.iter_mut().for_each(|gate| gate.max_regression = None);
+    let again = recheck(report, &policy, judged_on(report), None);
+    let told = |code: &str| report.findings.iter().any(|f| f.code == code);
+    let own = again.findings.iter().filter(|f| f.severity >= Severity::Warning && CODES.contains(&f.code.as_str()));
+    let untold = own.into_iter().find(|f| !told(&f.code));
+    untold.map(|f| format!("it says PASS and does not say {}: {}", f.code, f.message))
+}
+
+/// The day that waivers were held against, else the day of the run.
+fn judged_on(report: &Report) -> Date {
+    let waived = report.gates.iter().filter_map(|g| g.waiver.as_ref());
+    let days = waived.map(|w| w.judged_on.as_str()).chain(report.provenance.run.started.get(..10));
+    days.filter_map(Date::parse).next().unwrap_or_else(Date::today)
 }

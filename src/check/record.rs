@@ -22,7 +22,10 @@ use crate::report::ReportError;
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, find_taps, locate};
-use crate::runtimes::recorded::{COMPUTE_KEY, FORMAT, FORMAT_KEY, LARGEST, PRODUCER_KEY, TAP_PREFIX, WEIGHTS_KEY};
+use crate::runtimes::recorded::{
+    COMPUTE_KEY, DEVICE_KEY, FORMAT, FORMAT_KEY, LARGEST, OWN_PRODUCER, PRODUCER_KEY, TAP_PREFIX, VERSION_KEY,
+    WEIGHTS_KEY,
+};
 use crate::tokens::{BLOCK_ROWS, WordTokenizer};
 
 /// Whose states.
@@ -238,8 +241,15 @@ fn write(
     for (name, shape, bytes) in &state_bytes {
         tensors.push((name.clone(), view(Dtype::F32, shape.clone(), bytes)?));
     }
-    let (producer, weights) = (side.encoder.describe(), side.weights.join(" "));
-    let said = [(FORMAT_KEY, FORMAT), (PRODUCER_KEY, &producer), (COMPUTE_KEY, "float32"), (WEIGHTS_KEY, &weights)];
+    let (device, weights) = (side.encoder.describe(), side.weights.join(" "));
+    let said = [
+        (FORMAT_KEY, FORMAT),
+        (PRODUCER_KEY, OWN_PRODUCER),
+        (VERSION_KEY, env!("CARGO_PKG_VERSION")),
+        (DEVICE_KEY, &device),
+        (COMPUTE_KEY, "float32"),
+        (WEIGHTS_KEY, &weights),
+    ];
     let metadata: HashMap<String, String> = said.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let bytes = safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(e.to_string()))?;
     file.write_all(&bytes).map_err(io)?;

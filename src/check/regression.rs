@@ -2,11 +2,23 @@
 
 use crate::finding::{Finding, Severity};
 use crate::policy::{Before, Trend, change};
-use crate::report::{Movement, RegressionSection, Report};
+use crate::report::{Movement, RegressionSection, Report, escape};
 use crate::verdict::Verdict;
 
 /// The code of the finding that says why two runs cannot be compared.
 const CODE: &str = "baseline.not_comparable";
+
+/// The code of the finding that says that two formats are compared, as asked.
+const OTHER_FORMAT: &str = "baseline.other_format";
+
+/// An earlier run.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    /// Its report.
+    pub report: &'a Report,
+    /// True where its candidate may be stored in another format.
+    pub other_format: bool,
+}
 
 /// What an earlier report measured, as limits are held against it.
 pub(super) fn before(earlier: &Report) -> Before {
@@ -18,8 +30,8 @@ pub(super) fn before(earlier: &Report) -> Before {
 }
 
 /// Everything that must be the same for numbers of two candidates to be comparable: reference, corpus, and how both were read.
-pub(super) fn comparable(now: &Report, earlier: &Report) -> Vec<Finding> {
-    let mut found = Vec::new();
+pub(super) fn comparable(now: &Report, Earlier { report: earlier, other_format }: Earlier<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = format(now, earlier, other_format).into_iter().collect();
     for (what, ours, theirs) in facts(now).into_iter().zip(facts(earlier)).map(|((what, a), (_, b))| (what, a, b)) {
         if ours != theirs {
             let message = format!(
@@ -37,6 +49,29 @@ pub(super) fn comparable(now: &Report, earlier: &Report) -> Vec<Finding> {
     };
     found.extend(useless.map(|why| Finding::new(Severity::Refusal, CODE, why.to_owned())));
     found
+}
+
+/// Weights at other widths answer another question: what 8 bits lose beside what 4 bits lost is no regression.
+fn format(now: &Report, earlier: &Report, allowed: bool) -> Option<Finding> {
+    let (ours, theirs) = (&now.provenance.candidate_format, &earlier.provenance.candidate_format);
+    if theirs.is_empty() || ours.is_empty() {
+        let message = "one of the two reports does not say in which format its candidate's weights are stored: run that check again";
+        return Some(Finding::new(Severity::Refusal, CODE, message.to_owned()));
+    }
+    if ours == theirs {
+        return None;
+    }
+    let (ours, theirs) = (escape::plain(ours, 200), escape::plain(theirs, 200));
+    let said = format!("the earlier run's candidate is stored in another format ({theirs}; now {ours})");
+    Some(match allowed {
+        true => Finding::new(Severity::Warning, OTHER_FORMAT, said),
+        false => {
+            let message = format!(
+                "{said}: its numbers bound nothing here; give one of the same format, or --baseline-other-format"
+            );
+            Finding::new(Severity::Refusal, CODE, message)
+        }
+    })
 }
 
 /// Facts by their names, in words.

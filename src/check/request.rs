@@ -134,13 +134,13 @@ impl CheckRequest {
         }
     }
 
-    /// The policy that judges this run.
+    /// The policy that judges this run, as it is written.
     pub(super) fn policy_for(&self, facts: &SidesFacts) -> Result<Policy, Error> {
         let policy = match &self.policy {
             Some(name) => Policy::load(name)?,
             None => Policy::for_precision(&facts.precision)?,
         };
-        Ok(policy.with_engine_floor().with_device_limits(facts.recording.as_deref()))
+        Ok(policy)
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Sides {
     pub graph_sentences: Option<GraphSentences>,
     /// The same reference run other ways, to see how far it is from itself.
     pub variations: Vec<Variation>,
+    /// The candidate in the type that the recording was computed in, where that is not float32.
+    pub predicted: Option<Box<dyn Encoder>>,
     /// What another runtime recorded on the candidate's weights.
     pub recording: Option<Recording>,
     /// What they say about themselves.
@@ -99,8 +101,6 @@ pub struct SidesFacts {
     pub prompt: Option<String>,
     /// Width of a hidden state.
     pub hidden: usize,
-    /// What the recording was computed in, if there is one.
-    pub recording: Option<String>,
     /// What the control is built from.
     pub control_config: ModelConfig,
     /// What the candidate is built from.
@@ -138,6 +138,7 @@ pub(super) struct Encoders<'a> {
     pub(super) control: &'a dyn Encoder,
     pub(super) candidate: &'a dyn Encoder,
     pub(super) half: Option<&'a dyn Encoder>,
+    pub(super) predicted: Option<&'a dyn Encoder>,
     pub(super) reference_head: &'a SentenceHead,
     pub(super) candidate_head: &'a SentenceHead,
 }
@@ -150,6 +151,7 @@ impl Sides {
             control: &*self.control,
             candidate: &*self.candidate,
             half: self.half.as_deref(),
+            predicted: self.predicted.as_deref(),
             reference_head: &self.reference_head,
             candidate_head: &self.candidate_head,
         }

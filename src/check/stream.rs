@@ -9,19 +9,18 @@ use super::CheckRequest;
 use super::coverage::Coverage;
 use super::device::Device;
 use super::explain;
-use super::measure::{Accumulators, Seen, batches, encode_on, isolated_layers};
+use super::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isolated_layers};
 use super::probe::Probed;
 use super::sides::{Encoders, Sides};
 use super::workers::Workers;
 use crate::Error;
 use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
-use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Histogram, Measurement, RowSeen, TokenSums, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
 use crate::report::RecordingSection;
-use crate::tokens::{BLOCK_ROWS, TokenBatch, TokenRow};
+use crate::tokens::{BLOCK_ROWS, DistinctRows, TokenBatch, TokenRow, is_degenerate};
 
 /// Upper ends of the length buckets in the report, in tokens.
 pub(super) const LENGTH_BUCKETS: &[usize] = &[8, 16, 32, 64, 128, 256, 512];
@@ -33,9 +32,6 @@ const ISOLATED_EVERY: usize = 5;
 /// Blocks whose batches are shared out together: little enough to hold in memory (texts and token ids), enough for
 /// the workers not to wait for each other often.
 const BLOCKS_AT_ONCE: usize = 4;
-
-/// Share of rows without content, or of unknown tokens only, above which a corpus proves nothing.
-const DEGENERATE_LIMIT: f64 = 0.01;
 
 /// Text of a row that is among the worst, and where it stands.
 #[derive(Clone, Debug)]
@@ -62,7 +58,9 @@ pub(super) struct Streamed {
     pub(super) rows: u64,
     pub(super) control_rows: u64,
     pub(super) tokens: u64,
-    pub(super) unique_rows: u64,
+    pub(super) unique_texts: u64,
+    /// What of it is evidence.
+    pub(super) distinct: DistinctRows,
     pub(super) empty_lines: u64,
     pub(super) invalid_utf8: u64,
     pub(super) truncated: u64,
@@ -140,6 +138,16 @@ fn isolate(
     Ok([quantization, engine].into_iter().flatten().collect())
 }
 
+/// The batch in the recording's type, where one of its rows is among those that are run in it.
+fn predicted_on(on: Encoders<'_>, batch: &TokenBatch, sample: &BTreeSet<u64>) -> Result<Option<HiddenStates>, Error> {
+    let picked = (0..batch.rows()).any(|r| sample.contains(&batch.row_id(r).row));
+    let mut states = on.predicted.filter(|_| picked).map(|encoder| encoder.encode(batch)).transpose()?;
+    if let Some(states) = &mut states {
+        add_sentences(on.candidate_head, states)?;
+    }
+    Ok(states)
+}
+
 /// Relative L2 of each token of row `r` at the last tap, candidate against reference.
 fn token_errors(seen: &Seen, r: usize) -> Vec<f64> {
     let (Some(ours), Some(theirs)) = (seen.reference.get(Tap::Final), seen.candidate.get(Tap::Final)) else {
@@ -177,12 +185,12 @@ pub(super) fn run(
     match rows {
         Rows::Files(corpus) => {
             let counts = corpus.counts();
-            out.unique_rows = counts.unique.count();
+            out.unique_texts = counts.unique.count();
             out.empty_lines = counts.empty_lines;
             out.invalid_utf8 = counts.invalid_utf8;
             out.sources = corpus.sources().to_vec();
         }
-        Rows::BuiltIn(_, count) => out.unique_rows = count,
+        Rows::BuiltIn(_, count) => out.unique_texts = count,
     }
     Ok(out)
 }
@@ -202,7 +210,8 @@ impl Streamed {
             rows: 0,
             control_rows: 0,
             tokens: 0,
-            unique_rows: 0,
+            unique_texts: 0,
+            distinct: DistinctRows::default(),
             empty_lines: 0,
             invalid_utf8: 0,
             truncated: 0,
@@ -225,11 +234,16 @@ impl Streamed {
         rows: &[CorpusRow],
     ) -> Result<(), Error> {
         let (tokenizers, facts) = (&sides.tokenizers, &sides.facts);
-        let tokenized: Vec<_> = rows.par_iter().map(|row| tokenizers.encode(&facts.prompted(&row.text))).collect();
+        let words = |row: &TokenRow| tokenizers.reference.words(row);
+        let tokenize = |row: &CorpusRow| {
+            let (tokens, parts) = tokenizers.encode(&facts.prompted(&row.text))?;
+            Ok::<_, Error>((words(&tokens), tokens, parts))
+        };
+        let tokenized: Vec<_> = rows.par_iter().map(tokenize).collect();
         let mut all = Vec::with_capacity(rows.len());
         for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);
-            let (tokens, parts) = tokens?;
+            let (words, tokens, parts) = tokens?;
             if let Some(parts) = parts {
                 let said = format!("{place}: {parts}");
                 if !facts.tokenizers.explained() {
@@ -240,6 +254,10 @@ impl Streamed {
             }
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
+            self.distinct.see(&tokens, &words);
+            if let Some(device) = &mut self.device {
+                device.offer(id, &tokens, &words);
+            }
             if self.kept.len() < explain::ROWS {
                 self.kept.push((id, tokens.clone()));
             }
@@ -260,6 +278,7 @@ impl Streamed {
         }
         // The longest first, so that no worker is left with one at the end.
         jobs.sort_by_key(|job| std::cmp::Reverse(job.cost()));
+        let sample = self.device.as_ref().map(Device::sample).unwrap_or_default();
         let (encoders, out) = (sides.encoders(), Mutex::new(&mut *self));
         workers.each(&jobs, |job| {
             let seen = encode_on(encoders, &job.batch, job.control)?;
@@ -267,6 +286,7 @@ impl Streamed {
                 (Some(control), true) => isolate(encoders, &seen.reference, control)?,
                 _ => Vec::new(),
             };
+            let predicted = predicted_on(encoders, &job.batch, &sample)?;
             let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
             out.coverage.batch(&job.batch);
             out.measure(&job.batch, &seen)?;
@@ -274,7 +294,7 @@ impl Streamed {
                 out.isolated.add(arm, &job.batch, &base, &alone, |_, _, _| ())?;
             }
             match &mut out.device {
-                Some(device) => device.batch(&job.batch, &seen.candidate, encoders.candidate_head),
+                Some(device) => device.batch(&job.batch, &seen.candidate, predicted.as_ref(), encoders.candidate_head),
                 None => Ok(()),
             }
         })?;
@@ -288,7 +308,7 @@ impl Streamed {
         self.truncated += u64::from(row.truncated);
         self.coverage.truncated(u64::from(row.truncated));
         self.unknown_tokens += row.unknown as u64;
-        self.degenerate += u64::from(row.content == 0 || row.unknown == row.content);
+        self.degenerate += u64::from(is_degenerate(row));
         let bucket = LENGTH_BUCKETS.iter().position(|&end| row.ids.len() <= end).unwrap_or(LENGTH_BUCKETS.len());
         self.lengths[bucket] += 1;
     }
@@ -352,55 +372,7 @@ impl Streamed {
     }
 
     /// The recording behind them.
-    pub(super) fn recording(&self) -> Option<RecordingSection> {
-        self.device.as_ref().map(Device::section)
-    }
-
-    /// What a person should know of the corpus.
-    pub(super) fn findings(&self) -> Vec<Finding> {
-        let mut out = self.device.as_ref().map_or_else(Vec::new, Device::findings);
-        let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
-        if let (rows, Some(first)) = &self.other_ids {
-            let message = format!(
-                "the two tokenizers give different ids to {rows} of {} rows, first {first}; both sides were fed the reference's",
-                self.rows
-            );
-            say(Severity::Failure, "tokenizer.token_ids", message);
-        }
-        if self.built_in {
-            say(
-                Severity::Note,
-                "corpus.built_in",
-                "no corpus was given: the built-in probe sentences were compared".into(),
-            );
-        }
-        if self.empty_lines > 0 {
-            say(Severity::Note, "corpus.empty_lines", format!("{} lines without text were left out", self.empty_lines));
-        }
-        if self.invalid_utf8 > 0 {
-            say(Severity::Warning, "corpus.invalid_utf8", format!("{} rows were not UTF-8", self.invalid_utf8));
-        }
-        if self.truncated > 0 {
-            say(
-                Severity::Note,
-                "corpus.truncated",
-                format!("{} of {} rows were cut to the length limit", self.truncated, self.rows),
-            );
-        }
-        if self.unique_rows < self.rows {
-            say(
-                Severity::Note,
-                "corpus.duplicates",
-                format!("about {} of {} rows are different", self.unique_rows, self.rows),
-            );
-        }
-        if self.rows > 0 && self.degenerate as f64 > DEGENERATE_LIMIT * self.rows as f64 && !self.built_in {
-            let message = format!(
-                "{} of {} rows have no content but unknown tokens; a corpus in another language than the model's proves nothing",
-                self.degenerate, self.rows
-            );
-            say(Severity::Refusal, "corpus.degenerate_rows", message);
-        }
-        out
+    pub(super) fn recording(&self, measured: &[Measurement]) -> Option<RecordingSection> {
+        self.device.as_ref().map(|device| device.section(measured))
     }
 }

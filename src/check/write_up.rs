@@ -12,6 +12,7 @@ use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Date, Policy};
+use crate::quantization::QuantizationSummary;
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
     ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
@@ -61,6 +62,7 @@ fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: S
     Provenance {
         inputs: sides.facts.inputs.clone(),
         runtime: sides.facts.runtime.clone(),
+        candidate_format: format(&sides.facts.quantization),
         cpu_features: cpu_features(),
         threads: request.threads,
         seed: 0,
@@ -70,9 +72,21 @@ fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: S
     }
 }
 
+/// How the weights are stored, as declared and as found.
+fn format(stored: &QuantizationSummary) -> String {
+    let mode = stored.mode.as_ref().filter(|_| stored.bits.is_some()).map_or_else(String::new, |m| format!("{m}, "));
+    let widths: Vec<String> = stored.modules_by_bits.keys().map(u32::to_string).collect();
+    let found = if widths.is_empty() { String::new() } else { format!(", found at {} bits", widths.join(" and ")) };
+    format!("{mode}{stored}{found}")
+}
+
 /// The policy as the report names it.
 pub(super) fn policy_record(policy: &Policy) -> PolicyRecord {
-    PolicyRecord { name: policy.name.clone(), sha256: sha256_hex(policy.source.as_bytes()) }
+    PolicyRecord {
+        name: policy.name.clone(),
+        sha256: sha256_hex(policy.source.as_bytes()),
+        text: policy.source.clone(),
+    }
 }
 
 /// Instruction sets that change which kernels run, and so the last bits of a float32 sum.
@@ -107,7 +121,10 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
         rows: c.rows,
         control_rows: c.control_rows,
         tokens: c.tokens,
-        unique_rows: c.unique_rows,
+        unique_rows: c.distinct.rows(),
+        unique_tokens: c.distinct.tokens(),
+        vocabulary: c.distinct.vocabulary(),
+        unique_texts: c.unique_texts,
         empty_lines: c.empty_lines,
         invalid_utf8: c.invalid_utf8,
         truncated_rows: c.truncated,

@@ -172,6 +172,9 @@ pub(crate) struct CheckArguments {
     /// An earlier report.json of the same reference and corpus: says what became better or worse, and sets `max_regression` limits
     #[arg(long, value_name = "OLD.json")]
     pub(crate) baseline: Option<PathBuf>,
+    /// Let the earlier run's candidate be stored in another format (bits, group, mode, type; printed in the verdict)
+    #[arg(long, requires = "baseline")]
+    pub(crate) baseline_other_format: bool,
     /// Write report.json, report.html, report.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
@@ -344,6 +347,9 @@ pub(crate) struct RecheckArguments {
     /// An earlier report.json of the same reference and corpus: says what became better or worse, and sets `max_regression` limits
     #[arg(long, value_name = "OLD.json")]
     pub(crate) baseline: Option<PathBuf>,
+    /// Let the earlier run's candidate be stored in another format (bits, group, mode, type; printed in the verdict)
+    #[arg(long, requires = "baseline")]
+    pub(crate) baseline_other_format: bool,
     /// Write report.json, report.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

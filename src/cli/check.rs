@@ -1,6 +1,6 @@
 //! `parallax check`.
 
-use parallax::check::{self, CheckRequest, ControlRows};
+use parallax::check::{self, CheckRequest, ControlRows, Earlier};
 use parallax::checkpoint::PoolingMode;
 use parallax::corpus::{CorpusOptions, InvalidUtf8};
 use parallax::observe::{Event, Observer};
@@ -31,6 +31,7 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
     if let Some(earlier) = &earlier {
         let policy = check::policy_of(&report, Some(&report.provenance.policy.name))
             .map_err(|e| Failure::new(e.fault(), e.to_string()))?;
+        let earlier = Earlier { report: earlier, other_format: a.baseline_other_format };
         report = check::recheck(&report, &policy, Date::today(), Some(earlier));
     }
     if let Some(file) = &a.node_data {

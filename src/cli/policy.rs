@@ -31,11 +31,12 @@ pub(super) fn run(command: &PolicyCommand) -> Result<u8, Failure> {
         PolicyCommand::Validate { file } => {
             let policy = Policy::load(&file.to_string_lossy()).map_err(parallax::Error::from)?;
             format!(
-                "{}: {} gates, at least {} rows and {} tokens\n",
+                "{}: {} gates, at least {} different rows, {} tokens and {} different tokens\n",
                 policy.name,
                 policy.gates.len(),
                 policy.evidence.min_rows,
-                policy.evidence.min_tokens
+                policy.evidence.min_tokens,
+                policy.evidence.min_vocabulary
             )
         }
     };

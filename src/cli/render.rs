@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use parallax::check::contradiction;
 use parallax::fault::Fault;
-use parallax::report::{OutputDir, Report, renderer};
+use parallax::report::{OutputDir, Report, escape, renderer};
 
 use super::arguments::RenderArguments;
 use super::failure::Failure;
@@ -13,7 +14,11 @@ use super::product;
 pub(super) fn saved(path: &Path) -> Result<Report, Failure> {
     let bad = |e: String| Failure::new(Fault::BadInput, format!("{}: {e}", path.display()));
     let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-    Report::from_json(&bytes).map_err(|e| bad(e.to_string()))
+    let report = Report::from_json(&bytes).map_err(|e| bad(e.to_string()))?;
+    match contradiction(&report) {
+        Some(what) => Err(bad(format!("the report contradicts itself: {}", escape::plain(&what, 400)))),
+        None => Ok(report),
+    }
 }
 
 pub(super) fn run(a: &RenderArguments) -> Result<u8, Failure> {

@@ -1,46 +1,101 @@
-//! Limits on the device arm: another runtime on the same weights. They hold only where there is a recording.
+//! Limits on the device arm: another runtime on the same weights. They hold only where there is a recording, and follow
+//! what computing in its type costs *this* model on *these* rows: a shallow model in float16 is allowed less than a deep one
+//! in bfloat16.
+
+use serde::{Deserialize, Serialize};
 
 use super::{Gate, Place, Policy, Stat};
 use crate::hidden_states::{Arm, Tap};
+use crate::metrics::number;
 
-/// Relative L2 per token (99th percentile, largest) and cosine distance of sentence vectors (largest) by what
-/// the other runtime computes in.
+/// Times the predicted error that a device may be off, at the 99th percentile over tokens (or sentences).
 ///
-/// Measured with MLX 0.32 on a CPU over 110 and 300 sentences, MiniLM and the shipped model at 8 and 4 bits (p99,
-/// largest, sentence): float32 2.4e-6, 3.2e-6, 1.1e-12, where tanh-GELU makes 3.1e-4, 3.6e-4, 4.5e-8 and more. The
-/// CPU's own float16 and bfloat16 kernels add up in those types: 3.4e-3, 4.1e-3, 2.4e-6 and 3.1e-2, 3.9e-2, 2.4e-4 on
-/// the shipped model, half of what is allowed; a GPU's add up in float32 and stay below.
-const LIMITS: &[(&str, [f64; 3])] =
-    &[("float32", [1e-5, 5e-5, 1e-10]), ("float16", [8e-3, 3e-2, 1e-5]), ("bfloat16", [6e-2, 2e-1, 1e-3])];
+/// TODO
+const TIMES_P99: f64 = 8.0;
+
+/// The same for the largest error.
+const TIMES_MAX: f64 = 8.0;
+
+/// The least that is taken for predicted: TODO
+const LEAST: f64 = 1e-6;
+
+/// The largest limit: a state that is off by half its own length is another state, whatever the type.
+const CEILING: f64 = 0.5;
+
+/// What computing in the recording's type is predicted to cost at one tap, relative L2 over tokens (or sentences): of the
+/// candidate computed in that type, or in float32 what two engines differ by on the same weights.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct PredictedTap {
+    /// The tap.
+    pub tap: Tap,
+    /// 99th percentile.
+    #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
+    pub p99: Option<f64>,
+    /// Largest value.
+    #[serde(with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
+    pub max: Option<f64>,
+}
+
+impl PredictedTap {
+    /// What is taken for predicted at that statistic.
+    pub fn at(&self, stat: Stat) -> f64 {
+        let seen = if stat == Stat::Max { self.max } else { self.p99 };
+        seen.filter(|v| v.is_finite()).unwrap_or(0.0).max(LEAST)
+    }
+}
+
+/// What limits on a device arm follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceTerms<'a> {
+    /// What the recording was computed in.
+    pub compute: &'a str,
+    /// Every tap that is compared with it.
+    pub predicted: &'a [PredictedTap],
+}
 
 impl Policy {
-    /// With limits on the device arm when there is a recording, computed in `compute`, and the policy states
-    /// none; without any when there is none.
-    pub fn with_device_limits(mut self, compute: Option<&str>) -> Self {
-        let Some(compute) = compute else {
+    /// The policy as it judges: with limits on the engine arm, and on the device arm where there is a recording.
+    pub fn in_force(self, device: Option<DeviceTerms<'_>>) -> Self {
+        self.with_engine_floor().with_device_limits(device)
+    }
+
+    /// With limits on the device arm at every recorded tap that the policy states none for; without any when there is no
+    /// recording.
+    fn with_device_limits(mut self, device: Option<DeviceTerms<'_>>) -> Self {
+        let Some(DeviceTerms { compute, predicted }) = device else {
             self.gates.retain(|g| g.arm != Some(Arm::Device));
             self.waivers.retain(|w| w.arm != Some(Arm::Device));
             return self;
         };
-        // A limit relative to an earlier run bounds nothing by itself.
-        if self.gates.iter().any(|g| g.arm == Some(Arm::Device) && g.is_absolute()) {
-            return self;
+        let mut added = Vec::new();
+        for tap in predicted {
+            // A limit relative to an earlier run bounds nothing by itself.
+            let own = |g: &Gate| g.arm == Some(Arm::Device) && g.is_absolute() && g.on.matches(tap.tap);
+            if self.gates.iter().any(own) {
+                continue;
+            }
+            for (stat, times) in [(Stat::P99, TIMES_P99), (Stat::Max, TIMES_MAX)] {
+                let why = match compute {
+                    "float32" => {
+                        format!("built in: {times} times what two float32 engines differ by on the same weights")
+                    }
+                    _ => format!("built in: {times} times what computing in {compute} is predicted to cost here"),
+                };
+                added.push(Gate {
+                    on: Place::Tap(tap.tap),
+                    arm: Some(Arm::Device),
+                    metric: "relative_l2".to_owned(),
+                    stat,
+                    max: Some((times * tap.at(stat)).min(CEILING)),
+                    min: None,
+                    max_regression: None,
+                    why: Some(why),
+                });
+            }
         }
-        let limits = LIMITS.iter().find(|(name, _)| *name == compute).map_or(LIMITS[0].1, |l| l.1);
-        let gate = |on: Place, metric: &str, stat, max| Gate {
-            on,
-            arm: Some(Arm::Device),
-            metric: metric.to_owned(),
-            stat,
-            max: Some(max),
-            min: None,
-            max_regression: None,
-            why: Some(format!("built in: the same weights in another runtime's {compute}, measured with MLX")),
-        };
-        let tokens = || Place::Glob("*".to_owned());
-        self.gates.push(gate(tokens(), "relative_l2", Stat::P99, limits[0]));
-        self.gates.push(gate(tokens(), "relative_l2", Stat::Max, limits[1]));
-        self.gates.push(gate(Place::Tap(Tap::Sentence), "cosine_distance", Stat::Max, limits[2]));
+        self.gates.extend(added);
         self
     }
 }
@@ -49,29 +104,47 @@ impl Policy {
 mod tests {
     use super::*;
 
-    #[test]
-    fn device_gates_are_there_exactly_when_there_is_a_recording() {
-        let policy = |arm: &str| {
-            let text = format!(
-                "schema = 1\n[[gate]]\non = \"final\"\narm = \"total\"\nmetric = \"mse\"\nstat = \"max\"\nmax = 1.0\n\
-                 [[gate]]\non = \"final\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.5\n"
-            );
-            Policy::parse(&text, "p").unwrap()
-        };
-        let device = |p: Policy| p.gates.iter().filter(|g| g.arm == Some(Arm::Device)).count();
-        assert_eq!(device(policy("device").with_device_limits(None)), 0);
-        assert_eq!(device(policy("device").with_device_limits(Some("float32"))), 1);
-        assert_eq!(device(policy("total").with_device_limits(None)), 0);
-        assert_eq!(device(policy("total").with_device_limits(Some("float16"))), 3);
-        // Each type has its own limits, the next one looser.
-        let first = |compute| {
-            let policy = policy("total").with_device_limits(Some(compute));
-            policy.gates.iter().find(|g| g.arm == Some(Arm::Device)).unwrap().max.unwrap()
-        };
-        assert_eq!(
-            ["float32", "float16", "bfloat16"].map(first),
-            LIMITS.iter().map(|l| l.1[0]).collect::<Vec<_>>()[..]
+    fn policy(arm: &str) -> Policy {
+        let text = format!(
+            "schema = 1\n[[gate]]\non = \"final\"\narm = \"total\"\nmetric = \"mse\"\nstat = \"max\"\nmax = 1.0\n\
+             [[gate]]\non = \"final\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.4\n"
         );
-        assert!(LIMITS.is_sorted_by(|a, b| a.1.iter().zip(&b.1).all(|(a, b)| a < b)));
+        Policy::parse(&text, "p").unwrap()
+    }
+
+    fn device(policy: Policy) -> Vec<(String, f64)> {
+        let gates = policy.gates.iter().filter(|g| g.arm == Some(Arm::Device));
+        gates.map(|g| (format!("{} {}", g.on, g.stat), g.max.unwrap())).collect()
+    }
+
+    fn predicted(p99: f64) -> [PredictedTap; 2] {
+        [Tap::Layer(0), Tap::Final].map(|tap| PredictedTap { tap, p99: Some(p99), max: Some(2.0 * p99) })
+    }
+
+    #[test]
+    fn every_recorded_tap_has_a_gate_exactly_when_there_is_a_recording() {
+        let taps = predicted(1e-3);
+        let terms = Some(DeviceTerms { compute: "float16", predicted: &taps });
+        assert!(device(policy("device").in_force(None)).is_empty());
+        assert!(device(policy("total").in_force(None)).is_empty());
+        let names = |p: Policy| device(p).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(policy("total").in_force(terms)), ["layer.0 p99", "layer.0 max", "final p99", "final max"]);
+        // Its own limit stands at the tap it speaks of; the others have the built-in one.
+        assert_eq!(names(policy("device").in_force(terms)), ["final p99", "layer.0 p99", "layer.0 max"]);
+    }
+
+    #[test]
+    fn limits_follow_the_prediction_between_the_noise_and_half_a_state() {
+        let limit = |p99| {
+            let taps = predicted(p99);
+            device(policy("total").in_force(Some(DeviceTerms { compute: "float32", predicted: &taps })))[0].1
+        };
+        assert_eq!(limit(0.0), TIMES_P99 * LEAST);
+        assert_eq!(limit(1e-3), TIMES_P99 * 1e-3);
+        assert_eq!(limit(0.9), CEILING);
+        assert!(
+            [f64::NAN, f64::INFINITY].map(limit).iter().all(|l| *l == TIMES_P99 * LEAST),
+            "no number allows nothing"
+        );
     }
 }

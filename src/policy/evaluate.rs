@@ -176,7 +176,7 @@ impl Policy {
 }
 
 /// What a gate at that place looks at.
-pub(super) fn observed_at(
+pub fn observed_at(
     on: &str,
     arm: Option<Arm>,
     metric: &str,

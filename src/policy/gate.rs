@@ -7,19 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::Place;
 use crate::hidden_states::Arm;
 
+/// Different tokens asked for unless a policy says otherwise: fewer show next to nothing of a model's embeddings, however
+/// many rows they make. Measured: 404 in the shipped corpus (380 in its first 110 rows), 125 in the 104 sentences of the
+/// recordings, 106 in those of the small models, and 27 in sentences of 24 words drawn at random, which is the least that
+/// was ever meant as a corpus.
+pub const MIN_VOCABULARY: u64 = 25;
+
 /// How much a run must have looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evidence {
-    /// Rows of the corpus compared.
+    /// Different rows compared.
     pub min_rows: u64,
-    /// Tokens compared.
+    /// Tokens of different rows compared.
     pub min_tokens: u64,
+    /// Different tokens among them.
+    pub min_vocabulary: u64,
 }
 
 impl Default for Evidence {
     fn default() -> Self {
-        Self { min_rows: 100, min_tokens: 1000 }
+        Self { min_rows: 100, min_tokens: 1000, min_vocabulary: MIN_VOCABULARY }
     }
 }
 

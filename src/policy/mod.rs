@@ -31,9 +31,10 @@ mod waiver;
 
 pub use before::{Before, LARGEST_REGRESSION, RegressionLimit, SAME, Trend, change};
 pub use date::Date;
+pub use device::{DeviceTerms, PredictedTap};
 pub use error::PolicyError;
-pub use evaluate::{Baseline, GateResult, Outcome};
-pub use gate::{Direction, Evidence, Gate, Stat};
+pub use evaluate::{Baseline, GateResult, Outcome, observed_at};
+pub use gate::{Direction, Evidence, Gate, MIN_VOCABULARY, Stat};
 pub use neighbours::NeighbourStats;
 pub use place::Place;
 pub use precision::Precision;

@@ -44,7 +44,7 @@ fn embedded_policies_parse_and_every_limit_says_why() {
 #[test]
 fn a_written_gate_is_read_as_written() {
     let policy = parse(&with("", ""), "p.toml").unwrap();
-    assert_eq!(policy.evidence, Evidence { min_rows: 100, min_tokens: 1000 });
+    assert_eq!(policy.evidence, Evidence::default());
     let expected = Gate {
         on: Place::Glob("layer.*".into()),
         arm: Some(Arm::Quantization),
@@ -57,7 +57,7 @@ fn a_written_gate_is_read_as_written() {
     };
     assert_eq!(policy.gates, [expected]);
     let text = format!("schema = 1\nevidence = {{ min_rows = 50 }}\n[[gate]]\n{GATE}");
-    assert_eq!(parse(&text, "p").unwrap().evidence, Evidence { min_rows: 50, min_tokens: 1000 });
+    assert_eq!(parse(&text, "p").unwrap().evidence, Evidence { min_rows: 50, ..Evidence::default() });
     let integer = parse(&with("max = 0.05", "max = 1"), "p").unwrap();
     assert_eq!(integer.gates[0].max, Some(1.0));
 }

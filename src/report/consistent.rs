@@ -1,6 +1,7 @@
 //! A report that contradicts itself is no report: above all one that says PASS against its own gates.
 
-use super::{Report, ReportError};
+use super::gates::{self, Limits};
+use super::{Report, ReportError, escape};
 use crate::finding::Severity;
 use crate::policy::{Date, GateResult, Outcome, WaiverRecord, may_be_waived};
 use crate::verdict::Verdict;
@@ -11,7 +12,7 @@ const MOST_TAPS: usize = 4096;
 /// Refuses sizes no run produces and verdicts the report's own contents do not carry.
 pub(super) fn check(report: &Report) -> Result<(), ReportError> {
     match complaint(report) {
-        Some(what) => Err(ReportError::Unreasonable { what }),
+        Some(what) => Err(ReportError::Unreasonable { what: escape::plain(&what, 400) }),
         None => Ok(()),
     }
 }
@@ -34,10 +35,19 @@ fn complaint(report: &Report) -> Option<String> {
     if let Some(at) = report.gates.iter().position(|g| !is_told_before(report, g)) {
         return Some(format!("the earlier value of gate {at} is not the one of the section that tells it"));
     }
-    if report.verdict == Verdict::Pass {
-        return unearned(report).map(|why| format!("it says PASS, but {why}"));
+    if report.verdict == Verdict::Pass
+        && let Some(why) = unearned(report)
+    {
+        return Some(format!("it says PASS, but {why}"));
     }
-    None
+    match gates::limits(report) {
+        Err(what) => Some(what),
+        Ok(Limits::Known(policy)) => gates::contradiction(report, &policy),
+        Ok(Limits::Unknown(why)) if report.verdict == Verdict::Pass => {
+            Some(format!("it says PASS, but {why}: nobody can see that every limit was held; run the check again"))
+        }
+        Ok(Limits::Unknown(_)) => gates::made_up(report),
+    }
 }
 
 /// The outcome follows from the observed value and the limit, and from nothing else.
@@ -124,6 +134,50 @@ mod tests {
         assert!(refusal(|r| r.reasons = sample::failing().reasons).contains("reasons"));
         assert!(refusal(|r| r.corpus.rows = 0).contains("nothing was compared"));
         assert!(refusal(|r| r.exit_code = 1).contains("exit code 1"));
+    }
+
+    #[test]
+    fn gates_that_the_measurements_deny_or_the_policy_lacks_are_refused() {
+        assert!(refusal(|r| r.gates[1].observed = Some(1e-6)).contains("another number than its measurements"));
+        assert!(refusal(|r| drop(r.gates.remove(1))).contains("asks for"));
+        assert!(refusal(|r| r.gates.push(r.gates[0].clone())).contains("asks for"));
+        assert!(refusal(|r| r.gates.swap(0, 1)).contains("gate 0"));
+        assert!(refusal(|r| r.gates[2].limit = 1.0).contains("asks for"));
+        let raise = |r: &mut Report| r.measurements.iter_mut().for_each(|m| m.p99 = Some(0.9));
+        assert!(refusal(raise).contains("another number than its measurements"));
+        // A NaN that was measured, and whose gate says zero.
+        let broken = |r: &mut Report| {
+            let found = r.measurements.iter_mut().find(|m| m.metric == "non_finite").unwrap();
+            found.max = Some(3.0);
+        };
+        assert!(refusal(broken).contains("non_finite max"));
+    }
+
+    #[test]
+    fn a_pass_on_too_little_or_by_limits_nobody_sees_is_refused() {
+        assert!(refusal(|r| r.corpus.unique_rows = 1).contains("evidence.rows"));
+        assert!(refusal(|r| r.corpus.unique_tokens = 12).contains("evidence.tokens"));
+        assert!(refusal(|r| r.corpus.vocabulary = 0).contains("evidence.vocabulary"));
+        assert!(refusal(|r| r.provenance.policy.text.clear()).contains("does not hold the text"));
+        assert!(refusal(|r| r.provenance.policy.text.push(' ')).contains("sha256"));
+        assert!(refusal(|r| r.provenance.policy.name = "int8".into()).contains("not this version's"));
+        // A laxer text with its own sha256: the gates are not those it asks for.
+        let lax = |r: &mut Report| {
+            let policy = &mut r.provenance.policy;
+            policy.text = policy.text.replace("max = 0.05", "max = 0.5");
+            policy.sha256 = crate::checkpoint::sha256_hex(policy.text.as_bytes());
+        };
+        assert!(refusal(lax).contains("asks for"));
+    }
+
+    #[test]
+    fn an_older_report_without_its_limits_is_read_unless_it_says_pass() {
+        let mut old = sample::failing();
+        old.provenance.policy.text.clear();
+        old.corpus.vocabulary = 0;
+        check(&old).unwrap();
+        old.gates[1].observed = Some(0.9);
+        assert!(complaint(&old).is_some());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Markdown for a CI job's summary: the verdict first, then why, then the evidence.
 
 use super::escape::{markdown, plain};
-use super::words::{HEADLINE, count, first_jump, measurement, outcome, taps, value};
+use super::words::{HEADLINE, amount, count, first_jump, measurement, outcome, taps, value};
 use super::{Report, ReportError, markdown_proof};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
@@ -174,8 +174,9 @@ fn rows(report: &Report, out: &mut String) {
 fn evidence(report: &Report, out: &mut String) {
     let corpus = &report.corpus;
     line(out, "## Evidence\n");
-    let (rows, tokens, probes) = (count(corpus.rows), count(corpus.tokens), count(corpus.probes));
-    line(out, &format!("- {rows} rows, {tokens} tokens, {probes} probe sentences"));
+    let probes = count(corpus.probes);
+    line(out, &format!("- {}, {probes} probe sentences", amount(report)));
+    line(out, &format!("- {} different tokens", count(corpus.vocabulary)));
     if corpus.built_in {
         line(out, "- no corpus was given: only the built-in probe sentences were compared");
     }

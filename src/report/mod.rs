@@ -12,6 +12,7 @@ mod consistent;
 mod error;
 pub mod escape;
 mod explanation;
+mod gates;
 mod github;
 mod html;
 mod junit;
@@ -48,7 +49,7 @@ pub use write::OutputDir;
 
 use crate::finding::Finding;
 use crate::metrics::Measurement;
-use crate::policy::GateResult;
+use crate::policy::{DeviceTerms, GateResult};
 use crate::verdict::{Reason, Verdict};
 use crate::weights::WeightsReport;
 
@@ -140,6 +141,11 @@ impl Report {
             .map_err(|e| ReportError::Render { format: "json", message: e.to_string() })?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+
+    /// What limits on the device arm follow from; none without a recording.
+    pub fn device_terms(&self) -> Option<DeviceTerms<'_>> {
+        self.alignment.recording.as_ref().map(RecordingSection::terms)
     }
 
     /// Reads a report back; refuses another schema, sizes no run produces, and a report that contradicts

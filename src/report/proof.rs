@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::Tap;
 use crate::metrics::{Measurement, number};
+use crate::policy::{DeviceTerms, PredictedTap};
+use crate::verdict::Amount;
 use crate::weights::TensorRow;
 
 /// The reference against itself, run another way.
@@ -95,7 +97,7 @@ impl UnlikeSection {
 }
 
 /// The recording behind the device arm.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RecordingSection {
     /// Its file.
     pub name: String,
@@ -103,6 +105,30 @@ pub struct RecordingSection {
     pub compute: String,
     /// Its rows that were compared.
     pub rows: u64,
+    /// Those that say different things to the model.
+    #[serde(default)]
+    pub distinct_rows: u64,
+    /// Their tokens.
+    #[serde(default)]
+    pub distinct_tokens: u64,
+    /// Different tokens among them.
+    #[serde(default)]
+    pub vocabulary: u64,
+    /// What computing in that type is predicted to cost at each tap that was compared.
+    #[serde(default)]
+    pub predicted: Vec<PredictedTap>,
+}
+
+impl RecordingSection {
+    /// What limits on the device arm follow from.
+    pub fn terms(&self) -> DeviceTerms<'_> {
+        DeviceTerms { compute: &self.compute, predicted: &self.predicted }
+    }
+
+    /// What of it is evidence.
+    pub fn amount(&self) -> Amount {
+        Amount { rows: self.distinct_rows.min(self.rows), tokens: self.distinct_tokens, vocabulary: self.vocabulary }
+    }
 }
 
 /// One kind of row or batch that errors have been known to hide in.
@@ -110,7 +136,7 @@ pub struct RecordingSection {
 pub struct CoverageSection {
     /// `rows of 31 to 33 tokens`, `a padded batch of mixed lengths`, …
     pub kind: String,
-    /// How many the corpus had.
+    /// How many the corpus had: on these the candidate is judged by the policy's limits.
     pub corpus: u64,
     /// How many the built-in probes added.
     pub probes: u64,

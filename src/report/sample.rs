@@ -5,7 +5,7 @@ use crate::finding::Severity;
 use crate::hidden_states::{Arm, RowId, RowSet, Tap};
 use crate::metrics::{Location, Mode};
 use crate::policy::{NeighbourStats, Policy};
-use crate::verdict::{Amount, judge};
+use crate::verdict::judge;
 use crate::weights::WeightTotals;
 
 const POLICY: &str = r#"
@@ -88,7 +88,11 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
         findings,
         gates: Vec::new(),
         provenance: Provenance {
-            policy: PolicyRecord { name: "mine.toml".into(), sha256: "ab".repeat(32) },
+            policy: PolicyRecord {
+                name: "mine.toml".into(),
+                sha256: crate::checkpoint::sha256_hex(POLICY.as_bytes()),
+                text: POLICY.into(),
+            },
             inputs: vec![InputRecord {
                 role: "reference".into(),
                 file: "model.onnx".into(),
@@ -98,7 +102,15 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             threads: 2,
             ..Default::default()
         },
-        corpus: CorpusSection { rows, tokens: 31_245, probes: 24, ..Default::default() },
+        corpus: CorpusSection {
+            rows,
+            unique_rows: rows,
+            tokens: 31_245,
+            unique_tokens: 31_245,
+            vocabulary: 2_000,
+            probes: 24,
+            ..Default::default()
+        },
         alignment: AlignmentSection {
             cross_match: CrossMatchSection {
                 reference_taps: vec!["layer.0".into(), "layer.1".into()],
@@ -152,8 +164,9 @@ fn preflight(check: &str, reference: &str, outcome: &str) -> PreflightRow {
 /// The report with the verdict its own numbers lead to.
 fn judged(mut report: Report) -> Report {
     let policy = Policy::parse(POLICY, "mine.toml").unwrap();
-    report.gates = policy.evaluate_all(&report.measurements, &report.weights, None);
-    let amount = Amount { rows: report.corpus.rows, tokens: report.corpus.tokens };
+    let policy = policy.in_force(report.device_terms());
+    report.gates = policy.evaluate_all(&report.measurements, &report.weights, report.sentence.neighbours.as_ref());
+    let amount = report.corpus.amount();
     let judgement = judge(&policy, &report.gates, &report.findings, &amount);
     (report.verdict, report.exit_code, report.reasons) = (judgement.verdict, judgement.exit_code, judgement.reasons);
     report

@@ -9,6 +9,7 @@ use super::{CanariesSection, CoverageSection, FloorSection, RecordingSection, Un
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
+use crate::verdict::Amount;
 
 /// The program that wrote the report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -26,6 +27,9 @@ pub struct Provenance {
     pub inputs: Vec<InputRecord>,
     /// The runtime of the reference.
     pub runtime: RuntimeRecord,
+    /// How the candidate's weights are stored: `affine, 8 bits, group 64, float16`, and the widths found.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub candidate_format: String,
     /// Instruction sets the machine offered.
     pub cpu_features: Vec<String>,
     /// Threads used.
@@ -75,6 +79,9 @@ pub struct PolicyRecord {
     pub name: String,
     /// SHA-256 of its TOML text.
     pub sha256: String,
+    /// That text, so that a reader can see that every limit it asks for was held.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
 }
 
 /// When and how long.
@@ -101,15 +108,24 @@ pub struct CorpusSection {
     pub control_rows: u64,
     /// Tokens compared.
     pub tokens: u64,
-    /// Distinct rows.
+    /// Rows that say different things to the model: of token ids, not of text, and whatever their punctuation and case.
     pub unique_rows: u64,
+    /// Tokens of these rows, each row counted once.
+    #[serde(default)]
+    pub unique_tokens: u64,
+    /// Different token ids.
+    #[serde(default)]
+    pub vocabulary: u64,
+    /// Different texts.
+    #[serde(default)]
+    pub unique_texts: u64,
     /// Lines without text.
     pub empty_lines: u64,
     /// Lines that are not UTF-8.
     pub invalid_utf8: u64,
     /// Rows cut at the maximum length.
     pub truncated_rows: u64,
-    /// Rows with no token but special ones.
+    /// Rows with no token but special and unknown ones, or one token over and over.
     pub degenerate_rows: u64,
     /// Unknown tokens in all rows.
     pub unknown_tokens: u64,
@@ -126,6 +142,17 @@ pub struct CorpusSection {
     /// What rows and batches there were of the kinds that errors hide in.
     #[serde(default)]
     pub coverage: Vec<CoverageSection>,
+}
+
+impl CorpusSection {
+    /// What of it is evidence.
+    pub fn amount(&self) -> Amount {
+        Amount {
+            rows: self.unique_rows.min(self.rows),
+            tokens: self.unique_tokens.min(self.tokens),
+            vocabulary: self.vocabulary.min(self.tokens),
+        }
+    }
 }
 
 /// One file of the corpus.

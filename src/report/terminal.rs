@@ -2,7 +2,8 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, used, value,
+    HEADLINE, amount, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, used,
+    value,
 };
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
@@ -80,7 +81,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
 
 fn evidence(report: &Report) -> String {
     let corpus = &report.corpus;
-    let mut line = format!("      {} rows, {} tokens", count(corpus.rows), count(corpus.tokens));
+    let mut line = format!("      {}", amount(report));
     if corpus.probes > 0 {
         line.push_str(&format!(", {} probes", count(corpus.probes)));
     }

@@ -90,6 +90,7 @@ const CAVEATS: &[(&str, &str)] = &[
     ("reference.inexact", "waived"),
     ("canary.none", "waived"),
     ("gate.waived", "waived"),
+    ("baseline.other_format", "waived"),
     ("flag.overrules", "overruled"),
 ];
 
@@ -129,6 +130,17 @@ pub(super) fn compute(report: &Report) -> Option<String> {
         "activations in {compute} would move the candidate's states by {HEADLINE} p99 {} ({tap}){sentence}",
         number(seen)
     ))
+}
+
+/// How much was compared, and what of it is evidence where rows repeat each other.
+pub(super) fn amount(report: &Report) -> String {
+    let (corpus, distinct) = (&report.corpus, report.corpus.amount());
+    let mut text = format!("{} rows, {} tokens", count(corpus.rows), count(corpus.tokens));
+    if distinct.rows < corpus.rows {
+        let (rows, tokens) = (count(distinct.rows), count(distinct.tokens));
+        text.push_str(&format!(" (of which {rows} rows, {tokens} tokens are not said before)"));
+    }
+    text
 }
 
 /// `12,345`.

@@ -10,11 +10,17 @@
 //! | `tap/embeddings`, `tap/layer.0`, …, `tap/final` | F32, F16 or BF16 `[tokens, hidden]` | the states |
 //! | `tap/sentence` | the same types, `[rows, width]` | sentence vectors as that runtime makes them; optional |
 //!
-//! Its metadata: `parallax.recording` = `1`, `producer` (free words), `compute` (`float32`, `float16` or
-//! `bfloat16`: what the runtime computes in, which decides the limits), `weights` (sha256 of each weight file the
-//! states were computed from, separated by spaces: states of other weights are refused).
+//! `tap/pooled`, the vectors before the modules behind the pooling, may be there too. What is recorded is judged: a tensor
+//! of another name is refused, and so is a tap that the candidate does not have.
+//!
+//! Its metadata, all of it required: `parallax.recording` = `1`, `producer` (`mlx`), `producer_version`, `compute`
+//! (`float32`, `float16` or `bfloat16`: the type the states were computed in, which decides the limits; the states must be
+//! numbers of that type), `weights` (sha256 of each weight file the states were computed from, separated by spaces: states of
+//! other weights are refused). `device` (free words) may be there.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod provenance;
+
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +28,11 @@ use std::sync::Arc;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::fault::Fault;
-use crate::finding::{Finding, Severity};
 use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
+use crate::runtimes::native::ops;
+use provenance::Stated;
+
+pub use provenance::OWN_PRODUCER;
 
 /// Version of the format.
 pub const FORMAT: &str = "1";
@@ -31,10 +40,16 @@ pub const FORMAT: &str = "1";
 pub const FORMAT_KEY: &str = "parallax.recording";
 /// Who made it.
 pub const PRODUCER_KEY: &str = "producer";
+/// Its version.
+pub const VERSION_KEY: &str = "producer_version";
+/// What it ran on.
+pub const DEVICE_KEY: &str = "device";
 /// What it was computed in.
 pub const COMPUTE_KEY: &str = "compute";
 /// Which weights it was computed from.
 pub const WEIGHTS_KEY: &str = "weights";
+/// Tensors that say which rows there are.
+const LAYOUT: &[&str] = &["input_ids", "row_offsets", "row"];
 /// Prefix of the states' names.
 pub const TAP_PREFIX: &str = "tap/";
 /// Bytes of the largest recording read or written.
@@ -78,14 +93,16 @@ impl RecordingError {
 #[derive(Debug)]
 pub struct Recording {
     name: String,
-    producer: String,
-    compute: Compute,
-    weights: Vec<String>,
+    stated: Stated,
     rounded: bool,
     ids: Vec<u32>,
     offsets: Vec<usize>,
     rows: BTreeMap<u64, usize>,
     taps: BTreeMap<Tap, (usize, Vec<f32>)>,
+    /// Names of tensors that nothing judges.
+    unjudged: Vec<String>,
+    /// Values that are no numbers: how many, and the first row's number.
+    broken: BTreeMap<Tap, (usize, u64)>,
 }
 
 /// What a runtime computes in.
@@ -103,6 +120,15 @@ impl Compute {
     /// Every one, by the name the metadata has for it.
     pub const ALL: &[(&str, Self)] =
         &[("float32", Self::Float32), ("float16", Self::Float16), ("bfloat16", Self::Bfloat16)];
+
+    /// The same type as our encoder has it.
+    pub fn emulated(self) -> ops::Compute {
+        match self {
+            Self::Float32 => ops::Compute::F32,
+            Self::Float16 => ops::Compute::F16,
+            Self::Bfloat16 => ops::Compute::BF16,
+        }
+    }
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -142,12 +168,11 @@ impl Recording {
                 ));
             }
         }
-        let compute = said.get(COMPUTE_KEY).map_or("float32", String::as_str);
-        let compute = Compute::ALL
-            .iter()
-            .find(|(n, _)| *n == compute)
-            .map(|c| c.1)
-            .ok_or_else(|| format!("its `{COMPUTE_KEY}` is {compute:?}, expected float32, float16 or bfloat16"))?;
+        let named = |compute: &String| {
+            let known = Compute::ALL.iter().find(|(n, _)| n == compute).map(|c| c.1);
+            known.ok_or_else(|| format!("its `{COMPUTE_KEY}` is {compute:?}, expected float32, float16 or bfloat16"))
+        };
+        let compute = said.get(COMPUTE_KEY).map(named).transpose()?;
         let tensor = |name: &str| file.tensor(name).map_err(|_| format!("`{name}` is missing"));
         let ids = integers(&tensor("input_ids")?, "input_ids")?;
         let ids: Vec<u32> = ids
@@ -179,8 +204,14 @@ impl Recording {
             }
         }
         let (mut taps, mut rounded) = (BTreeMap::new(), false);
+        let (mut unjudged, mut broken) = (Vec::new(), BTreeMap::new());
         for (full, view) in file.tensors() {
-            let Some(tap) = full.strip_prefix(TAP_PREFIX) else { continue };
+            let Some(tap) = full.strip_prefix(TAP_PREFIX) else {
+                if !LAYOUT.contains(&full.as_str()) {
+                    unjudged.push(full);
+                }
+                continue;
+            };
             let tap: Tap = tap.parse().map_err(|e| format!("`{full}`: {e}"))?;
             let length = if tap.is_sentence_level() { count } else { ids.len() };
             let &[n, width] = view.shape() else { return Err(format!("`{full}` has shape {:?}", view.shape())) };
@@ -188,14 +219,24 @@ impl Recording {
                 return Err(format!("`{full}` has shape {:?}, expected [{length}, width]", view.shape()));
             }
             rounded |= view.dtype() != Dtype::F32;
-            taps.insert(tap, (width, floats(&view, &full)?));
+            let values = floats(&view, &full)?;
+            if let Some(first) = values.iter().position(|v| !v.is_finite()) {
+                let token = first / width;
+                let row = if tap.is_sentence_level() { token } else { offsets.partition_point(|o| *o <= token) - 1 };
+                let number = rows.iter().find(|(_, i)| **i == row).map_or(0, |(number, _)| *number);
+                broken.insert(tap, (values.iter().filter(|v| !v.is_finite()).count(), number));
+            }
+            taps.insert(tap, (width, values));
         }
         if !taps.contains_key(&Tap::Final) {
             return Err(format!("`{TAP_PREFIX}final` is missing"));
         }
-        let producer = said.get(PRODUCER_KEY).cloned().unwrap_or_else(|| "unnamed".to_owned());
-        let weights = said.get(WEIGHTS_KEY).map_or(Vec::new(), |w| w.split_whitespace().map(str::to_owned).collect());
-        Ok(Self { name: name.to_owned(), producer, compute, weights, rounded, ids, offsets, rows, taps })
+        unjudged.sort_unstable();
+        let text = |key: &str| said.get(key).cloned().unwrap_or_default();
+        let weights = text(WEIGHTS_KEY).split_whitespace().map(str::to_owned).collect();
+        let (producer, version, device) = (text(PRODUCER_KEY), text(VERSION_KEY), text(DEVICE_KEY));
+        let stated = Stated { producer, version, device, compute, weights };
+        Ok(Self { name: name.to_owned(), stated, rounded, ids, offsets, rows, taps, unjudged, broken })
     }
 
     /// The path as it was given.
@@ -204,36 +245,23 @@ impl Recording {
     }
 
     /// Who made it, in its own words.
-    pub fn producer(&self) -> &str {
-        &self.producer
+    pub fn producer(&self) -> String {
+        self.stated.in_words()
     }
 
-    /// What it was computed in.
+    /// What it was computed in: float32, the strictest, where it does not say (which is refused).
     pub fn compute(&self) -> Compute {
-        self.compute
-    }
-
-    /// What speaks against its being made from a model whose weight files have these sha256.
-    pub fn of_other_weights(&self, files: &[String]) -> Option<Finding> {
-        let name = &self.name;
-        if self.weights.is_empty() {
-            let message = format!("{name} does not say from which weights it was made (metadata `{WEIGHTS_KEY}`)");
-            return Some(Finding::new(Severity::Warning, "recording.weights_unstated", message));
-        }
-        let sorted = |files: &[String]| files.iter().cloned().collect::<BTreeSet<_>>();
-        (sorted(&self.weights) != sorted(files)).then(|| {
-            let message = format!(
-                "{name} was made from other weights than the candidate's (sha256 {:.12}… there, {:.12}… here): record the candidate",
-                self.weights[0],
-                files.first().map_or("none", String::as_str)
-            );
-            Finding::new(Severity::Refusal, "recording.weights", message)
-        })
+        self.stated.compute.unwrap_or(Compute::Float32)
     }
 
     /// True when states were stored in less than float32.
     pub fn rounded(&self) -> bool {
         self.rounded
+    }
+
+    /// The numbers of its rows, ascending.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.rows.keys().copied()
     }
 
     /// Number of rows.

@@ -188,6 +188,15 @@ impl WordTokenizer {
         })
     }
 
+    /// What a row says: its ids as text again, letters and digits only, in lower case. Two rows that say the same differ in
+    /// punctuation, spaces or case at most.
+    pub fn words(&self, row: &TokenRow) -> String {
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.inner.decode(&row.ids, true)));
+        // Ids the library cannot turn into text are their own words.
+        let text = decoded.ok().and_then(Result::ok).unwrap_or_else(|| format!("{:?}", row.ids));
+        text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    }
+
     /// The text of one token, for reports.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
@@ -242,6 +251,16 @@ pub(in crate::tokens) mod tests {
         assert_eq!(row.ids, [2, 4, 5, 4, 5, 3]);
         assert!(row.truncated);
         assert_eq!(t.encode("").unwrap().content, 0);
+    }
+
+    #[test]
+    fn the_words_of_a_row_are_those_the_model_is_fed() {
+        let t = WordTokenizer::parse(&tiny(&["Cat", "cat", "dog", "!", "..."]), "test", 5).unwrap();
+        let words = |text: &str| t.words(&t.encode(text).unwrap()).replace("cls", "").replace("sep", "");
+        assert_eq!(words("Cat !"), words("cat..."));
+        assert_eq!(words("cat dog cat dog dog"), words("cat dog cat cat"), "cut to the same three tokens");
+        assert!(words("cat dog") != words("dog cat") && !words("cat").is_empty());
+        assert_eq!(words("! ..."), words("!"));
     }
 
     #[test]

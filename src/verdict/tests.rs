@@ -4,7 +4,7 @@ use crate::policy::NeighbourStats;
 use crate::weights::WeightsReport;
 use proptest::prelude::*;
 
-const ENOUGH: Amount = Amount { rows: 100, tokens: 1000 };
+const ENOUGH: Amount = Amount { rows: 100, tokens: 1000, vocabulary: 100 };
 
 fn policy() -> Policy {
     let gate = |on: &str, arm: &str, max: f64| {
@@ -95,8 +95,11 @@ fn each_verdict_for_its_own_cause() {
 #[test]
 fn too_little_evidence_is_inconclusive() {
     let good = run(1e-6, [0.01, 0.02], 0.0);
-    let few = judged(&good, &[], Amount { rows: 99, tokens: 999 });
-    assert_eq!((few.verdict, codes(&few)), (Verdict::Inconclusive, vec!["evidence.rows", "evidence.tokens"]));
+    let few = judged(&good, &[], Amount { rows: 99, tokens: 999, vocabulary: 24 });
+    assert_eq!(
+        (few.verdict, codes(&few)),
+        (Verdict::Inconclusive, vec!["evidence.rows", "evidence.tokens", "evidence.vocabulary"])
+    );
     assert_eq!(few.reasons[0].message, "99 different rows compared, policy mine asks for at least 100");
     let none = judged(&[], &[], ENOUGH);
     assert_eq!((none.verdict, codes(&none)), (Verdict::Inconclusive, vec!["gate.not_measured", "gate.not_measured"]));
@@ -104,9 +107,9 @@ fn too_little_evidence_is_inconclusive() {
 
     let mut empty = policy();
     empty.gates.clear();
-    empty.evidence = crate::policy::Evidence { min_rows: 0, min_tokens: 0 };
+    empty.evidence = crate::policy::Evidence { min_rows: 0, min_tokens: 0, min_vocabulary: 0 };
     let judgement = judge(&empty, &[], &[], &Amount::default());
-    assert_eq!(codes(&judgement), ["policy.no_gates", "evidence.rows", "evidence.tokens"]);
+    assert_eq!(codes(&judgement), ["policy.no_gates", "evidence.rows", "evidence.tokens", "evidence.vocabulary"]);
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
 }
 
