@@ -35,6 +35,7 @@ mod sides;
 mod stream;
 mod taps;
 mod tokenizers;
+mod widths;
 mod workers;
 mod write_up;
 
@@ -79,9 +80,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let workers = Workers::new()?;
 
     observer.event(Event::Phase("comparing weights"));
-    let weights = weights::compare(&sides.original, &sides.candidate_weights)?;
+    let (original, candidate) = sides.compared_weights()?;
+    let weights = weights::compare(&original, &candidate)?;
     let mut findings = sides.facts.findings.clone();
-    findings.extend(weights::findings(&sides.original, &sides.candidate_weights, &weights));
+    findings.extend(weights::findings(&original, &candidate, &weights, &|tensor, row| sides.row_name(tensor, row)));
+    findings.extend(sides.without_original(&weights));
 
     observer.event(Event::Phase("proving alignment on the built-in probes"));
     let probed = probe::run(sides, request, &workers)?;

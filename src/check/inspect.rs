@@ -203,7 +203,7 @@ pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) 
     let theirs = load_candidate(&folder, &config, effective)?;
     let report = weights::compare(&ours, &theirs.weights)?;
     let mut findings = theirs.findings;
-    findings.extend(weights::findings(&ours, &theirs.weights, &report));
+    findings.extend(weights::findings(&ours, &theirs.weights, &report, &|_, _| None));
     let gravest = findings.iter().map(|f| f.severity).max();
     let verdict = match gravest {
         Some(Severity::Refusal) => Verdict::Inconclusive,

@@ -49,7 +49,8 @@ pub fn policy_of(report: &Report, name: Option<&str>) -> Result<Policy, RecheckE
         None if built_in() => Policy::load(own)?,
         None => return Err(RecheckError::NoPolicy { name: crate::report::escape::plain(own, 300) }),
     };
-    Ok(policy.with_engine_floor().with_device_limits(compute(report)))
+    let quantized = report.weights.tensors.iter().any(|t| t.mode.is_some());
+    Ok(policy.with_engine_floor().with_twin_floor(quantized).with_device_limits(compute(report)))
 }
 
 /// What the recording behind the device arm was computed in. Where older reports do not say, the strictest limits hold.

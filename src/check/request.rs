@@ -136,7 +136,8 @@ impl CheckRequest {
             Some(name) => Policy::load(name)?,
             None => Policy::for_precision(&facts.precision)?,
         };
-        Ok(policy.with_engine_floor().with_device_limits(facts.recording.as_deref()))
+        let quantized = !facts.quantization.modules_by_bits.is_empty();
+        Ok(policy.with_engine_floor().with_twin_floor(quantized).with_device_limits(facts.recording.as_deref()))
     }
 }
 

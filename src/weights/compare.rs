@@ -1,11 +1,12 @@
 //! Tensor against tensor, element by element, in f64.
 
-use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::groups::largest_shift;
-use super::{TensorRow, WeightTotals, WeightsError, WeightsReport};
+use super::twin::twin_row;
+use super::{TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
+use crate::quantization::FloatType;
 
 /// Sums over one pair of tensors.
 struct Sums {
@@ -95,6 +96,7 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
         sqnr_db: if difference == 0.0 { f64::INFINITY } else { 10.0 * (o2 / difference).log10() },
         group_shift: shift.map(|s| s.size),
         group_shift_at: shift.map(|s| (s.row, s.group)),
+        twin: twin_row(original, candidate),
         cosine: if difference == 0.0 && o2 > 0.0 { 1.0 } else { oc / (o2.sqrt() * c2.sqrt()) },
     };
     Sums { row, difference, original: o2 }
@@ -116,14 +118,12 @@ fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
     index
 }
 
-/// Equal once the original is rounded to the candidate's stored type.
+/// Equal once the original is rounded to the candidate's stored type, from float32 or by way of another type.
 fn same_but_for_storage(original: &Weight, candidate: &Weight) -> bool {
-    let round: fn(f32) -> f32 = match candidate.storage.dtype.as_str() {
-        "F16" => |v| f16::from_f32(v).to_f32(),
-        "BF16" => |v| bf16::from_f32(v).to_f32(),
-        _ => |v| v,
-    };
-    original.rows().iter().zip(candidate.rows().iter()).all(|(&o, &c)| round(o) == c)
+    let stored = FloatType::named(&candidate.storage.dtype).unwrap_or(FloatType::F32);
+    let (o, c) = (original.rows(), candidate.rows());
+    let by = |first: FloatType| o.iter().zip(c.iter()).all(|(&o, &c)| stored.round(first.round(o)) == c);
+    o.len() == c.len() && [FloatType::F32, FloatType::F16, FloatType::BF16].into_iter().any(by)
 }
 
 /// Sums over the two-dimensional tensors, as the matrices of a model are usually reported.
@@ -149,6 +149,7 @@ fn totals(sums: &[Sums]) -> WeightTotals {
         worst_tensor: largest(|r| r.relative_error).map(|r| r.tensor.clone()),
         bytes,
         float32_bytes,
+        twin: TwinTotals::of(sums.iter().filter_map(|s| s.row.twin.as_ref())),
         bits_per_weight: if float32_bytes > 0 { 32.0 * bytes as f64 / float32_bytes as f64 } else { 0.0 },
     }
 }

@@ -3,7 +3,12 @@
 mod compare;
 mod groups;
 mod identify;
+mod quantizer;
 mod row;
+mod twin;
+mod twin_findings;
+mod twin_groups;
+mod twin_row;
 
 use crate::fault::Fault;
 
@@ -11,6 +16,8 @@ pub use compare::compare;
 pub use groups::moved_by_codes;
 pub use identify::findings;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
+pub use twin_findings::RowName;
+pub use twin_row::{Quantizer, TwinRow, TwinTotals};
 
 /// Weights that cannot be compared.
 #[derive(Debug, thiserror::Error)]

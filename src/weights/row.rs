@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{TwinRow, TwinTotals};
 use crate::metrics::number;
 
 /// One tensor of the candidate against its float32 twin.
@@ -58,6 +59,9 @@ pub struct TensorRow {
     /// Row and group it was seen in.
     #[serde(default)]
     pub group_shift_at: Option<(usize, usize)>,
+    /// Quantized matrices: against what MLX's own quantizer makes of the original.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<TwinRow>,
 }
 
 /// Sums over all quantized matrices, and over the file.
@@ -93,6 +97,9 @@ pub struct WeightTotals {
     #[serde(with = "number")]
     #[schemars(with = "number::Written")]
     pub bits_per_weight: f64,
+    /// How many groups are what MLX's own quantizer makes of the original.
+    #[serde(default)]
+    pub twin: TwinTotals,
 }
 
 /// The weights section.
