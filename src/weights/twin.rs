@@ -2,7 +2,7 @@
 
 use super::quantizer;
 use super::twin_groups::{Group, group_facts};
-use super::twin_row::{Quantizer, TwinRow};
+use super::twin_row::TwinRow;
 use crate::checkpoint::Weight;
 use crate::quantization::{
     Codes, FloatType, Halves, Packed, Program, QuantizationMode, Target, packed, quantized_as,

@@ -35,16 +35,12 @@ const LEAVES: &[Leaves] = &[
 /// Tensors that were changed, tensors that no quantizer made, and originals that were made from the candidate.
 pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: &RowName<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
-    let mut unknown = Vec::new();
     let mut made_from = Vec::new();
     for (row, twin) in report.tensors.iter().filter_map(|row| Some((row, row.twin.as_ref()?))) {
         if twin.changed > 0 {
             out.push(changed(row, twin, name));
         } else if let Some(finding) = beyond(row, twin, name) {
             out.push(finding);
-        }
-        if twin.quantizer == Quantizer::Unknown {
-            unknown.push(row.tensor.as_str());
         }
         let enough = row.float32_bytes / 4 >= ENOUGH;
         if enough && twin.error < MADE_FROM && !constant(original, &row.tensor) {

@@ -119,6 +119,21 @@ pub struct TwinTotals {
 }
 
 impl TwinTotals {
+    /// In one line; none where there are no groups.
+    pub fn sentence(&self) -> Option<String> {
+        let changed = match self.changed {
+            0 => String::new(),
+            n => format!("; {} were changed", thousands(n)),
+        };
+        (self.groups > 0).then(|| {
+            format!(
+                "{} of {} groups are what MLX makes of this original{changed}",
+                thousands(self.equal),
+                thousands(self.groups)
+            )
+        })
+    }
+
     /// Sums over tensors.
     pub fn of<'a>(rows: impl Iterator<Item = &'a TwinRow>) -> Self {
         rows.fold(Self::default(), |sum, row| Self {
@@ -127,4 +142,17 @@ impl TwinTotals {
             changed: sum.changed + row.changed,
         })
     }
+}
+
+/// `12,345`.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
 }
