@@ -22,6 +22,7 @@ mod limits;
 mod lint;
 mod measure;
 mod open;
+mod output_error;
 mod preflight;
 mod probe;
 mod proof;
@@ -103,6 +104,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(graph_sentence::finding(sides, sample)?);
+        findings.extend(output_error::findings(sides, sample, &weights)?);
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
     let recording = measured.recording();

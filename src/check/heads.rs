@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::CheckRequest;
 use crate::Error;
-use crate::checkpoint::{
-    ModelFolder, PoolingMode, Prompts, SentenceModules, Stage, StageWeights, Weight, WeightSet,
-};
+use crate::checkpoint::{ModelFolder, PoolingMode, Prompts, SentenceModules, Stage, StageWeights, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::tokens::TokenizerPair;
 

@@ -198,7 +198,8 @@ impl Sides {
         if tensor.contains("position") {
             return Some(format!("position {row}"));
         }
-        if !["word_embeddings", "embed_tokens", "tok_embeddings", "token_embedding"].iter().any(|w| tensor.contains(w)) {
+        if !["word_embeddings", "embed_tokens", "tok_embeddings", "token_embedding"].iter().any(|w| tensor.contains(w))
+        {
             return None;
         }
         let token = self.tokenizers.candidate.token(u32::try_from(row).ok()?)?;

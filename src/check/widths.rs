@@ -95,7 +95,8 @@ mod tests {
         assert_eq!(model(&one), None, "one of 28");
         let eight: Vec<(&str, usize, Option<u32>)> = one.iter().map(|(n, r, b)| (*n, *r, b.or(Some(8)))).collect();
         assert_eq!(model(&eight), Some(8));
-        let ends = [("a.weight", 10, None), ("b.weight", 10, Some(4)), ("c.weight", 10, Some(4)), ("d.weight", 10, None)];
+        let ends =
+            [("a.weight", 10, None), ("b.weight", 10, Some(4)), ("c.weight", 10, Some(4)), ("d.weight", 10, None)];
         assert_eq!(model(&ends), Some(4), "both ends in float16");
     }
 }

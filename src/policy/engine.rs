@@ -42,7 +42,9 @@ impl Policy {
                 max: Some(0.0),
                 min: None,
                 max_regression: None,
-                why: Some("built in: a group that its own quantizer did not make of the original was changed".to_owned()),
+                why: Some(
+                    "built in: a group that its own quantizer did not make of the original was changed".to_owned(),
+                ),
             });
         }
         self

@@ -65,7 +65,9 @@ pub(super) fn dequantize_row(packed: &Packed<'_>, row: usize, out: &mut [f32], h
     }
     // MLX promotes when the two types differ: the sum is then done in float32.
     match (scales, biases) {
-        (Floats::F16(_), Floats::F16(_)) | (Floats::BF16(_), Floats::BF16(_)) if rounded => halves.round(scales.float(), out),
+        (Floats::F16(_), Floats::F16(_)) | (Floats::BF16(_), Floats::BF16(_)) if rounded => {
+            halves.round(scales.float(), out)
+        }
         _ => {}
     }
 }

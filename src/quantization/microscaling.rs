@@ -7,7 +7,8 @@
 use super::{Effective, FloatType, Halves, Packed, Scales};
 
 /// E2M1 by its four bits; the upper eight are the negative ones, -0 among them.
-pub(super) const FP4: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+pub(super) const FP4: [f32; 16] =
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
 /// The values codes stand for: small floats of one format, and how a quantizer scales a group to them.
 ///

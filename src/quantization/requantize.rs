@@ -33,7 +33,10 @@ pub fn quantized_as(original: &Weight, mode: &'static QuantizationMode, target: 
         row_codes.scales.iter().for_each(|s| push(target.float, *s, &mut scales));
         row_codes.biases.iter().for_each(|b| push(target.float, *b, &mut biases));
         let stored = match mode.floats {
-            None => Scales::Affine { scales: Floats::of(target.float, &scales[at.1..]), biases: Floats::of(target.float, &biases[at.2..]) },
+            None => Scales::Affine {
+                scales: Floats::of(target.float, &scales[at.1..]),
+                biases: Floats::of(target.float, &biases[at.2..]),
+            },
             Some(_) => Scales::Bytes(&scales[at.1..]),
         };
         let packed = Packed {

@@ -2,7 +2,8 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, twin, used, value,
+    HEADLINE, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, twin, used,
+    value,
 };
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};

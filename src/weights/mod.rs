@@ -1,6 +1,7 @@
 //! Weight-level error: each float32 tensor against its twin in the candidate. No inference.
 
 mod compare;
+mod fold;
 mod groups;
 mod identify;
 mod quantizer;
@@ -16,7 +17,8 @@ pub use compare::compare;
 pub use groups::moved_by_codes;
 pub use identify::findings;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
-pub use twin_findings::RowName;
+pub use twin::twin;
+pub use twin_findings::{RowName, unexplained};
 pub use twin_row::{Quantizer, TwinRow, TwinTotals};
 
 /// Weights that cannot be compared.

@@ -115,6 +115,10 @@ pub struct WeightsReport {
     pub tensors: Vec<TensorRow>,
     /// Tensors that are not quantized and yet differ by more than their stored type's rounding.
     pub changed_unquantized: Vec<String>,
+    /// Modules between which channels were scaled, their product unchanged (AWQ): the one whose rows were divided, those
+    /// whose columns were multiplied. Their rows here are against the original scaled in the same way.
+    #[serde(default)]
+    pub folds: Vec<(String, String)>,
     /// Tensors of the candidate that have no float32 twin (the reference graph does not contain them).
     pub without_original: Vec<String>,
     /// Tensors of the original that the candidate does not have and the architecture does not need.

@@ -4,9 +4,7 @@ use super::quantizer;
 use super::twin_groups::{Group, group_facts};
 use super::twin_row::TwinRow;
 use crate::checkpoint::Weight;
-use crate::quantization::{
-    Codes, FloatType, Halves, Packed, Program, QuantizationMode, Target, packed, quantized_as,
-};
+use crate::quantization::{Codes, FloatType, Halves, Packed, Program, QuantizationMode, Target, packed, quantized_as};
 
 /// How far float32 scales and biases may be apart and still be the same, in units of the last place: three operations,
 /// each of which another machine may round otherwise (Metal divides within 2.5).
@@ -45,12 +43,7 @@ pub(super) struct Scratch {
 impl Recipe {
     /// Every way that the tensor's file leaves open.
     fn all(weight: &Weight, mode: &'static QuantizationMode, packed: &Packed<'_>) -> Vec<Self> {
-        let target = |float| Target {
-            bits: packed.bits,
-            group_size: packed.group_size,
-            float,
-            program: Program::Cpu,
-        };
+        let target = |float| Target { bits: packed.bits, group_size: packed.group_size, float, program: Program::Cpu };
         let one = |first, float| Self { mode, target: target(float), first };
         match FloatType::named(&weight.storage.dtype).filter(|_| mode.floats.is_none()) {
             None => FloatType::ALL.into_iter().map(|float| one(None, float)).collect(),
@@ -91,6 +84,15 @@ impl Recipe {
     fn name(&self) -> &'static str {
         self.first.unwrap_or(self.target.float).name()
     }
+}
+
+/// The original as MLX would have stored it in the candidate's format; none where the candidate is not quantized.
+pub fn twin(original: &Weight, candidate: &Weight) -> Option<Weight> {
+    let storage = &candidate.storage;
+    let mode = crate::quantization::mode(storage.mode?)?;
+    let (bits, group_size) = (storage.bits?, usize::try_from(storage.group_size?).ok()?);
+    let float = FloatType::named(&storage.dtype).unwrap_or(FloatType::F16);
+    quantized_as(original, mode, &Target { bits, group_size, float, program: Program::Cpu })
 }
 
 /// A tensor against its twin; none where it is not quantized.

@@ -30,6 +30,7 @@ const LEAVES: &[Leaves] = &[
     Leaves { quantizer: Quantizer::Nearest, group: 1.0, largest: 4.0 },
     Leaves { quantizer: Quantizer::RetrainedScales, group: 1.2, largest: 4.0 },
     Leaves { quantizer: Quantizer::Stochastic, group: 1.2, largest: 2.6 },
+    Leaves { quantizer: Quantizer::Unknown, group: 3.0, largest: 12.0 },
 ];
 
 /// Tensors that were changed, tensors that no quantizer made, and originals that were made from the candidate.
@@ -56,8 +57,23 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
         );
         out.push(Finding::new(Severity::Refusal, "weights.made_from_candidate", message));
     }
+    if let Some((a, b)) = report.folds.first() {
+        let more = if report.folds.len() > 1 {
+            format!(", and {} other pairs", report.folds.len() - 1)
+        } else {
+            String::new()
+        };
+        let message = format!("scaled per channel between `{a}` and `{b}`{more}, the product unchanged (AWQ)");
+        out.push(Finding::new(Severity::Note, "weights.scaled", message));
+    }
     out.extend(notes(report));
     out
+}
+
+/// Tensors that no rule of rounding explains, and that nothing but their layer's output can be judged by.
+pub fn unexplained(report: &WeightsReport) -> Vec<&str> {
+    let unknown = |row: &&TensorRow| row.twin.as_ref().is_some_and(|twin| twin.quantizer == Quantizer::Unknown);
+    report.tensors.iter().filter(unknown).map(|row| row.tensor.as_str()).collect()
 }
 
 /// Every weight is the same, so that any codes are exact.

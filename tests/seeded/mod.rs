@@ -9,6 +9,7 @@ pub(crate) mod harm;
 pub(crate) mod models;
 pub(crate) mod reference;
 pub(crate) mod states;
+pub(crate) mod twin;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod wrap;
@@ -74,6 +75,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         states::FAULTS,
         reference::FAULTS,
         corpus::FAULTS,
+        twin::FAULTS,
     ]
     .into_iter()
     .flatten()

@@ -184,9 +184,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "twin-norm-one-step",
         hazard: "G1",
         what: "one weight of a LayerNorm is the next float16",
-        plant: Plant::Candidate(|c| {
-            all(c, "encoder.layer.0.output.LayerNorm.weight", |bytes| nudge(bytes, 5))
-        }),
+        plant: Plant::Candidate(|c| all(c, "encoder.layer.0.output.LayerNorm.weight", |bytes| nudge(bytes, 5))),
         on: ALL,
         exit: 1,
         says: &["encoder.layer.0.output.LayerNorm.weight", "not the original's values"],
