@@ -56,8 +56,7 @@ fn power_of_two(target: &Target, scale: f32) -> u8 {
         // `where(scales == 0, 0, log2)` gives the exponent 0; Metal takes the smallest power.
         return if target.program == Program::Cpu { 127 } else { 0 };
     }
-    let float = computed_in(target);
-    let exponent = float.round(libm::log2(f64::from(scale)) as f32).ceil() as i32;
+    let exponent = libm::log2(f64::from(scale)).ceil() as i32;
     match target.program {
         // The byte wraps where the exponent is beyond it.
         Program::Cpu => (exponent + 127) as u8,

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::fold::folds;
 use super::groups::largest_shift;
+use super::quantizer::{Evidence, decide};
 use super::twin::twin_row;
 use super::{Quantizer, TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
@@ -14,6 +15,8 @@ struct Sums {
     row: TensorRow,
     difference: f64,
     original: f64,
+    /// Which quantizers can have made it.
+    evidence: Evidence,
 }
 
 /// Compares every tensor both sides have. Sums run in element order, so the result does not depend on threads.
@@ -41,7 +44,8 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
             found: c.shape.clone(),
         });
     }
-    let mut sums: Vec<Sums> = pairs.par_iter().map(|(name, o, c)| pair(name, o, c)).collect();
+    let mut sums: Vec<Sums> = pairs.par_iter().map(|(name, o, c)| pair(name, o, c, false)).collect();
+    decided(&mut sums);
     let mut changed_unquantized: Vec<String> = pairs
         .iter()
         .filter(|(_, o, c)| c.storage.mode.is_none() && !same_but_for_storage(o, c))
@@ -64,16 +68,15 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
 }
 
 /// Where other quantizers than MLX's have been at work: channels scaled between two layers are scaled in the original,
-/// too, and the two compared again. Kept where that brings them nearer.
+/// too, and the two compared again. Kept where that explains more of their groups.
 fn undone(
     original: &WeightSet,
     candidate: &WeightSet,
-    sums: &mut [Sums],
+    sums: &mut Vec<Sums>,
     changed_unquantized: &mut Vec<String>,
 ) -> Vec<(String, String)> {
-    let other = |s: &Sums| s.row.twin.as_ref().is_some_and(|t| t.quantizer != Quantizer::Mlx || t.changed > 0);
     let mut kept = Vec::new();
-    if !sums.iter().any(other) {
+    if sums.iter().all(|s| s.broken() == 0) {
         return kept;
     }
     for fold in folds(original, candidate) {
@@ -82,13 +85,14 @@ fn undone(
             .iter()
             .filter_map(|(name, o)| {
                 let at = sums.iter().position(|s| s.row.tensor == *name)?;
-                Some((at, pair(name, o, candidate.tensors().get(name)?)))
+                Some((at, pair(name, o, candidate.tensors().get(name)?, true)))
             })
             .collect();
-        let error = |sums: &[&Sums]| -> f64 { sums.iter().filter_map(|s| Some(s.row.twin.as_ref()?.error)).sum() };
-        let before: Vec<&Sums> = again.iter().map(|(at, _)| &sums[*at]).collect();
-        let after: Vec<&Sums> = again.iter().map(|(_, s)| s).collect();
-        if before.iter().any(|s| other(s)) && error(&after) < NEARER * error(&before) {
+        let broken = |sums: &mut dyn Iterator<Item = &Sums>| -> u64 { sums.map(Sums::broken).sum() };
+        let before = broken(&mut again.iter().map(|(at, _)| &sums[*at]));
+        let mut again = again;
+        decided(again.iter_mut().map(|(_, s)| s));
+        if before > 0 && broken(&mut again.iter().map(|(_, s)| s)) < before {
             for (at, s) in again {
                 let (name, row) = (s.row.tensor.clone(), &fold.tensors);
                 changed_unquantized.retain(|n| *n != name);
@@ -107,11 +111,19 @@ fn undone(
     kept
 }
 
-/// How much nearer two matrices must be to their twins with the scaling undone than without. Measured: 0.1 for AWQ's
-/// factors at 4 bits, 1 and more where nothing was scaled.
-const NEARER: f64 = 0.8;
+/// Fills in which quantizers made the tensors.
+fn decided<'a>(sums: impl IntoIterator<Item = &'a mut Sums>) {
+    decide(sums.into_iter().filter_map(|s| Some((s.row.twin.as_mut()?, &s.evidence))));
+}
 
-fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
+impl Sums {
+    /// Groups that its quantizer cannot have made; all, where none can have made it.
+    fn broken(&self) -> u64 {
+        self.row.twin.as_ref().map_or(0, |t| if t.quantizer == Quantizer::Unknown { t.groups } else { t.changed })
+    }
+}
+
+fn pair(name: &str, original: &Weight, candidate: &Weight, folded: bool) -> Sums {
     let (mut difference, mut o2, mut c2, mut oc) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
     let (mut max_abs, mut at) = (0.0f64, 0usize);
     for (i, (&o, &c)) in original.rows().iter().zip(candidate.rows().iter()).enumerate() {
@@ -130,6 +142,7 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
     let mse = if n > 0.0 { difference / n } else { 0.0 };
     let storage = &candidate.storage;
     let shift = largest_shift(original, candidate);
+    let (twin, evidence) = twin_row(original, candidate, folded).unzip();
     let row = TensorRow {
         tensor: name.to_owned(),
         shape: candidate.shape.clone(),
@@ -147,10 +160,10 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
         sqnr_db: if difference == 0.0 { f64::INFINITY } else { 10.0 * (o2 / difference).log10() },
         group_shift: shift.map(|s| s.size),
         group_shift_at: shift.map(|s| (s.row, s.group)),
-        twin: twin_row(original, candidate),
+        twin,
         cosine: if difference == 0.0 && o2 > 0.0 { 1.0 } else { oc / (o2.sqrt() * c2.sqrt()) },
     };
-    Sums { row, difference, original: o2 }
+    Sums { row, difference, original: o2, evidence: evidence.unwrap_or_default() }
 }
 
 /// An error relative to nothing is infinite, unless there is none.

@@ -1,6 +1,6 @@
 //! The twin: the original quantized exactly as MLX would, beside what the candidate's file holds, group by group.
 
-use super::quantizer;
+use super::quantizer::{Evidence, errors};
 use super::twin_groups::{Group, group_facts};
 use super::twin_row::TwinRow;
 use crate::checkpoint::Weight;
@@ -17,16 +17,13 @@ const NEAR_TIE_ULPS: f32 = 4.0;
 /// Rows that tell which type the original was cast to.
 const SAMPLED: usize = 16;
 
-/// Rows named of those with changed groups.
-const NAMED_ROWS: usize = 8;
-
 /// A tensor's format, and the way the original is brought to it.
 #[derive(Clone, Copy)]
 pub(super) struct Recipe {
     pub(super) mode: &'static QuantizationMode,
     pub(super) target: Target,
-    /// What the original is cast to before [`Target::float`], where that is another type.
-    first: Option<FloatType>,
+    /// What the original is cast to, one after the other: nothing where only scales are stored in another type.
+    casts: [Option<FloatType>; 2],
 }
 
 /// Memory that rows share.
@@ -44,12 +41,14 @@ impl Recipe {
     /// Every way that the tensor's file leaves open.
     fn all(weight: &Weight, mode: &'static QuantizationMode, packed: &Packed<'_>) -> Vec<Self> {
         let target = |float| Target { bits: packed.bits, group_size: packed.group_size, float, program: Program::Cpu };
-        let one = |first, float| Self { mode, target: target(float), first };
+        let one = |casts, float| Self { mode, target: target(float), casts };
         match FloatType::named(&weight.storage.dtype).filter(|_| mode.floats.is_none()) {
-            None => FloatType::ALL.into_iter().map(|float| one(None, float)).collect(),
+            None => FloatType::ALL.into_iter().map(|float| one([Some(float), None], float)).collect(),
             Some(float) => {
                 let coarser = [FloatType::F16, FloatType::BF16].into_iter().filter(|first| *first != float);
-                std::iter::once(one(None, float)).chain(coarser.map(|first| one(Some(first), float))).collect()
+                let cast = std::iter::once(one([Some(float), None], float));
+                let twice = coarser.map(|first| one([Some(first), Some(float)], float));
+                cast.chain(std::iter::once(one([None, None], float))).chain(twice).collect()
             }
         }
     }
@@ -58,7 +57,7 @@ impl Recipe {
     fn quantize(&self, original: &[f32], scratch: &mut Scratch) {
         scratch.row.clear();
         scratch.row.extend_from_slice(original);
-        for float in self.first.into_iter().chain([self.target.float]) {
+        for float in self.casts.into_iter().flatten() {
             scratch.halves.round(float, &mut scratch.row);
         }
         (self.mode.quantize_row)(&self.target, &scratch.row, &mut scratch.twin);
@@ -82,7 +81,7 @@ impl Recipe {
 
     /// Its name in reports.
     fn name(&self) -> &'static str {
-        self.first.unwrap_or(self.target.float).name()
+        self.casts[0].unwrap_or(FloatType::F32).name()
     }
 }
 
@@ -96,11 +95,12 @@ pub fn twin(original: &Weight, candidate: &Weight) -> Option<Weight> {
 }
 
 /// A tensor against its twin; none where it is not quantized.
-pub(super) fn twin_row(original: &Weight, candidate: &Weight) -> Option<TwinRow> {
+/// `folded` tells that channels of the original were scaled by estimated factors first.
+pub(super) fn twin_row(original: &Weight, candidate: &Weight, folded: bool) -> Option<(TwinRow, Evidence)> {
     let &[rows, cols] = candidate.shape.as_slice() else { return None };
     candidate.storage.mode?;
     let values = original.rows();
-    let Some((mode, packed)) = packed(candidate) else { return by_values(original, candidate) };
+    let Some((mode, packed)) = packed(candidate) else { return by_values(original, candidate, folded) };
     if rows == 0 || cols == 0 || packed.group_size == 0 || values.len() != rows * cols {
         return None;
     }
@@ -131,7 +131,7 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight) -> Option<TwinRow>
         ..TwinRow::equal(groups, equal, recipe.name())
     };
     if different.is_empty() {
-        return Some(out);
+        return Some((out, Evidence::equal(groups)));
     }
     let mut facts: Vec<Group> = Vec::with_capacity(groups as usize);
     let mut next = different.iter().peekable();
@@ -140,11 +140,11 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight) -> Option<TwinRow>
         scratch.own.read(&packed, r);
         for g in 0..cols / packed.group_size {
             let equal = next.next_if(|d| **d == (r, g)).is_none();
-            facts.push(group_facts(&recipe, row, g, equal, &scratch));
+            facts.push(group_facts(&recipe, row, g, (equal, folded), &scratch));
         }
     }
-    quantizer::judge(&mut out, &facts, cols / packed.group_size, packed.group_size);
-    Some(out)
+    errors(&mut out, &facts, cols / packed.group_size, packed.group_size);
+    Some((out, Evidence::of(&facts, cols / packed.group_size, folded)))
 }
 
 /// The root mean square difference over that of half the steps.
@@ -152,16 +152,6 @@ fn in_half_steps(original: &[f32], candidate: &[f32], half_steps: f64) -> f64 {
     let each = original.iter().zip(candidate).map(|(o, c)| (f64::from(*c) - f64::from(*o)).powi(2));
     let squares: f64 = each.sum();
     if squares == 0.0 { 0.0 } else { (squares / half_steps).sqrt() }
-}
-
-/// Makes the numbers of changed groups known.
-pub(super) fn note_changed(out: &mut TwinRow, rows: impl Iterator<Item = usize>) {
-    for row in rows {
-        out.changed += 1;
-        if out.changed_rows.last() != Some(&row) && out.changed_rows.len() < NAMED_ROWS {
-            out.changed_rows.push(row);
-        }
-    }
 }
 
 /// The way of bringing the original to the tensor's format that most groups of a few rows agree with; of equals, the
@@ -245,7 +235,7 @@ fn ulps(a: f32, b: f32) -> bool {
 }
 
 /// A tensor of which only values are there: groups are equal where its values are the twin's, but for rounding.
-fn by_values(original: &Weight, candidate: &Weight) -> Option<TwinRow> {
+fn by_values(original: &Weight, candidate: &Weight, folded: bool) -> Option<(TwinRow, Evidence)> {
     let mode = crate::quantization::mode(candidate.storage.mode?)?;
     let (bits, group_size) = (candidate.storage.bits?, usize::try_from(candidate.storage.group_size?).ok()?);
     let &[_, cols] = candidate.shape.as_slice() else { return None };
@@ -274,6 +264,6 @@ fn by_values(original: &Weight, candidate: &Weight) -> Option<TwinRow> {
         error: in_half_steps(&values, &own, half_steps),
         ..TwinRow::equal(facts.len() as u64, equal(&facts) as u64, float.name())
     };
-    quantizer::judge(&mut out, &facts, per_row, group_size);
-    Some(out)
+    errors(&mut out, &facts, per_row, group_size);
+    Some((out, Evidence::of(&facts, per_row, folded)))
 }
