@@ -26,6 +26,7 @@ mod lint;
 mod measure;
 mod noticed;
 mod open;
+mod output_error;
 mod overruled;
 mod padded;
 mod preflight;
@@ -44,6 +45,7 @@ mod stream;
 mod taps;
 mod task_heads;
 mod tokenizers;
+mod widths;
 mod workers;
 mod write_up;
 
@@ -93,9 +95,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let workers = Workers::new()?;
 
     observer.event(Event::Phase("comparing weights"));
-    let weights = weights::compare(&sides.original, &sides.candidate_weights)?;
+    let (original, candidate) = sides.compared_weights()?;
+    let weights = weights::compare(&original, &candidate)?;
     let mut findings = sides.facts.findings.clone();
-    findings.extend(weights::findings(&sides.original, &sides.candidate_weights, &weights));
+    findings.extend(weights::findings(&original, &candidate, &weights, &|tensor, row| sides.row_name(tensor, row)));
+    findings.extend(sides.without_original(&weights));
 
     observer.event(Event::Phase("proving alignment on the built-in probes"));
     let probed = probe::run(sides, request, &workers)?;
@@ -114,10 +118,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(graph_sentence::finding(sides, sample)?);
+        findings.extend(output_error::findings(sides, sample, &weights)?);
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
     let recording = measured.recording();
-    let policy = policy.in_force(recording.as_ref().map(RecordingSection::terms));
+    let policy = policy.in_force(recording.as_ref().map(RecordingSection::terms), weights.is_quantized());
     let held = Held {
         measurements: &measured.measurements,
         weights: &weights,

@@ -57,6 +57,12 @@ impl<T> From<Vec<T>> for Memory<T> {
     }
 }
 
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Vec::new().into()
+    }
+}
+
 impl<T: Pod> Deref for Memory<T> {
     type Target = [T];
 

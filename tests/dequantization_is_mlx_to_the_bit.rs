@@ -5,7 +5,7 @@ mod common;
 
 use common::fixture;
 use half::{bf16, f16};
-use parallax::quantization::{Effective, Floats, MODES, Packed, Scales};
+use parallax::quantization::{Codes, Effective, FloatType, Floats, MODES, Packed, Program, Scales, Target};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -79,6 +79,50 @@ fn every_case_is_bit_exact() {
             assert!(differences(file, case, true) > 0, "{file}: a flipped bit goes unseen");
             seen += 1;
         }
+    }
+    assert_eq!(seen, QUANTIZED);
+}
+
+/// Codes, scales and biases of every case that MLX's own quantizer made, from the weights it was given.
+#[test]
+fn every_quantized_case_is_made_to_the_bit() {
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixture("mlx/golden/manifest.json")).unwrap()).unwrap();
+    let source = common::Recording::open(&fixture("mlx/golden/source.safetensors"));
+    let mut seen = 0;
+    for case in manifest["cases"].as_array().unwrap() {
+        let origin = case["origin"].as_str().unwrap();
+        let Some(name) = origin.strip_prefix("mx.quantize(").and_then(|o| o.strip_suffix(')')) else { continue };
+        let file = case["file"].as_str().unwrap();
+        let bytes = std::fs::read(fixture("mlx/golden").join(file)).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let (shape, weights) = source.tensor(name);
+        let mode = MODES.iter().find(|m| m.name == case["mode"]).unwrap();
+        let float = FloatType::named(&name.trim_start_matches("source_").to_uppercase()).unwrap();
+        let (bits, group_size) = (case["bits"].as_u64().unwrap() as u32, case["group_size"].as_u64().unwrap() as usize);
+        let target = Target { bits, group_size, float, program: Program::Cpu };
+        let scales = tensors.tensor("scales").unwrap();
+        let packed = Packed {
+            rows: shape[0],
+            cols: shape[1],
+            bits,
+            group_size,
+            codes: tensors.tensor("weight").unwrap().data(),
+            scales: match mode.floats.is_none() {
+                true => Scales::Affine { scales: floats(&scales), biases: floats(&tensors.tensor("biases").unwrap()) },
+                false => Scales::Bytes(scales.data()),
+            },
+            effective: Effective::Dequantized,
+        };
+        let (mut made, mut stored) = (Codes::default(), Codes::default());
+        for (r, row) in weights.chunks(shape[1]).enumerate() {
+            (mode.quantize_row)(&target, row, &mut made);
+            assert!(stored.read(&packed, r));
+            assert_eq!(made, stored, "{file}, row {r}: {:?}", &row[..8]);
+            let width = shape[1] * bits as usize / 8;
+            assert_eq!(made.pack(bits), packed.codes[r * width..][..width], "{file}, row {r}");
+        }
+        seen += 1;
     }
     assert_eq!(seen, QUANTIZED);
 }

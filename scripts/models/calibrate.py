@@ -42,9 +42,6 @@ FACTOR = 2.0
 CEILING = {"relative_l2": 0.9, "standardized_l2": 0.9}
 # Where the length of the vectors is judged too, by its mean (a single token's length swings widely at few bits).
 LENGTHS = ("layer.*", "final", "pooled")
-# Measured on five matrices of MiniLM, 2 to 8 bits, groups of 32, 64 and 128, scales in float32, float16 and bfloat16.
-GROUP_SHIFT = ("rounding to nearest moves the mean of a group by at most half a step (and its scale's own rounding): measured at most "
-               "0.51 of that on MiniLM-L6 and parallax-mini at 2 to 8 bits; one code too many in one group makes 1.3 or more")
 # Precisions coarse enough that neighbours move.
 NEIGHBOURS = ("int4", "mxfp4", "nvfp4")
 
@@ -102,13 +99,10 @@ def neighbour_gate(reports):
 
 
 def group_gate(policy, reports):
-    """What rounding to nearest can do at most; no calibration moves it."""
-    why = GROUP_SHIFT
-    if not policy.startswith("int"):
-        seen = {m: max(t["group_shift"] for t in r["weights"]["tensors"] if t["mode"]) for m, r in reports.items()}
-        why = ("rounding to nearest moves every weight of a group by at most half the step between its codes: measured (root mean square) at most "
-               + " and ".join(f"{v:.2f} of that on {MODELS[m]}" for m, v in seen.items()) + "; a wrong scale or one code too many in one group is beyond it")
-    return gate("weights", None, "group_shift", "max", 1.0, why)
+    """A group that was changed is no quantization; no calibration moves that."""
+    why = ("every group must be what the quantizer that made its matrix makes of the original; MLX's own conversions of parallax-mini and "
+           "MiniLM-L6 equal it in all of 25,060 and 354,408 groups, at every width")
+    return gate("weights", None, "changed_groups", "max", 0.0, why)
 
 
 def main():

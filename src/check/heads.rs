@@ -1,10 +1,12 @@
 //! What follows each encoder and what is put before each sentence.
 
+use std::sync::Arc;
+
 use super::overruled::{self, LEAST_DIMENSIONS};
 use super::silence::{self, Said, Silent};
 use super::{CheckRequest, sentence_keys};
 use crate::Error;
-use crate::checkpoint::{ModelFolder, PoolingMode, SentenceModules, Stage, WeightSet};
+use crate::checkpoint::{ModelFolder, PoolingMode, SentenceModules, Stage, StageWeights, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 use crate::tokens::TokenizerPair;
 
@@ -85,6 +87,32 @@ impl Heads {
         }
         Ok(skipped)
     }
+}
+
+/// A weight of a module behind the pooling: its name, the original's, the candidate's.
+type StagePair = (String, Arc<Weight>, Arc<Weight>);
+
+/// The weights of the modules behind the pooling, those of the two sides that are the same one together, and the names
+/// of the candidate's that have no original. Modules are told by their order: each side names their folders as it likes.
+pub(super) fn paired(heads: &Heads, ours: &StageWeights, theirs: &StageWeights) -> (Vec<StagePair>, Vec<String>) {
+    let paths = |modules: &SentenceModules| -> Vec<String> {
+        modules.stages.iter().filter_map(|stage| stage.path().map(str::to_owned)).collect()
+    };
+    let own = paths(&heads.reference);
+    let (mut pairs, mut unpaired) = (Vec::new(), Vec::new());
+    for (i, other) in paths(&heads.candidate).into_iter().enumerate() {
+        for ((_, part), weight) in theirs.iter().filter(|((path, _), _)| *path == other) {
+            let original = own.get(i).and_then(|own| Some((own, ours.get(&(own.clone(), part.clone()))?)));
+            match original {
+                Some((own, original)) => {
+                    let name = if own.is_empty() { part.clone() } else { format!("{own}.{part}") };
+                    pairs.push((name, Arc::clone(original), Arc::clone(weight)));
+                }
+                None => unpaired.push(format!("{other}.{part}")),
+            }
+        }
+    }
+    (pairs, unpaired)
 }
 
 /// Weights of Dense modules that the candidate holds and no file of it mentions: MLX would apply them.

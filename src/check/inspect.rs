@@ -228,7 +228,14 @@ pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) 
     let theirs = load_candidate(&folder, &config, effective)?;
     let report = weights::compare(&ours, &theirs.weights)?;
     let mut findings = theirs.findings;
-    findings.extend(weights::findings(&ours, &theirs.weights, &report));
+    findings.extend(weights::findings(&ours, &theirs.weights, &report, &|_, _| None));
+    if let Some(first) = weights::unexplained(&report).first() {
+        let message = format!(
+            "the candidate's `{first}` was not rounded by any rule that is known, and only its layer's output can tell whether \
+             that was to compensate errors (GPTQ): run `parallax check`"
+        );
+        findings.push(Finding::new(Severity::Refusal, "weights.unexplained", message));
+    }
     let gravest = findings.iter().map(|f| f.severity).max();
     let verdict = match gravest {
         Some(Severity::Refusal) => Verdict::Inconclusive,

@@ -19,12 +19,12 @@ use super::silence::Silent;
 use super::taps::{reference_taps, witnessed};
 use super::task_heads;
 use super::tokenizers::{Tokenizers, tokenizer_limit, tokenizers};
+use super::widths;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, usable_positions};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
-use crate::policy::Precision;
 use crate::quantization::{Effective, load_candidate, load_stages};
 use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
@@ -125,6 +125,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         .map_err(|e| Error::BadInput(format!("{}: {e}", folder.shown())))?;
     let (reference_head, stated_head) = (reference_head.skipping(skipped[0]), stated_head.skipping(skipped[1]));
     same_width(&reference_head, &stated_head)?;
+    let (stage_weights, unpaired_stages) = heads::paired(&heads, &ours, &theirs);
     findings.extend(config_keys::findings(reference_config.as_ref(), &stated)?);
     findings.extend(task_heads::findings(
         [reference_config.as_ref(), Some(&stated)],
@@ -153,14 +154,11 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let options = SessionOptions { sessions: request.threads, ..SessionOptions::default() };
     let session = OnnxEncoder::open(&runtime, &model, &taps, options)?;
     let precision = candidate.summary.to_string();
+    let found = widths::found(&candidate.weights, &candidate.summary);
+    findings.extend(widths::finding(&found, &candidate.summary));
     let facts = SidesFacts {
         findings,
-        precision: Precision {
-            // As declared: a model with some layers at fewer bits is not let off with their limits.
-            bits: candidate.summary.bits,
-            mode: candidate.summary.mode.clone(),
-            dtype: candidate.summary.dtype.clone(),
-        },
+        precision: found,
         quantization: candidate.summary,
         same_point: same_points(&taps),
         graph: model.proto().graph.as_ref().map_or_else(String::new, |graph| graph.name.clone()),
@@ -203,6 +201,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         candidate_head: emulated.head(request, &stated_head)?,
         original: original.weights,
         candidate_weights: candidate.weights,
+        stage_weights,
+        unpaired_stages,
         observer: Some(observer_check),
         graph_sentences: Some(graph_sentences),
         variations,

@@ -50,7 +50,7 @@ pub fn policy_of(report: &Report, name: Option<&str>) -> Result<Policy, RecheckE
         None if !report.provenance.policy.text.is_empty() => Policy::parse(&report.provenance.policy.text, own)?,
         None => return Err(RecheckError::NoPolicy { name: crate::report::escape::plain(own, 300) }),
     };
-    Ok(policy.in_force(report.device_terms()))
+    Ok(policy.in_force(report.device_terms(), report.weights.is_quantized()))
 }
 
 /// The report under these limits on that day, and beside an earlier run where one is given. Nothing is run.

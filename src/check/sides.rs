@@ -1,20 +1,27 @@
 //! Both sides, as they are once opened: three encoders, two tokenizers, two sets of weights, and what they say about
 //! themselves.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::taps::ReferenceTap;
 use crate::Error;
 use crate::align::PreflightCheck;
-use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, WeightSet};
-use crate::finding::Finding;
+use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Weight, WeightSet};
+use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
-use crate::report::{InputRecord, RuntimeRecord, TokenizersSection};
+use crate::report::{InputRecord, RuntimeRecord, TokenizersSection, escape};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{Deviation, SentenceHead};
 use crate::runtimes::onnx::{ObserverEffect, SentenceOutput};
 use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair};
+use crate::weights::WeightsReport;
+
+/// Characters of a token in a message.
+const TOKEN: usize = 40;
 
 /// Compares the untouched reference with the tapped one on one batch.
 pub type ObserverCheck = Box<dyn Fn(&TokenBatch) -> Result<ObserverEffect, Error> + Send + Sync>;
@@ -56,6 +63,11 @@ pub struct Sides {
     pub original: WeightSet,
     /// The candidate's, dequantized.
     pub candidate_weights: WeightSet,
+    /// The weights of the modules behind the pooling that both sides have, under one name: the original's, the
+    /// candidate's.
+    pub stage_weights: Vec<(String, Arc<Weight>, Arc<Weight>)>,
+    /// Weights of the candidate's modules behind the pooling that the original's modules do not have.
+    pub unpaired_stages: Vec<String>,
     /// Tells whether exposing the taps changes the reference; none for encoders that need no exposing.
     pub observer: Option<ObserverCheck>,
     /// What the reference's graph makes of a batch's sentences itself; none for references that are no graph.
@@ -155,6 +167,49 @@ impl Sides {
             reference_head: &self.reference_head,
             candidate_head: &self.candidate_head,
         }
+    }
+
+    /// All weights of both sides that are to be compared: the encoders' and those of the modules behind them.
+    pub(super) fn compared_weights(&self) -> Result<(WeightSet, WeightSet), Error> {
+        let with = |set: &WeightSet, of: fn(&(String, Arc<Weight>, Arc<Weight>)) -> &Arc<Weight>| {
+            let added = self.stage_weights.iter().map(|pair| (pair.0.clone(), Arc::clone(of(pair))));
+            // Where MLX keeps them in the encoder's file, they are there under another name.
+            let known = |weight: &Arc<Weight>| self.stage_weights.iter().any(|pair| Arc::ptr_eq(of(pair), weight));
+            let change = |tensors: &mut BTreeMap<String, Arc<Weight>>| {
+                tensors.retain(|_, weight| !known(weight));
+                tensors.extend(added);
+            };
+            set.changed(change).map_err(|e| Error::Quantization(e.into()))
+        };
+        Ok((with(&self.original, |pair| &pair.1)?, with(&self.candidate_weights, |pair| &pair.2)?))
+    }
+
+    /// Weights that the candidate computes with and that nothing was held against.
+    pub(super) fn without_original(&self, report: &WeightsReport) -> Option<Finding> {
+        let used = self.candidate_weights.used();
+        let stages = self.unpaired_stages.iter();
+        let lacking: Vec<&String> =
+            report.without_original.iter().filter(|name| used.contains(*name)).chain(stages).collect();
+        let first = lacking.first()?;
+        let message = format!(
+            "the candidate computes with {} weights that have no original to be held against, the first is `{first}`; give \
+             the whole float32 checkpoint with --original",
+            lacking.len()
+        );
+        Some(Finding::new(Severity::Refusal, "weights.no_original", message))
+    }
+
+    /// What a row of a table stands for: a token, or a position.
+    pub(super) fn row_name(&self, tensor: &str, row: usize) -> Option<String> {
+        if tensor.contains("position") {
+            return Some(format!("position {row}"));
+        }
+        if !["word_embeddings", "embed_tokens", "tok_embeddings", "token_embedding"].iter().any(|w| tensor.contains(w))
+        {
+            return None;
+        }
+        let token = self.tokenizers.candidate().token(u32::try_from(row).ok()?)?;
+        Some(format!("\"{}\"", escape::plain(&token, TOKEN)))
     }
 
     /// Runs [`Sides::observer`] if there is one.

@@ -25,5 +25,5 @@ pub use prompts::Prompts;
 pub use sequence_length::{max_sequence_length, stated_model_max_length, usable_positions};
 pub use stages::{DenseActivation, DenseModule, Stage, StageWeights};
 pub use tensors::{RawTensor, RawTensors, STALE_SHARD};
-pub use weight::{Storage, Weight};
+pub use weight::{Bytes, PackedBytes, Storage, Weight};
 pub use weight_set::{Scope, WeightError, WeightSet};

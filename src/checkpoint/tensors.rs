@@ -1,10 +1,11 @@
 //! Tensors on disk: one safetensors file, or shards with an index, or shards by their usual names, or `weights.npz`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use safetensors::{Dtype, SafeTensors};
 
-use super::weight::first_non_finite;
+use super::weight::{Bytes, first_non_finite};
 use super::{CheckpointError, ModelFolder, npz};
 use crate::finding::{Finding, Severity};
 use crate::memory::Memory;
@@ -37,7 +38,7 @@ pub struct RawTensor {
 #[derive(Debug)]
 pub struct RawTensors {
     shown: String,
-    files: BTreeMap<String, Memory<u8>>,
+    files: BTreeMap<String, Arc<Memory<u8>>>,
     tensors: BTreeMap<String, RawTensor>,
     findings: Vec<Finding>,
 }
@@ -134,7 +135,7 @@ impl RawTensors {
                 return Err(CheckpointError::Tensor { file, tensor: name, reason: "is there twice".to_owned() });
             }
         }
-        self.files.insert(NPZ.to_owned(), bytes);
+        self.files.insert(NPZ.to_owned(), Arc::new(bytes));
         Ok(())
     }
 
@@ -175,7 +176,7 @@ impl RawTensors {
             }
             names.insert(tensor);
         }
-        self.files.insert(name.to_owned(), bytes);
+        self.files.insert(name.to_owned(), Arc::new(bytes));
         Ok(names)
     }
 
@@ -197,6 +198,11 @@ impl RawTensors {
     /// A tensor's little-endian bytes; they may lie at any address.
     pub fn bytes(&self, tensor: &RawTensor) -> &[u8] {
         self.files.get(&tensor.file).and_then(|f| f.get(tensor.start..tensor.end)).unwrap_or(&[])
+    }
+
+    /// The same bytes, to be kept: they keep the file's.
+    pub fn kept(&self, tensor: &RawTensor) -> Bytes {
+        Bytes::new(self.files.get(&tensor.file).cloned().unwrap_or_default(), tensor.start..tensor.end)
     }
 
     /// An error about one tensor.

@@ -1,6 +1,7 @@
 //! One weight in float32, in the one layout it is used in.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -26,6 +27,59 @@ pub struct Storage {
     pub file: String,
 }
 
+/// The bytes of a quantized matrix, within the file they were read from: it stays in memory while anyone has them.
+#[derive(Clone, Debug)]
+pub struct PackedBytes {
+    codes: Bytes,
+    scales: Bytes,
+    biases: Option<(Bytes, String)>,
+}
+
+/// A piece of a file in memory.
+#[derive(Clone, Debug)]
+pub struct Bytes {
+    file: Arc<Memory<u8>>,
+    range: Range<usize>,
+}
+
+impl Bytes {
+    pub(super) fn new(file: Arc<Memory<u8>>, range: Range<usize>) -> Self {
+        Self { file, range }
+    }
+
+    /// Bytes that come from no file.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let range = 0..bytes.len();
+        Self { file: Arc::new(bytes.into()), range }
+    }
+
+    fn get(&self) -> &[u8] {
+        self.file.get(self.range.clone()).unwrap_or(&[])
+    }
+}
+
+impl PackedBytes {
+    /// Codes, scales, and biases with the type they are stored in.
+    pub fn new(codes: Bytes, scales: Bytes, biases: Option<(Bytes, String)>) -> Self {
+        Self { codes, scales, biases }
+    }
+
+    /// The packed codes.
+    pub fn codes(&self) -> &[u8] {
+        self.codes.get()
+    }
+
+    /// The scales.
+    pub fn scales(&self) -> &[u8] {
+        self.scales.get()
+    }
+
+    /// The biases and their type, where there are any.
+    pub fn biases(&self) -> Option<(&[u8], &str)> {
+        self.biases.as_ref().map(|(bytes, dtype)| (bytes.get(), dtype.as_str()))
+    }
+}
+
 /// One weight in float32. A copy shares its values.
 #[derive(Clone, Debug)]
 pub struct Weight {
@@ -34,6 +88,7 @@ pub struct Weight {
     /// How it was stored.
     pub storage: Storage,
     values: Values,
+    packed: Option<PackedBytes>,
 }
 
 /// `shape`'s product of values.
@@ -61,7 +116,7 @@ impl Weight {
             }
             _ => Values::Rows(Arc::new(values.into())),
         };
-        Self { shape, storage, values }
+        Self { shape, storage, values, packed: None }
     }
 
     /// A matrix `[rows, columns]` that `row(kept, r, values)` writes row by row, by many threads and in any order; what
@@ -82,7 +137,17 @@ impl Weight {
             each.for_each_init(T::default, |kept, (r, values)| row(kept, r, values));
             Values::Rows(Arc::new(values))
         };
-        Self { shape, storage, values }
+        Self { shape, storage, values, packed: None }
+    }
+
+    /// With the bytes it was dequantized from.
+    pub fn with_packed(self, packed: PackedBytes) -> Self {
+        Self { packed: Some(packed), ..self }
+    }
+
+    /// The bytes it was dequantized from; none for a plain weight, and for one that was changed since.
+    pub fn packed(&self) -> Option<&PackedBytes> {
+        self.packed.as_ref()
     }
 
     /// Number of values.
@@ -149,7 +214,7 @@ impl Weight {
             Values::Rows(_) => Values::Rows(Arc::new(values.into())),
             Values::Panels(panels) => Values::Panels(Arc::new(Panels::of_rows(&values, panels.inner()))),
         };
-        Self { values, ..self.clone() }
+        Self { values, packed: None, ..self.clone() }
     }
 
     /// The first NaN or infinity, and where it is.

@@ -110,6 +110,11 @@ impl WeightSet {
         Scope { set: self, prefix: prefix.into() }
     }
 
+    /// Names of the weights that something has taken.
+    pub fn used(&self) -> BTreeSet<String> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Refuses weights that nothing has taken, except those for which `ignorable` says so.
     pub fn finish(&self, ignorable: impl Fn(&str) -> bool) -> Result<(), WeightError> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);

@@ -66,5 +66,8 @@ fn table(report: &WeightsReport, all: bool) -> String {
         t.bytes,
         t.float32_bytes
     ));
+    if let Some(twin) = t.twin.sentence() {
+        out.push_str(&format!("{twin}\n"));
+    }
     out
 }

@@ -1,5 +1,5 @@
-//! The engine arm is judged whatever a policy says: a control that does not reproduce the reference is an
-//! instrument that shows nothing.
+//! What is judged whatever a policy says. The engine arm: a control that does not reproduce the reference is an
+//! instrument that shows nothing. The candidate's groups: one that was changed is no quantization.
 
 use super::{Gate, Place, Policy, Stat};
 use crate::hidden_states::Arm;
@@ -27,6 +27,32 @@ impl Policy {
         self
     }
 }
+
+impl Policy {
+    /// The policy, with the limit that no group of a quantized candidate was changed: a lax policy cannot drop it.
+    /// A candidate that is not quantized has no groups.
+    pub fn with_twin_floor(mut self, quantized: bool) -> Self {
+        let states = |g: &Gate| g.on == Place::Weights && g.metric == CHANGED && g.max == Some(0.0);
+        if quantized && !self.gates.iter().any(states) {
+            self.gates.push(Gate {
+                on: Place::Weights,
+                arm: None,
+                metric: CHANGED.to_owned(),
+                stat: Stat::Max,
+                max: Some(0.0),
+                min: None,
+                max_regression: None,
+                why: Some(
+                    "built in: a group that its own quantizer did not make of the original was changed".to_owned(),
+                ),
+            });
+        }
+        self
+    }
+}
+
+/// The metric of that limit.
+const CHANGED: &str = "changed_groups";
 
 #[cfg(test)]
 mod tests {

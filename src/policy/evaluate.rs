@@ -234,6 +234,8 @@ fn weights_seen(metric: &str, stat: Stat, weights: &WeightsReport) -> Seen {
             "relative_error" => Some(totals.relative_error),
             "max_abs" => Some(totals.max_abs),
             "sqnr_db" => Some(-20.0 * totals.relative_error.log10()),
+            // 0 of 0 is no number, and so never within a limit.
+            "twin_equal" => Some(totals.twin.equal as f64 / totals.twin.groups as f64),
             _ => None,
         };
         let tensor = (metric == "max_abs").then(|| totals.max_abs_tensor.clone()).flatten();
@@ -272,6 +274,12 @@ fn column(row: &TensorRow, metric: &str) -> Option<f64> {
         "max_abs" => Some(row.max_abs),
         "sqnr_db" => Some(row.sqnr_db),
         "group_shift" => row.group_shift,
+        "twin_equal" => row.twin.as_ref().map(|t| t.equal as f64 / t.groups as f64),
+        "changed_groups" => row.twin.as_ref().map(|t| t.changed as f64),
+        "over_twin" => row.twin.as_ref().map(|t| t.over_twin),
+        "row_over_twin" => row.twin.as_ref().map(|t| t.row_over_twin),
+        "group_error" => row.twin.as_ref().map(|t| t.group_error),
+        "largest_error" => row.twin.as_ref().map(|t| t.largest_error),
         _ => None,
     }
 }

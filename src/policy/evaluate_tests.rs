@@ -57,6 +57,7 @@ fn row(tensor: &str, relative_error: f64, bits: Option<u32>) -> TensorRow {
         cosine: 1.0,
         group_shift: bits.map(|_| 0.2),
         group_shift_at: None,
+        twin: None,
     }
 }
 

@@ -8,7 +8,7 @@ pub fn loss(metric: &str, value: f64) -> f64 {
     match metric {
         "sqnr_db" => 10f64.powf(-value / 20.0),
         "norm_ratio" => (value - 1.0).abs(),
-        "top1_agreement" | "top10_overlap" | "spearman" | "pearson" => 1.0 - value,
+        "top1_agreement" | "top10_overlap" | "spearman" | "pearson" | "twin_equal" => 1.0 - value,
         _ => value,
     }
 }
@@ -18,7 +18,7 @@ pub fn at_loss(metric: &str, direction: Direction, loss: f64) -> f64 {
     match metric {
         "sqnr_db" => -20.0 * loss.log10(),
         "norm_ratio" if direction == Direction::Max => 1.0 + loss,
-        "norm_ratio" | "top1_agreement" | "top10_overlap" | "spearman" | "pearson" => 1.0 - loss,
+        "norm_ratio" | "top1_agreement" | "top10_overlap" | "spearman" | "pearson" | "twin_equal" => 1.0 - loss,
         _ => loss,
     }
 }
@@ -34,7 +34,7 @@ pub fn noise(metric: &str) -> f64 {
         "norm_ratio" => 1e-3,
         "cosine_distance" => 1e-9,
         "top1_agreement" | "top10_overlap" => 1e-3,
-        "spearman" | "pearson" => 1e-6,
+        "spearman" | "pearson" | "twin_equal" => 1e-6,
         _ => 0.0,
     }
 }

@@ -75,6 +75,12 @@ pub const WEIGHT_METRICS: &[Known] = &[
     Known::new("max_abs", Bound::Above, TENSORS),
     Known::new("sqnr_db", Bound::Below, TENSORS).min_above(0.0),
     Known::new("group_shift", Bound::Above, ONLY_MAX),
+    Known::new("twin_equal", Bound::Below, &[Stat::Min, Stat::Total]).min_above(0.0).never_above(1.0),
+    Known::new("changed_groups", Bound::Above, ONLY_MAX),
+    Known::new("over_twin", Bound::Above, ONLY_MAX),
+    Known::new("row_over_twin", Bound::Above, ONLY_MAX),
+    Known::new("group_error", Bound::Above, ONLY_MAX),
+    Known::new("largest_error", Bound::Above, ONLY_MAX),
 ];
 
 /// Metrics of neighbour search: shares and correlations, so 1 is the most and 0 is chance or worse.

@@ -72,7 +72,7 @@ fn entry(group: &Group<'_>, margin: f64, measured_on: &str) -> String {
     let gate = group.worst;
     let (metric, direction) = (&gate.metric, gate.direction);
     let observed = gate.observed.unwrap_or(f64::NAN);
-    let fixed = gate.arm == Some(Arm::Engine) || metric == "group_shift";
+    let fixed = gate.arm == Some(Arm::Engine) || ["group_shift", "changed_groups"].contains(&metric.as_str());
     let limit = if fixed {
         gate.limit
     } else {

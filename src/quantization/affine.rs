@@ -8,7 +8,7 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::{Effective, Floats, Packed, Scales};
+use super::{Effective, FloatType, Floats, Packed, Scales};
 
 /// Where a row is rounded to half precision.
 #[derive(Debug, Default)]
@@ -18,15 +18,16 @@ pub struct Halves {
 }
 
 impl Halves {
-    pub(super) fn round(&mut self, type_of: Floats<'_>, values: &mut [f32]) {
-        match type_of {
-            Floats::F32(_) => {}
-            Floats::F16(_) => {
+    /// Rounds every value to the type.
+    pub fn round(&mut self, float: FloatType, values: &mut [f32]) {
+        match float {
+            FloatType::F32 => {}
+            FloatType::F16 => {
                 self.f16.resize(values.len(), f16::ZERO);
                 self.f16.convert_from_f32_slice(values);
                 self.f16.convert_to_f32_slice(values);
             }
-            Floats::BF16(_) => {
+            FloatType::BF16 => {
                 self.bf16.resize(values.len(), bf16::ZERO);
                 self.bf16.convert_from_f32_slice(values);
                 self.bf16.convert_to_f32_slice(values);
@@ -56,7 +57,7 @@ pub(super) fn dequantize_row(packed: &Packed<'_>, row: usize, out: &mut [f32], h
     }
     let rounded = packed.effective == Effective::Dequantized;
     if rounded {
-        halves.round(scales, out);
+        halves.round(scales.float(), out);
     }
     for (g, values) in out.chunks_mut(packed.group_size).enumerate() {
         let bias = biases.get(row * groups + g);
@@ -64,7 +65,9 @@ pub(super) fn dequantize_row(packed: &Packed<'_>, row: usize, out: &mut [f32], h
     }
     // MLX promotes when the two types differ: the sum is then done in float32.
     match (scales, biases) {
-        (Floats::F16(_), Floats::F16(_)) | (Floats::BF16(_), Floats::BF16(_)) if rounded => halves.round(scales, out),
+        (Floats::F16(_), Floats::F16(_)) | (Floats::BF16(_), Floats::BF16(_)) if rounded => {
+            halves.round(scales.float(), out)
+        }
         _ => {}
     }
 }

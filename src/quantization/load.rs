@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Effective, Floats, Halves, ModuleSetting, Packed, QuantizationConfig, QuantizationError, Scales};
 use crate::checkpoint::{
-    CheckpointError, ModelFolder, RawTensor, RawTensors, STALE_SHARD, Storage, Weight, WeightSet, names,
+    CheckpointError, ModelFolder, PackedBytes, RawTensor, RawTensors, STALE_SHARD, Storage, Weight, WeightSet, names,
 };
 use crate::finding::{Finding, Severity};
 
@@ -143,13 +143,9 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
         );
         findings.push(Finding::new(Severity::Warning, "quantization.plain_matrix", message));
     }
-    if let (Some(declared), [_, _, ..]) = (summary.bits, summary.modules_by_bits.iter().collect::<Vec<_>>().as_slice())
-    {
+    if summary.modules_by_bits.len() > 1 {
         let found: Vec<String> = summary.modules_by_bits.iter().map(|(b, n)| format!("{n} at {b} bits")).collect();
-        let message = format!(
-            "modules of different precision: {}; the declared {declared} bits choose the policy",
-            found.join(", ")
-        );
+        let message = format!("modules of different precision: {}", found.join(", "));
         findings.push(Finding::new(Severity::Warning, "quantization.mixed_bits", message));
     }
     let weights = WeightSet::new(raw.shown(), out)?;
@@ -277,7 +273,7 @@ fn quantized(
         mode: Some(setting.mode.name),
         bits: Some(setting.bits),
         group_size: Some(setting.group_size as u32),
-        bytes: [Some(tensor), Some(scales), biases.map(|(_, b)| b)]
+        bytes: [Some(tensor), Some(scales), biases.as_ref().map(|(_, b)| *b)]
             .into_iter()
             .flatten()
             .map(|t| raw.bytes(t).len() as u64)
@@ -286,7 +282,9 @@ fn quantized(
     };
     // The codes are there (the header was checked against the file), so this is at most 16 times the file.
     let row = |halves: &mut Halves, r, values: &mut [f32]| (setting.mode.dequantize_row)(&packed, r, values, halves);
-    Ok(Weight::matrix(name, [rows, cols], storage, row))
+    let kept = biases.map(|(_, biases)| (raw.kept(biases), format!("{:?}", biases.dtype)));
+    let bytes = PackedBytes::new(raw.kept(tensor), raw.kept(scales), kept);
+    Ok(Weight::matrix(name, [rows, cols], storage, row).with_packed(bytes))
 }
 
 fn floats<'a>(raw: &'a RawTensors, tensor: &RawTensor) -> Floats<'a> {

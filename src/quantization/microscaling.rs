@@ -4,10 +4,11 @@
 //! OCP Microscaling Formats 1.0 (mxfp4, mxfp8) and NVIDIA's nvfp4. Where MLX departs from the OCP text, this follows
 //! MLX: the scale byte 255 is +∞, not NaN.
 
-use super::{Effective, Floats, Halves, Packed, Scales};
+use super::{Effective, FloatType, Halves, Packed, Scales};
 
 /// E2M1 by its four bits; the upper eight are the negative ones, -0 among them.
-const FP4: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
+pub(super) const FP4: [f32; 16] =
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0];
 
 /// The values codes stand for: small floats of one format, and how a quantizer scales a group to them.
 ///
@@ -17,6 +18,10 @@ const FP4: [f32; 16] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0
 pub struct FloatCodes {
     format: Format,
     scale: fn(f64) -> f64,
+    /// What a code stands for.
+    value: fn(u8) -> f32,
+    /// What a byte of scale stands for.
+    byte: fn(u8) -> f32,
 }
 
 /// A small float without infinities.
@@ -33,14 +38,26 @@ struct Format {
 const E2M1: Format = Format { mantissa: 1, exponents: (0, 2), largest: 6.0 };
 const E4M3: Format = Format { mantissa: 3, exponents: (-6, 8), largest: 448.0 };
 
-pub(super) const MXFP4: FloatCodes = FloatCodes { format: E2M1, scale: power_of_two_above };
-pub(super) const MXFP8: FloatCodes = FloatCodes { format: E4M3, scale: power_of_two_above };
-pub(super) const NVFP4: FloatCodes = FloatCodes { format: E2M1, scale: |s| E4M3.nearest(s) };
+pub(super) const MXFP4: FloatCodes =
+    FloatCodes { format: E2M1, scale: power_of_two_above, value: |code| FP4[usize::from(code & 15)], byte: e8m0 };
+pub(super) const MXFP8: FloatCodes = FloatCodes { format: E4M3, scale: power_of_two_above, value: e4m3, byte: e8m0 };
+pub(super) const NVFP4: FloatCodes =
+    FloatCodes { format: E2M1, scale: |s| E4M3.nearest(s), value: |code| FP4[usize::from(code & 15)], byte: e4m3 };
 
 impl FloatCodes {
     /// The scale of a group whose largest weight (in absolute value) is this; 0 where all its weights become 0.
     pub fn scale(&self, largest: f64) -> f64 {
         (self.scale)(largest / self.format.largest)
+    }
+
+    /// What a code with this byte of scale stands for, before any rounding.
+    pub fn value(&self, code: u8, scale: u8) -> f64 {
+        f64::from((self.value)(code)) * f64::from((self.byte)(scale))
+    }
+
+    /// What a byte of scale stands for.
+    pub fn scale_of(&self, byte: u8) -> f64 {
+        f64::from((self.byte)(byte))
     }
 
     /// Distance of the two values with this scale between which a weight lies.
@@ -116,12 +133,12 @@ fn row_of(
         values.iter_mut().for_each(|value| *value *= scale);
     }
     if packed.effective == Effective::Dequantized {
-        halves.round(Floats::BF16(&[]), out);
+        halves.round(FloatType::BF16, out);
     }
 }
 
 /// 2^(byte − 127); 2^-127 is a subnormal, and 255 gives +∞.
-fn e8m0(byte: u8) -> f32 {
+pub(super) fn e8m0(byte: u8) -> f32 {
     match byte {
         0 => f32::from_bits(1 << 22),
         _ => f32::from_bits(u32::from(byte) << 23),
@@ -129,7 +146,7 @@ fn e8m0(byte: u8) -> f32 {
 }
 
 /// E4M3 without infinities ("fn"): bias 7, largest value 448, NaN where all other bits are set.
-fn e4m3(byte: u8) -> f32 {
+pub(super) fn e4m3(byte: u8) -> f32 {
     let (exponent, mantissa) = (i32::from(byte >> 3 & 15), f32::from(byte & 7));
     let magnitude = match (exponent, byte & 7) {
         (15, 7) => f32::NAN,

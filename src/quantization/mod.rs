@@ -1,11 +1,14 @@
-//! Quantization: MLX's packed formats back to float32, bit for bit as MLX itself does it.
+//! Quantization: MLX's packed formats to float32 and back, bit for bit as MLX itself does it.
 //!
 //! A new mode is one file and one row in [`MODES`].
 
 mod affine;
+mod codes;
 mod config;
 mod load;
 mod microscaling;
+mod quantize_affine;
+mod quantize_floats;
 mod requantize;
 mod stages;
 
@@ -15,10 +18,11 @@ use crate::checkpoint::{CheckpointError, WeightError};
 use crate::fault::Fault;
 
 pub use affine::Halves;
+pub use codes::{Codes, FloatType, Program, Target, packed};
 pub use config::{ModuleSetting, QuantizationConfig};
 pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
 pub use microscaling::FloatCodes;
-pub use requantize::requantized;
+pub use requantize::{quantized_as, requantized};
 pub use stages::load_stages;
 
 /// One matrix as stored. All slices are row-major; `packed` holds each row as one little-endian bit stream.
@@ -86,7 +90,25 @@ pub enum Floats<'a> {
     BF16(&'a [u8]),
 }
 
-impl Floats<'_> {
+impl<'a> Floats<'a> {
+    /// Bytes of that type.
+    pub fn of(float: FloatType, bytes: &'a [u8]) -> Self {
+        match float {
+            FloatType::F32 => Self::F32(bytes),
+            FloatType::F16 => Self::F16(bytes),
+            FloatType::BF16 => Self::BF16(bytes),
+        }
+    }
+
+    /// Which type it is.
+    pub fn float(&self) -> FloatType {
+        match self {
+            Self::F32(_) => FloatType::F32,
+            Self::F16(_) => FloatType::F16,
+            Self::BF16(_) => FloatType::BF16,
+        }
+    }
+
     /// Element `i` as float32, exactly; 0 beyond the end.
     pub fn get(&self, i: usize) -> f32 {
         match self {
@@ -126,6 +148,8 @@ pub struct QuantizationMode {
     pub floats: Option<&'static FloatCodes>,
     /// Writes a row: `cols` float32 values.
     pub dequantize_row: fn(&Packed<'_>, usize, &mut [f32], &mut Halves),
+    /// MLX's own quantizer: the codes, scales and biases of a row that has the target's type already.
+    pub quantize_row: fn(&Target, &[f32], &mut Codes),
 }
 
 impl QuantizationMode {
@@ -151,6 +175,7 @@ pub const MODES: &[QuantizationMode] = &[
         default_group_size: 64,
         floats: None,
         dequantize_row: affine::dequantize_row,
+        quantize_row: quantize_affine::quantize_row,
     },
     QuantizationMode {
         name: "mxfp4",
@@ -160,6 +185,7 @@ pub const MODES: &[QuantizationMode] = &[
         default_group_size: 32,
         floats: Some(&microscaling::MXFP4),
         dequantize_row: microscaling::mxfp4,
+        quantize_row: quantize_floats::mxfp4,
     },
     QuantizationMode {
         name: "mxfp8",
@@ -169,6 +195,7 @@ pub const MODES: &[QuantizationMode] = &[
         default_group_size: 32,
         floats: Some(&microscaling::MXFP8),
         dequantize_row: microscaling::mxfp8,
+        quantize_row: quantize_floats::mxfp8,
     },
     QuantizationMode {
         name: "nvfp4",
@@ -178,6 +205,7 @@ pub const MODES: &[QuantizationMode] = &[
         default_group_size: 16,
         floats: Some(&microscaling::NVFP4),
         dequantize_row: microscaling::nvfp4,
+        quantize_row: quantize_floats::nvfp4,
     },
 ];
 

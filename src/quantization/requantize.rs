@@ -1,58 +1,74 @@
-//! MLX's affine quantizer, to answer "what if this matrix had more bits": the float32 weights as they would
-//! come back from codes.
-//!
-//! Source: ml-explore/mlx `mlx/backend/cpu/quantized.cpp` (0.32.4), `quantize`: the scale is laid so that the
-//! group's largest weight falls on a code exactly.
+//! A float32 matrix as MLX would have stored it: its codes, scales and biases, and the float32 weights that come back
+//! from them.
 
-use half::{bf16, f16};
+use super::{Codes, Effective, FloatType, Floats, Halves, Packed, Program, QuantizationMode, Scales, Target};
+use crate::checkpoint::{Bytes, PackedBytes, Weight};
 
-use crate::checkpoint::Weight;
-
-/// Smallest scale (`eps` there).
-const SMALLEST_SCALE: f32 = 1e-7;
-
-/// `original` as it would be dequantized from `bits`-bit codes in groups of `group_size`, scales stored as
+/// `original` as it would be dequantized from `bits`-bit affine codes in groups of `group_size`, scales stored as
 /// `dtype` (`F16`, `BF16`, else float32). None where the columns do not divide into groups.
 pub fn requantized(original: &Weight, bits: u32, group_size: u32, dtype: &str) -> Option<Weight> {
-    let &[_, columns] = original.shape.as_slice() else { return None };
-    let size = usize::try_from(group_size).ok().filter(|&g| g > 0 && columns.is_multiple_of(g))?;
-    let codes = (1u32.checked_shl(bits)?).checked_sub(1)? as f32;
-    let round: fn(f32) -> f32 = match dtype {
-        "F16" => |v| f16::from_f32(v).to_f32(),
-        "BF16" => |v| bf16::from_f32(v).to_f32(),
-        _ => |v| v,
-    };
-    let mut values = Vec::with_capacity(original.len());
-    for group in original.rows().chunks(size) {
-        // A checkpoint is cast to its type before it is quantized.
-        let group: Vec<f32> = group.iter().map(|v| round(*v)).collect();
-        let (low, high) = group.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-        let downward = low.abs() > high.abs();
-        let mut scale = ((high - low) / codes).max(SMALLEST_SCALE) * if downward { 1.0 } else { -1.0 };
-        let edge = if downward { low } else { high };
-        let at_edge = (edge / scale).round_ties_even();
-        let bias = if at_edge == 0.0 { 0.0 } else { edge };
-        if at_edge != 0.0 {
-            scale = edge / at_edge;
-        }
-        let (stored_scale, stored_bias) = (round(scale), round(bias));
-        values.extend(group.iter().map(|v| {
-            let code = ((v - bias) / scale).round_ties_even().clamp(0.0, codes);
-            round(round(code * stored_scale) + stored_bias)
-        }));
-    }
-    let mut weight = original.changed(|all| *all = values);
-    weight.storage.mode = Some("affine");
-    (weight.storage.bits, weight.storage.group_size) = (Some(bits), Some(group_size));
-    dtype.clone_into(&mut weight.storage.dtype);
-    weight.storage.bytes = bytes(original.len(), bits, size, dtype);
-    Some(weight)
+    let float = FloatType::named(dtype).unwrap_or(FloatType::F32);
+    let group_size = usize::try_from(group_size).ok()?;
+    quantized_as(original, super::mode("affine")?, &Target { bits, group_size, float, program: Program::Cpu })
 }
 
-/// Bytes of `elements` codes with their scales and biases.
-fn bytes(elements: usize, bits: u32, group_size: usize, dtype: &str) -> u64 {
-    let scale = if matches!(dtype, "F16" | "BF16") { 2 } else { 4 };
-    (elements as u64 * u64::from(bits)).div_ceil(8) + 2 * scale * (elements / group_size) as u64
+/// `original` cast to the target's type, quantized as MLX does it and dequantized again, its bytes beside it. None where
+/// the mode has no such width or the columns do not divide into groups.
+pub fn quantized_as(original: &Weight, mode: &'static QuantizationMode, target: &Target) -> Option<Weight> {
+    let &[rows, cols] = original.shape.as_slice() else { return None };
+    let groups = cols.checked_div(target.group_size).filter(|n| n * target.group_size == cols && *n > 0)?;
+    if !mode.bits.contains(&target.bits) || !(cols * target.bits as usize).is_multiple_of(8) {
+        return None;
+    }
+    let (mut codes, mut scales, mut biases) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut row_codes, mut halves) = (Codes::default(), Halves::default());
+    let mut values = Vec::with_capacity(original.len());
+    let mut dequantized = vec![0.0; cols];
+    for row in original.rows().chunks(cols) {
+        let row: Vec<f32> = row.iter().map(|w| target.float.round(*w)).collect();
+        (mode.quantize_row)(target, &row, &mut row_codes);
+        let at = (codes.len(), scales.len(), biases.len());
+        codes.extend(row_codes.pack(target.bits));
+        scales.extend_from_slice(&row_codes.bytes);
+        row_codes.scales.iter().for_each(|s| push(target.float, *s, &mut scales));
+        row_codes.biases.iter().for_each(|b| push(target.float, *b, &mut biases));
+        let stored = match mode.floats {
+            None => Scales::Affine {
+                scales: Floats::of(target.float, &scales[at.1..]),
+                biases: Floats::of(target.float, &biases[at.2..]),
+            },
+            Some(_) => Scales::Bytes(&scales[at.1..]),
+        };
+        let packed = Packed {
+            rows: 1,
+            cols,
+            bits: target.bits,
+            group_size: target.group_size,
+            codes: &codes[at.0..],
+            scales: stored,
+            effective: Effective::Dequantized,
+        };
+        (mode.dequantize_row)(&packed, 0, &mut dequantized, &mut halves);
+        values.extend_from_slice(&dequantized);
+    }
+    debug_assert_eq!(values.len(), rows * cols);
+    let mut weight = original.changed(|all| *all = values);
+    weight.storage.mode = Some(mode.name);
+    (weight.storage.bits, weight.storage.group_size) = (Some(target.bits), u32::try_from(target.group_size).ok());
+    let dtype = if mode.floats.is_some() { "U8" } else { target.float.name() };
+    dtype.clone_into(&mut weight.storage.dtype);
+    weight.storage.bytes = (codes.len() + scales.len() + biases.len()) as u64;
+    debug_assert_eq!(groups * rows, if mode.floats.is_some() { scales.len() } else { groups * rows });
+    let biases = mode.floats.is_none().then(|| (Bytes::of(biases), dtype.to_owned()));
+    Some(weight.with_packed(PackedBytes::new(Bytes::of(codes), Bytes::of(scales), biases)))
+}
+
+fn push(float: FloatType, value: f32, out: &mut Vec<u8>) {
+    match float {
+        FloatType::F32 => out.extend(value.to_le_bytes()),
+        FloatType::F16 => out.extend(half::f16::from_f32(value).to_le_bytes()),
+        FloatType::BF16 => out.extend(half::bf16::from_f32(value).to_le_bytes()),
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub(super) fn limits(report: &Report) -> Result<Limits, String> {
         (None, None) => return Ok(Limits::Unknown("it does not hold the text of its policy".to_owned())),
     };
     let policy = Policy::parse(text, &record.name).map_err(|e: PolicyError| format!("its policy is none: {e}"))?;
-    Ok(Limits::Known(Box::new(policy.in_force(report.device_terms()))))
+    Ok(Limits::Known(Box::new(policy.in_force(report.device_terms(), report.weights.is_quantized()))))
 }
 
 /// What its gates say against its measurements.

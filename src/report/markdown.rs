@@ -1,7 +1,7 @@
 //! Markdown for a CI job's summary: the verdict first, then why, then the evidence.
 
 use super::escape::{markdown, plain};
-use super::words::{HEADLINE, amount, count, first_jump, measurement, outcome, taps, value};
+use super::words::{HEADLINE, amount, count, first_jump, measurement, outcome, taps, twin, value};
 use super::{Report, ReportError, markdown_proof};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
@@ -137,6 +137,9 @@ fn weights(report: &Report, out: &mut String) {
         out,
         &format!("{} tensors, {bits} bits per weight, relative error {error} over all matrices.\n", totals.tensors),
     );
+    if let Some(twin) = twin(report) {
+        line(out, &format!("{twin}.\n"));
+    }
     // A NaN is the worst there is; `total_cmp` puts it first when descending.
     let mut worst: Vec<&TensorRow> = report.weights.tensors.iter().filter(|t| t.shape.len() == 2).collect();
     worst.sort_by(|a, b| {

@@ -164,7 +164,7 @@ fn preflight(check: &str, reference: &str, outcome: &str) -> PreflightRow {
 /// The report with the verdict its own numbers lead to.
 fn judged(mut report: Report) -> Report {
     let policy = Policy::parse(POLICY, "mine.toml").unwrap();
-    let policy = policy.in_force(report.device_terms());
+    let policy = policy.in_force(report.device_terms(), report.weights.is_quantized());
     report.gates = policy.evaluate_all(&report.measurements, &report.weights, report.sentence.neighbours.as_ref());
     let amount = report.corpus.amount();
     let judgement = judge(&policy, &report.gates, &report.findings, &amount);

@@ -2,8 +2,8 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, amount, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, used,
-    value,
+    HEADLINE, amount, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, twin,
+    used, value,
 };
 use super::{Report, WorstRowSection};
 use crate::hidden_states::{Arm, Tap};
@@ -168,6 +168,7 @@ fn weights(report: &Report) -> Option<String> {
         if let Some(worst) = &totals.worst_tensor {
             line.push_str(&format!(", worst in {}", plain(worst, TEXT)));
         }
+        line.push_str(&twin(report).map_or_else(String::new, |twin| format!("; {twin}")));
         line
     })
 }

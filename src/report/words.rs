@@ -143,6 +143,11 @@ pub(super) fn amount(report: &Report) -> String {
     text
 }
 
+/// `354,408 of 354,408 groups are what MLX makes of this original`; none where nothing is quantized.
+pub(super) fn twin(report: &Report) -> Option<String> {
+    report.weights.totals.twin.sentence()
+}
+
 /// `12,345`.
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -1,17 +1,22 @@
 //! Tensor against tensor, element by element, in f64.
 
-use half::{bf16, f16};
 use rayon::prelude::*;
 
+use super::fold::folds;
 use super::groups::largest_shift;
-use super::{TensorRow, WeightTotals, WeightsError, WeightsReport};
+use super::quantizer::{Evidence, decide};
+use super::twin::twin_row;
+use super::{Quantizer, TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
+use crate::quantization::FloatType;
 
 /// Sums over one pair of tensors.
 struct Sums {
     row: TensorRow,
     difference: f64,
     original: f64,
+    /// Which quantizers can have made it.
+    evidence: Evidence,
 }
 
 /// Compares every tensor both sides have. Sums run in element order, so the result does not depend on threads.
@@ -39,12 +44,14 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
             found: c.shape.clone(),
         });
     }
-    let sums: Vec<Sums> = pairs.par_iter().map(|(name, o, c)| pair(name, o, c)).collect();
-    let changed_unquantized = pairs
+    let mut sums: Vec<Sums> = pairs.par_iter().map(|(name, o, c)| pair(name, o, c, false)).collect();
+    decided(&mut sums);
+    let mut changed_unquantized: Vec<String> = pairs
         .iter()
         .filter(|(_, o, c)| c.storage.mode.is_none() && !same_but_for_storage(o, c))
         .map(|(n, ..)| (*n).clone())
         .collect();
+    let folds = undone(original, candidate, &mut sums, &mut changed_unquantized);
     let lacking = |of: &WeightSet, other: &WeightSet| -> Vec<String> {
         of.tensors().keys().filter(|n| !other.tensors().contains_key(*n)).cloned().collect()
     };
@@ -53,13 +60,70 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
         candidate: candidate.source_name().to_owned(),
         totals: totals(&sums),
         changed_unquantized,
+        folds,
         without_original: lacking(candidate, original),
         without_candidate: lacking(original, candidate),
         tensors: sums.into_iter().map(|s| s.row).collect(),
     })
 }
 
-fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
+/// Where other quantizers than MLX's have been at work: channels scaled between two layers are scaled in the original,
+/// too, and the two compared again. Kept where that explains more of their groups.
+fn undone(
+    original: &WeightSet,
+    candidate: &WeightSet,
+    sums: &mut Vec<Sums>,
+    changed_unquantized: &mut Vec<String>,
+) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    if sums.iter().all(|s| s.broken() == 0) {
+        return kept;
+    }
+    for fold in folds(original, candidate) {
+        let again: Vec<(usize, Sums)> = fold
+            .tensors
+            .iter()
+            .filter_map(|(name, o)| {
+                let at = sums.iter().position(|s| s.row.tensor == *name)?;
+                Some((at, pair(name, o, candidate.tensors().get(name)?, true)))
+            })
+            .collect();
+        let broken = |sums: &mut dyn Iterator<Item = &Sums>| -> u64 { sums.map(Sums::broken).sum() };
+        let before = broken(&mut again.iter().map(|(at, _)| &sums[*at]));
+        let mut again = again;
+        decided(again.iter_mut().map(|(_, s)| s));
+        if before > 0 && broken(&mut again.iter().map(|(_, s)| s)) < before {
+            for (at, s) in again {
+                let (name, row) = (s.row.tensor.clone(), &fold.tensors);
+                changed_unquantized.retain(|n| *n != name);
+                if let (Some(o), Some(c)) = (row.get(&name), candidate.tensors().get(&name))
+                    && c.storage.mode.is_none()
+                    && !same_but_for_storage(o, c)
+                {
+                    changed_unquantized.push(name);
+                }
+                sums[at] = s;
+            }
+            kept.push(fold.between);
+        }
+    }
+    changed_unquantized.sort_unstable();
+    kept
+}
+
+/// Fills in which quantizers made the tensors.
+fn decided<'a>(sums: impl IntoIterator<Item = &'a mut Sums>) {
+    decide(sums.into_iter().filter_map(|s| Some((s.row.twin.as_mut()?, &s.evidence))));
+}
+
+impl Sums {
+    /// Groups that its quantizer cannot have made; all, where none can have made it.
+    fn broken(&self) -> u64 {
+        self.row.twin.as_ref().map_or(0, |t| if t.quantizer == Quantizer::Unknown { t.groups } else { t.changed })
+    }
+}
+
+fn pair(name: &str, original: &Weight, candidate: &Weight, folded: bool) -> Sums {
     let (mut difference, mut o2, mut c2, mut oc) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
     let (mut max_abs, mut at) = (0.0f64, 0usize);
     for (i, (&o, &c)) in original.rows().iter().zip(candidate.rows().iter()).enumerate() {
@@ -78,6 +142,7 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
     let mse = if n > 0.0 { difference / n } else { 0.0 };
     let storage = &candidate.storage;
     let shift = largest_shift(original, candidate);
+    let (twin, evidence) = twin_row(original, candidate, folded).unzip();
     let row = TensorRow {
         tensor: name.to_owned(),
         shape: candidate.shape.clone(),
@@ -95,9 +160,10 @@ fn pair(name: &str, original: &Weight, candidate: &Weight) -> Sums {
         sqnr_db: if difference == 0.0 { f64::INFINITY } else { 10.0 * (o2 / difference).log10() },
         group_shift: shift.map(|s| s.size),
         group_shift_at: shift.map(|s| (s.row, s.group)),
+        twin,
         cosine: if difference == 0.0 && o2 > 0.0 { 1.0 } else { oc / (o2.sqrt() * c2.sqrt()) },
     };
-    Sums { row, difference, original: o2 }
+    Sums { row, difference, original: o2, evidence: evidence.unwrap_or_default() }
 }
 
 /// An error relative to nothing is infinite, unless there is none.
@@ -116,14 +182,12 @@ fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
     index
 }
 
-/// Equal once the original is rounded to the candidate's stored type.
+/// Equal once the original is rounded to the candidate's stored type, from float32 or by way of another type.
 fn same_but_for_storage(original: &Weight, candidate: &Weight) -> bool {
-    let round: fn(f32) -> f32 = match candidate.storage.dtype.as_str() {
-        "F16" => |v| f16::from_f32(v).to_f32(),
-        "BF16" => |v| bf16::from_f32(v).to_f32(),
-        _ => |v| v,
-    };
-    original.rows().iter().zip(candidate.rows().iter()).all(|(&o, &c)| round(o) == c)
+    let stored = FloatType::named(&candidate.storage.dtype).unwrap_or(FloatType::F32);
+    let (o, c) = (original.rows(), candidate.rows());
+    let by = |first: FloatType| o.iter().zip(c.iter()).all(|(&o, &c)| stored.round(first.round(o)) == c);
+    o.len() == c.len() && [FloatType::F32, FloatType::F16, FloatType::BF16].into_iter().any(by)
 }
 
 /// Sums over the two-dimensional tensors, as the matrices of a model are usually reported.
@@ -149,6 +213,7 @@ fn totals(sums: &[Sums]) -> WeightTotals {
         worst_tensor: largest(|r| r.relative_error).map(|r| r.tensor.clone()),
         bytes,
         float32_bytes,
+        twin: TwinTotals::of(sums.iter().filter_map(|s| s.row.twin.as_ref())),
         bits_per_weight: if float32_bytes > 0 { 32.0 * bytes as f64 / float32_bytes as f64 } else { 0.0 },
     }
 }

@@ -1,6 +1,7 @@
 //! When a matrix does not resemble its twin: whose is it?
 
-use super::WeightsReport;
+use super::twin_findings::twin_findings;
+use super::{RowName, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 
@@ -18,9 +19,14 @@ const SAMPLED: usize = 1 << 15;
 /// Tensors named in one message.
 const NAMED: usize = 3;
 
-/// What the weights say about the candidate beyond numbers.
-pub fn findings(original: &WeightSet, candidate: &WeightSet, report: &WeightsReport) -> Vec<Finding> {
-    let mut out = Vec::new();
+/// What the weights say about the candidate beyond numbers. `name` tells what a row of a table stands for.
+pub fn findings(
+    original: &WeightSet,
+    candidate: &WeightSet,
+    report: &WeightsReport,
+    name: &RowName<'_>,
+) -> Vec<Finding> {
+    let mut out = twin_findings(original, report, name);
     for row in report.tensors.iter().filter(|r| r.shape.len() == 2 && questionable(r.relative_error)) {
         let Some(matrix) = candidate.tensors().get(&row.tensor) else { continue };
         out.push(questioned(original, &row.tensor, matrix, row.relative_error));

@@ -1,9 +1,15 @@
 //! Weight-level error: each float32 tensor against its twin in the candidate. No inference.
 
 mod compare;
+mod fold;
 mod groups;
 mod identify;
+mod quantizer;
 mod row;
+mod twin;
+mod twin_findings;
+mod twin_groups;
+mod twin_row;
 
 use crate::fault::Fault;
 
@@ -11,6 +17,9 @@ pub use compare::compare;
 pub use groups::moved_by_codes;
 pub use identify::findings;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
+pub use twin::twin;
+pub use twin_findings::{RowName, unexplained};
+pub use twin_row::{Quantizer, TwinRow, TwinTotals};
 
 /// Weights that cannot be compared.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{TwinRow, TwinTotals};
 use crate::metrics::number;
 
 /// One tensor of the candidate against its float32 twin.
@@ -58,6 +59,9 @@ pub struct TensorRow {
     /// Row and group it was seen in.
     #[serde(default)]
     pub group_shift_at: Option<(usize, usize)>,
+    /// Quantized matrices: against what MLX's own quantizer makes of the original.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<TwinRow>,
 }
 
 /// Sums over all quantized matrices, and over the file.
@@ -93,6 +97,9 @@ pub struct WeightTotals {
     #[serde(with = "number")]
     #[schemars(with = "number::Written")]
     pub bits_per_weight: f64,
+    /// How many groups are what MLX's own quantizer makes of the original.
+    #[serde(default)]
+    pub twin: TwinTotals,
 }
 
 /// The weights section.
@@ -108,8 +115,19 @@ pub struct WeightsReport {
     pub tensors: Vec<TensorRow>,
     /// Tensors that are not quantized and yet differ by more than their stored type's rounding.
     pub changed_unquantized: Vec<String>,
+    /// Modules between which channels were scaled, their product unchanged (AWQ): the one whose rows were divided, those
+    /// whose columns were multiplied. Their rows here are against the original scaled in the same way.
+    #[serde(default)]
+    pub folds: Vec<(String, String)>,
     /// Tensors of the candidate that have no float32 twin (the reference graph does not contain them).
     pub without_original: Vec<String>,
     /// Tensors of the original that the candidate does not have and the architecture does not need.
     pub without_candidate: Vec<String>,
+}
+
+impl WeightsReport {
+    /// True when any of its tensors is stored in codes.
+    pub fn is_quantized(&self) -> bool {
+        self.tensors.iter().any(|row| row.mode.is_some())
+    }
 }

@@ -15,6 +15,7 @@ pub(crate) mod tokenizer;
 pub(crate) mod tokenizer_honest;
 pub(crate) mod tokenizer_keys;
 pub(crate) mod tokenizers;
+pub(crate) mod twin;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod wrap;
@@ -84,6 +85,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         tokenizer_keys::FAULTS,
         silence::FAULTS,
         keys::FAULTS,
+        twin::FAULTS,
     ]
     .into_iter()
     .flatten()

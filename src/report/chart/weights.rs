@@ -56,6 +56,7 @@ mod tests {
             cosine: 1.0,
             group_shift: None,
             group_shift_at: None,
+            twin: None,
         };
         // Measured with mlx on a normal 256×768 matrix in groups of 64: 0.0054, 0.022, 0.091.
         for (bits, measured) in [(8, 0.0054), (6, 0.022), (4, 0.091)] {

@@ -165,6 +165,7 @@ fn a_large_report_stays_small() {
         cosine: 0.999_98,
         group_shift: Some(0.412_345_678_9),
         group_shift_at: Some((1, 2)),
+        twin: None,
     };
     report.weights.tensors = vec![tensor; 400];
     let page = rendered(&report);

@@ -1,7 +1,7 @@
 //! Every matrix against its float32 twin.
 
 use super::markup::{cell, details, list, numbers, section, table, text, words};
-use crate::report::words::count;
+use crate::report::words::{count, twin};
 use crate::report::{Report, chart};
 use crate::weights::TensorRow;
 
@@ -38,12 +38,13 @@ pub(super) fn weights(report: &Report) -> String {
     let content = matrices + &others + &details("Tensors that were not compared", &missing);
     let totals = &report.weights.totals;
     let about = format!(
-        "{} against {}. {} tensors, {} of {} bytes. The line across a bar is what rounding alone makes of normally distributed weights at these bits.",
+        "{} against {}. {} tensors, {} of {} bytes. {}The line across a bar is what rounding alone makes of normally distributed weights at these bits.",
         report.weights.candidate,
         report.weights.original,
         totals.tensors,
         count(totals.bytes),
-        count(totals.float32_bytes)
+        count(totals.float32_bytes),
+        twin(report).map_or_else(String::new, |twin| format!("{twin}. "))
     );
     section("weights", "Weights", &about, &content)
 }

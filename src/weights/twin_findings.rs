@@ -1,0 +1,153 @@
+//! What the twins say in words.
+
+use super::{Quantizer, TensorRow, TwinRow, WeightsReport};
+use crate::checkpoint::{WeightSet, names};
+use crate::finding::{Finding, Severity};
+
+/// Root mean square error in half steps below which an original is the candidate's own weights. Measured: rounding to
+/// nearest leaves 0.58, clipping 0.60, and a file made from dequantized weights 0 to 0.001.
+const MADE_FROM: f64 = 0.58 / 20.0;
+
+/// Elements from which on that is no accident.
+const ENOUGH: u64 = 1024;
+
+/// Rows named in one message.
+const NAMED: usize = 3;
+
+/// What a row of a tensor stands for: the token of a row of the table of words, where a tokenizer is at hand.
+pub type RowName<'a> = dyn Fn(&str, usize) -> Option<String> + 'a;
+
+/// Most that a quantizer leaves, in half steps of the twin: the root mean square of a group, the largest of a weight.
+struct Leaves {
+    quantizer: Quantizer,
+    group: f64,
+    largest: f64,
+}
+
+/// Measured on the shipped model at 8 and 4 bits, as `scripts/quantizers` makes them. Nearest: symmetric scales 0.96 in a
+/// group, AWQ with clipping 1.25 and 4.5 for one weight. Trained scales (DWQ): 2.4 and 4.4. Stochastic: 1.06 and 2.2.
+/// GPTQ, by mlx-lm's code and by the paper's: 2.25 and 5.9.
+const LEAVES: &[Leaves] = &[
+    Leaves { quantizer: Quantizer::Nearest, group: 1.6, largest: 6.0 },
+    Leaves { quantizer: Quantizer::RetrainedScales, group: 3.5, largest: 6.5 },
+    Leaves { quantizer: Quantizer::Stochastic, group: 1.4, largest: 3.0 },
+    Leaves { quantizer: Quantizer::Unknown, group: 3.5, largest: 9.0 },
+];
+
+/// Tensors that were changed, tensors that no quantizer made, and originals that were made from the candidate.
+pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: &RowName<'_>) -> Vec<Finding> {
+    let mut out = Vec::new();
+    let mut made_from = Vec::new();
+    for (row, twin) in report.tensors.iter().filter_map(|row| Some((row, row.twin.as_ref()?))) {
+        if twin.changed > 0 {
+            out.push(changed(row, twin, name));
+        } else if let Some(finding) = beyond(row, twin, name) {
+            out.push(finding);
+        }
+        let enough = row.float32_bytes / 4 >= ENOUGH;
+        if enough && twin.error < MADE_FROM && !constant(original, &row.tensor) {
+            made_from.push(row.tensor.as_str());
+        }
+    }
+    if let Some(first) = made_from.first() {
+        let message = format!(
+            "{} of the original's matrices lie on the candidate's own codes (`{first}`: an error far below what rounding to \
+             these codes leaves): the original was made from the candidate. Give the float32 checkpoint it was converted \
+             from with --original",
+            made_from.len()
+        );
+        out.push(Finding::new(Severity::Refusal, "weights.made_from_candidate", message));
+    }
+    if let Some((a, b)) = report.folds.first() {
+        let more = if report.folds.len() > 1 {
+            format!(", and {} other pairs", report.folds.len() - 1)
+        } else {
+            String::new()
+        };
+        let message = format!("scaled per channel between `{a}` and `{b}`{more}, the product unchanged (AWQ)");
+        out.push(Finding::new(Severity::Note, "weights.scaled", message));
+    }
+    out.extend(notes(report));
+    out
+}
+
+/// Tensors that no rule of rounding explains, and that nothing but their layer's output can be judged by.
+pub fn unexplained(report: &WeightsReport) -> Vec<&str> {
+    let unknown = |row: &&TensorRow| row.twin.as_ref().is_some_and(|twin| twin.quantizer == Quantizer::Unknown);
+    report.tensors.iter().filter(unknown).map(|row| row.tensor.as_str()).collect()
+}
+
+/// Every weight is the same, so that any codes are exact.
+fn constant(original: &WeightSet, tensor: &str) -> bool {
+    let Some(weight) = original.tensors().get(tensor) else { return true };
+    let rows = weight.rows();
+    rows.windows(2).all(|w| w[0] == w[1])
+}
+
+fn changed(row: &TensorRow, twin: &TwinRow, name: &RowName<'_>) -> Finding {
+    let rows: Vec<String> = twin.changed_rows.iter().take(NAMED).map(|r| row_words(row, *r, name)).collect();
+    let more = if twin.changed_rows.len() > NAMED { " and others" } else { "" };
+    let message = format!(
+        "the candidate's `{}` was changed after it was quantized: {} of its {} groups are not what {} makes of the \
+         original, in {}{more} (largest error {:.1} half steps, in {})",
+        row.tensor,
+        twin.changed,
+        twin.groups,
+        twin.quantizer.words(),
+        rows.join(", "),
+        twin.largest_error,
+        row_words(row, twin.largest_error_at.0, name),
+    );
+    Finding::new(Severity::Failure, "weights.changed_groups", message)
+}
+
+/// `row 186 ("not")`, `position 12`.
+fn row_words(row: &TensorRow, r: usize, name: &RowName<'_>) -> String {
+    let said = if names::is_table(&row.tensor) { name(&row.tensor, r) } else { None };
+    said.map_or_else(|| format!("row {r}"), |said| format!("row {r} ({said})"))
+}
+
+fn beyond(row: &TensorRow, twin: &TwinRow, name: &RowName<'_>) -> Option<Finding> {
+    let leaves = LEAVES.iter().find(|l| l.quantizer == twin.quantizer)?;
+    // Written so that NaN is beyond.
+    if twin.group_error <= leaves.group && twin.largest_error <= leaves.largest {
+        return None;
+    }
+    let message = format!(
+        "the candidate's `{}` is farther from the original than {} leaves it: root mean square {:.2} half steps in a group \
+         of {} (limit {}), largest {:.2} in {} (limit {})",
+        row.tensor,
+        twin.quantizer.words(),
+        twin.group_error,
+        row_words(row, twin.group_error_at.0, name),
+        leaves.group,
+        twin.largest_error,
+        row_words(row, twin.largest_error_at.0, name),
+        leaves.largest,
+    );
+    Some(Finding::new(Severity::Failure, "weights.beyond_rounding", message))
+}
+
+/// Who made the tensors that MLX's own quantizer did not.
+fn notes(report: &WeightsReport) -> Option<Finding> {
+    let others: Vec<(&TensorRow, &TwinRow)> = report
+        .tensors
+        .iter()
+        .filter_map(|row| Some((row, row.twin.as_ref()?)))
+        .filter(|(_, twin)| twin.quantizer != Quantizer::Mlx)
+        .collect();
+    let (row, twin) = others.first()?;
+    let mut kinds: Vec<Quantizer> = others.iter().map(|(_, twin)| twin.quantizer).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let words: Vec<&str> = kinds.iter().map(|kind| kind.words()).collect();
+    let message = format!(
+        "{} matrices were not made by MLX's own quantizer (the first is `{}`, {} of {} groups equal); they look like {}",
+        others.len(),
+        row.tensor,
+        twin.equal,
+        twin.groups,
+        words.join(" and ")
+    );
+    Some(Finding::new(Severity::Note, "weights.other_quantizer", message))
+}

@@ -1,0 +1,158 @@
+//! What the comparison with the twin says of one tensor.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::number;
+
+/// Which quantizer made a tensor, by what its codes have in common with the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantizer {
+    /// Codes, scales and biases are what MLX makes of the original.
+    Mlx,
+    /// Every code is the nearest one, but scales are laid in another way: plain minimum and maximum, fitted, clipped.
+    Nearest,
+    /// The codes are those of MLX, the scales are not: trained afterwards, as DWQ does it.
+    RetrainedScales,
+    /// Every code is one of the two around the weight: stochastic rounding.
+    Stochastic,
+    /// Codes beyond the two around the weight: error compensation, as GPTQ does it, or no quantizer at all.
+    Unknown,
+}
+
+impl Quantizer {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mlx => "MLX's own",
+            Self::Nearest => "rounding to nearest with scales other than MLX's (plain, fitted or clipped)",
+            Self::RetrainedScales => "MLX's own codes with scales trained afterwards (DWQ)",
+            Self::Stochastic => "stochastic rounding",
+            Self::Unknown => "error-compensating rounding (GPTQ) or none that is known",
+        }
+    }
+}
+
+/// A quantized tensor beside its twin: the original, cast to the checkpoint's float type and quantized by MLX's own
+/// quantizer in the tensor's mode, bits and group size.
+///
+/// Errors are told in half steps: half the distance of two codes of the twin, the most that rounding to nearest moves a
+/// weight.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TwinRow {
+    /// Groups of weights that share a scale.
+    pub groups: u64,
+    /// Groups whose codes, scale and bias are the twin's.
+    pub equal: u64,
+    /// Type the original was cast to before it was quantized.
+    pub cast: String,
+    /// Which quantizer made it.
+    pub quantizer: Quantizer,
+    /// Groups that are not what that quantizer makes of the original.
+    pub changed: u64,
+    /// Rows that such groups are in, the first few.
+    #[serde(default)]
+    pub changed_rows: Vec<usize>,
+    /// Row and number within the row of the first group that differs from the twin's.
+    #[serde(default)]
+    pub first_different: Option<(usize, usize)>,
+    /// Root mean square error in half steps: 0.58 where weights are spread evenly between codes and rounded to nearest.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub error: f64,
+    /// Root mean square error over the twin's.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub over_twin: f64,
+    /// The largest such ratio of a row.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub row_over_twin: f64,
+    /// That row.
+    pub row_over_twin_at: usize,
+    /// Largest root mean square error of a group, in half steps.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub group_error: f64,
+    /// Row and number within the row of that group.
+    pub group_error_at: (usize, usize),
+    /// Largest error of a weight, in half steps.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub largest_error: f64,
+    /// Row and column of that weight.
+    pub largest_error_at: (usize, usize),
+}
+
+impl TwinRow {
+    /// Where every group but the ones counted is the twin's.
+    pub(super) fn equal(groups: u64, equal: u64, cast: &str) -> Self {
+        Self {
+            groups,
+            equal,
+            cast: cast.to_owned(),
+            quantizer: Quantizer::Mlx,
+            changed: 0,
+            changed_rows: Vec::new(),
+            first_different: None,
+            error: 0.0,
+            over_twin: 1.0,
+            row_over_twin: 1.0,
+            row_over_twin_at: 0,
+            group_error: 0.0,
+            group_error_at: (0, 0),
+            largest_error: 0.0,
+            largest_error_at: (0, 0),
+        }
+    }
+}
+
+/// The twins of a whole model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TwinTotals {
+    /// Groups of all quantized tensors.
+    pub groups: u64,
+    /// Of them, those that are what MLX makes of the original.
+    pub equal: u64,
+    /// Of them, those that are not what the tensor's quantizer makes of the original.
+    pub changed: u64,
+}
+
+impl TwinTotals {
+    /// In one line; none where there are no groups.
+    pub fn sentence(&self) -> Option<String> {
+        let changed = match self.changed {
+            0 => String::new(),
+            n => format!("; {} were changed", thousands(n)),
+        };
+        (self.groups > 0).then(|| {
+            format!(
+                "{} of {} groups are what MLX makes of this original{changed}",
+                thousands(self.equal),
+                thousands(self.groups)
+            )
+        })
+    }
+
+    /// Sums over tensors.
+    pub fn of<'a>(rows: impl Iterator<Item = &'a TwinRow>) -> Self {
+        rows.fold(Self::default(), |sum, row| Self {
+            groups: sum.groups + row.groups,
+            equal: sum.equal + row.equal,
+            changed: sum.changed + row.changed,
+        })
+    }
+}
+
+/// `12,345`.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}

@@ -1,0 +1,264 @@
+//! Codes, scales and biases that are not what a quantizer makes of the original, most of them with every group's mean
+//! kept or nearly so.
+
+use super::models::{ALL, Model};
+use super::{Fault, Plant};
+use crate::common::plant::{Copy, floats, stored};
+
+const WORDS: &str = "embeddings.word_embeddings";
+const POSITIONS: &str = "embeddings.position_embeddings";
+const VALUE: &str = "encoder.layer.2.attention.self.value";
+const OUTPUT: &str = "encoder.layer.1.output.dense";
+
+/// Both widths of the shipped model, which MLX's own quantizer made.
+const MINI: &[Model] = &[Model::Mini8, Model::Mini4];
+const EIGHT_ONLY: &[Model] = &[Model::Mini8];
+const FOUR_ONLY: &[Model] = &[Model::Mini4];
+
+/// The bytes of one row of a tensor, changed.
+fn row(copy: Copy, tensor: &str, row: usize, change: impl Fn(&mut [u8])) -> Copy {
+    copy.tensors(|t| {
+        let (_, shape, bytes) = t.get_mut(tensor).unwrap();
+        let width = bytes.len() / shape[0];
+        change(&mut bytes[row * width..][..width]);
+    })
+}
+
+/// All bytes of a tensor, changed.
+fn all(copy: Copy, tensor: &str, change: impl Fn(&mut [u8])) -> Copy {
+    copy.tensors(|t| change(&mut t.get_mut(tensor).unwrap().2))
+}
+
+/// The row of a word.
+fn word(copy: &Copy, word: &str) -> usize {
+    let tokenizer: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(copy.file("tokenizer.json")).unwrap()).unwrap();
+    tokenizer["model"]["vocab"][word].as_u64().unwrap() as usize
+}
+
+/// One float16 moved to its neighbour away from zero.
+fn nudge(bytes: &mut [u8], i: usize) {
+    let value = u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]) + 1;
+    bytes[2 * i..][..2].copy_from_slice(&value.to_le_bytes());
+}
+
+/// The first byte from `from` on that differs from its neighbour changes places with it.
+fn exchange(bytes: &mut [u8], from: usize) {
+    let at = (from..).find(|i| bytes[*i].abs_diff(bytes[i + 1]) > 60).unwrap();
+    bytes.swap(at, at + 1);
+}
+
+/// A matrix of the original, as MLX would quantize it after `change`.
+fn remade(copy: Copy, reference: &std::path::Path, path: &str, change: fn(usize, f32) -> f32) -> Copy {
+    use parallax::checkpoint::{Storage, Weight};
+    let original = stored(&reference.join("model.safetensors"));
+    let (_, shape, bytes) = &original[&format!("{path}.weight")];
+    let values: Vec<f32> = floats(bytes).into_iter().enumerate().map(|(i, w)| change(i, w)).collect();
+    let plain =
+        Storage { dtype: "F32".into(), mode: None, bits: None, group_size: None, bytes: 0, file: String::new() };
+    let weight = Weight::new("a.weight", shape.clone(), values, plain);
+    copy.tensors(|t| {
+        let group = shape[1] / t[&format!("{path}.scales")].1[1];
+        let bits = t[&format!("{path}.weight")].1[1] * 32 / shape[1];
+        let twin = parallax::quantization::requantized(&weight, bits as u32, group as u32, "F16").unwrap();
+        let packed = twin.packed().unwrap();
+        let mut put = |part: &str, bytes: &[u8]| t.get_mut(&format!("{path}.{part}")).unwrap().2 = bytes.to_vec();
+        put("weight", packed.codes());
+        put("scales", packed.scales());
+        put("biases", packed.biases().unwrap().0);
+    })
+}
+
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault {
+        id: "twin-word-bytes-reversed",
+        hazard: "G1",
+        what: "the codes of the word `not` stand in reverse order within its row",
+        plant: Plant::Candidate(|c| {
+            let not = word(&c, "not");
+            row(c, &format!("{WORDS}.weight"), not, <[u8]>::reverse)
+        }),
+        on: MINI,
+        exit: 1,
+        says: &["`embeddings.word_embeddings.weight` was changed", "(\"not\")"],
+    },
+    Fault {
+        id: "twin-word-rows-zeroed",
+        hazard: "G1",
+        what: "every 40th row of the word table has the codes of zero",
+        plant: Plant::Candidate(|c| {
+            c.tensors(|t| {
+                let (_, shape, bytes) = t.get_mut(&format!("{WORDS}.weight")).unwrap();
+                let width = bytes.len() / shape[0];
+                bytes.chunks_mut(width).step_by(40).for_each(|row| row.fill(0));
+            })
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["`embeddings.word_embeddings.weight` was changed"],
+    },
+    Fault {
+        id: "twin-bits-flipped",
+        hazard: "G1",
+        what: "the lowest bit of one code in a hundred of a value matrix is flipped",
+        plant: Plant::Candidate(|c| {
+            all(c, &format!("{VALUE}.weight"), |bytes| bytes.iter_mut().step_by(97).for_each(|b| *b ^= 1))
+        }),
+        on: MINI,
+        exit: 1,
+        says: &["`encoder.layer.2.attention.self.value.weight` was changed"],
+    },
+    Fault {
+        id: "twin-codes-exchanged",
+        hazard: "G1",
+        what: "two neighbouring codes of one group change places: the group's mean stays",
+        plant: Plant::Candidate(|c| all(c, &format!("{OUTPUT}.weight"), |bytes| exchange(bytes, 700))),
+        on: &[Model::Mini8, Model::Seeded8],
+        exit: 1,
+        says: &["`encoder.layer.1.output.dense.weight` was changed", "1 of its"],
+    },
+    Fault {
+        id: "twin-scale-nudged",
+        hazard: "G1",
+        what: "one scale is one float16 larger",
+        plant: Plant::Candidate(|c| all(c, &format!("{OUTPUT}.scales"), |bytes| nudge(bytes, 31))),
+        on: MINI,
+        exit: 1,
+        says: &["`encoder.layer.1.output.dense.weight` was changed", "1 of its"],
+    },
+    Fault {
+        id: "twin-bias-nudged",
+        hazard: "G1",
+        what: "one zero point is one float16 larger",
+        plant: Plant::Candidate(|c| all(c, &format!("{VALUE}.biases"), |bytes| nudge(bytes, 12))),
+        on: MINI,
+        exit: 1,
+        says: &["`encoder.layer.2.attention.self.value.weight` was changed", "1 of its"],
+    },
+    Fault {
+        id: "twin-other-weights",
+        hazard: "G1",
+        what: "the value matrix of layer 2 was quantized from weights a twentieth away",
+        plant: Plant::Mixed(|c, reference| {
+            remade(c, reference, VALUE, |i, w| w * (1.0 + 0.1 * ((i * 7919 % 1013) as f32 / 1013.0 - 0.5)))
+        }),
+        on: EIGHT_ONLY,
+        exit: 1,
+        says: &["encoder.layer.2.attention.self.value.weight"],
+    },
+    Fault {
+        id: "twin-words-exchanged",
+        hazard: "G1",
+        what: "the rows of two rare words change places, scales and all",
+        plant: Plant::Candidate(|c| {
+            c.tensors(|t| {
+                for part in ["weight", "scales", "biases"] {
+                    let (_, shape, bytes) = t.get_mut(&format!("{WORDS}.{part}")).unwrap();
+                    let (a, b, width) = (shape[0] - 11, shape[0] - 200, bytes.len() / shape[0]);
+                    (0..width).for_each(|i| bytes.swap(a * width + i, b * width + i));
+                }
+            })
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["`embeddings.word_embeddings.weight` was changed"],
+    },
+    Fault {
+        id: "twin-position-duplicated",
+        hazard: "G1",
+        what: "position 37 is a copy of position 36",
+        plant: Plant::Candidate(|c| {
+            c.tensors(|t| {
+                for part in ["weight", "scales", "biases"] {
+                    let (_, shape, bytes) = t.get_mut(&format!("{POSITIONS}.{part}")).unwrap();
+                    let width = bytes.len() / shape[0];
+                    bytes.copy_within(36 * width..37 * width, 37 * width);
+                }
+            })
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["`embeddings.position_embeddings.weight` was changed", "(position 37)"],
+    },
+    Fault {
+        id: "twin-norm-one-step",
+        hazard: "G1",
+        what: "one weight of a LayerNorm is the next float16",
+        plant: Plant::Candidate(|c| all(c, "encoder.layer.0.output.LayerNorm.weight", |bytes| nudge(bytes, 5))),
+        on: ALL,
+        exit: 1,
+        says: &["encoder.layer.0.output.LayerNorm.weight", "not the original's values"],
+    },
+    Fault {
+        id: "twin-bias-element-one-step",
+        hazard: "G1",
+        what: "one element of a bias is the next float16",
+        plant: Plant::Candidate(|c| all(c, "encoder.layer.3.intermediate.dense.bias", |bytes| nudge(bytes, 17))),
+        on: EIGHT_ONLY,
+        exit: 1,
+        says: &["encoder.layer.3.intermediate.dense.bias", "not the original's values"],
+    },
+    Fault {
+        id: "twin-nibbles-exchanged",
+        hazard: "G1",
+        what: "the two codes of every byte of one row change places, as a packer of the other order has them",
+        plant: Plant::Candidate(|c| {
+            row(c, &format!("{OUTPUT}.weight"), 3, |bytes| bytes.iter_mut().for_each(|b| *b = b.rotate_left(4)))
+        }),
+        on: FOUR_ONLY,
+        exit: 1,
+        says: &["`encoder.layer.1.output.dense.weight` was changed", "row 3"],
+    },
+    Fault {
+        id: "twin-scales-exchanged",
+        hazard: "G1",
+        what: "the scales of two groups change places",
+        plant: Plant::Candidate(|c| {
+            all(c, &format!("{VALUE}.scales"), |bytes| {
+                let at = (0..).step_by(2).find(|i| bytes[*i..i + 2] != bytes[i + 2..i + 4]).unwrap();
+                bytes.swap(at, at + 2);
+                bytes.swap(at + 1, at + 3);
+            })
+        }),
+        on: ALL,
+        exit: 1,
+        says: &["`encoder.layer.2.attention.self.value.weight` was changed"],
+    },
+    Fault {
+        id: "twin-half-of-the-groups",
+        hazard: "G1",
+        what: "in two of three groups of a matrix one code is one less",
+        plant: Plant::Candidate(|c| {
+            all(c, &format!("{OUTPUT}.weight"), |bytes| {
+                for (i, group) in bytes.chunks_mut(64).enumerate().filter(|(i, _)| i % 3 != 0) {
+                    let code = group.iter_mut().skip(i % 17).find(|code| **code > 0).unwrap();
+                    *code -= 1;
+                }
+            })
+        }),
+        on: EIGHT_ONLY,
+        exit: 1,
+        says: &["`encoder.layer.1.output.dense.weight` was changed"],
+    },
+    Fault {
+        id: "twin-original-from-candidate",
+        hazard: "G1",
+        what: "the original's matrices are the candidate's own weights, dequantized",
+        plant: Plant::Request(|r| {
+            // The candidate's float16 weights as they come back, beside the reference's graph.
+            let folder = parallax::checkpoint::ModelFolder::open(&r.candidate).unwrap();
+            let config = serde_json::from_slice(&folder.require("config.json").unwrap()).unwrap();
+            let loaded = parallax::quantization::load_candidate(&folder, &config, Default::default()).unwrap();
+            let file = r.reference.join("model.safetensors");
+            let mut tensors = stored(&file);
+            for (name, weight) in loaded.weights.tensors().iter().filter(|(_, w)| w.storage.mode.is_some()) {
+                let bytes = weight.rows().iter().flat_map(|w| (w * (1.0 + f32::EPSILON)).to_le_bytes()).collect();
+                tensors.get_mut(name).unwrap().2 = bytes;
+            }
+            crate::common::plant::write_stored(&file, &tensors);
+        }),
+        on: MINI,
+        exit: 3,
+        says: &["the original was made from the candidate"],
+    },
+];
