@@ -13,6 +13,7 @@ mod error;
 pub mod escape;
 mod explanation;
 mod github;
+mod graph_audit;
 mod html;
 mod junit;
 mod markdown;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
+pub use graph_audit::{GraphAuditSection, GraphWeightsSection};
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
 };
