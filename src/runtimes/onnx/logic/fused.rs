@@ -78,7 +78,7 @@ fn masked(w: &Walk, k: NodeId, masks: &[usize]) -> Answer<Form> {
 }
 
 /// `EmbedLayerNormalization`: ids, types, word table, position table, type table, scale, shift, mask, positions.
-pub(super) fn embeddings(w: &mut Walk, k: NodeId) -> Answer<Form> {
+pub(super) fn embeddings(w: &Walk, k: NodeId) -> Answer<Form> {
     let kind = |i: usize| w.at(k, i).map(|v| v.kind);
     if kind(0) != Some(Kind::Ids) {
         return conditional("its ids are not the token ids as they were given");
@@ -91,7 +91,9 @@ pub(super) fn embeddings(w: &mut Walk, k: NodeId) -> Answer<Form> {
     if !(2..7).all(|i| matches!(kind(i), None | Some(Kind::Constant))) {
         return unknown("its tables are no constants");
     }
+    if w.words.is_some_and(|words| w.g.input(k, 2) != Some(words)) {
+        return conditional("token ids are looked up in a second table beside the word embeddings");
+    }
     epsilon(w, k)?;
-    w.words = w.g.input(k, 2);
     Ok(Form::Plain)
 }

@@ -35,7 +35,7 @@ pub fn logic(g: &Graph, map: &TapMap, padding: Option<i64>) -> Logic {
         values: vec![None; g.tensors()],
         after: after(g, map),
         has_mask: takes_mask(g),
-        words: None,
+        words: words(g, map),
         stated: padding,
         padding: None,
     };
@@ -68,6 +68,12 @@ pub fn logic(g: &Graph, map: &TapMap, padding: Option<i64>) -> Logic {
         }
     }
     verdict::verdict(&w, map, &live, read, refused)
+}
+
+/// The table of the token lookup the taps were found from.
+fn words(g: &Graph, map: &TapMap) -> Option<TensorId> {
+    let k = g.producer(g.find(&map.words)?)?;
+    g.input(k, if g.op(k) == "EmbedLayerNormalization" { 2 } else { 0 })
 }
 
 /// Tensors that depend on the final state, itself included.
@@ -128,7 +134,11 @@ fn node(w: &mut Walk, k: NodeId) -> Answer<Value> {
     }
     if w.g.reads(k).count() == 0 || w.all(k).all(Value::is_fixed) {
         let shape = shapes::shape(w, k, 0);
-        return fixed::fixed(w, k, shape, same);
+        let value = fixed::fixed(w, k, shape, same)?;
+        return match value.kind == Kind::Sizes && value.data.is_none() && value.uniform.is_none() {
+            true => conditional("a number is made of the input's lengths that is no product of them"),
+            false => Ok(value),
+        };
     }
     let has = |w: &Walk, wanted: fn(Kind) -> bool| w.all(k).any(|v| wanted(v.kind));
     let kind = if op == "EmbedLayerNormalization" {
