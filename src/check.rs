@@ -15,6 +15,7 @@ mod distinct;
 mod evidence;
 mod explain;
 mod floor;
+mod graph;
 mod graph_sentence;
 mod growth;
 mod half;

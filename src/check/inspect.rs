@@ -14,7 +14,7 @@ use crate::hidden_states::Tap;
 use crate::quantization::{Effective, load_candidate, load_float};
 use crate::runtimes::native::NativeEncoder;
 use crate::runtimes::native::ops::activation_function;
-use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, recover};
+use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, audit, exactness, facts, find_taps, logic, recover};
 use crate::verdict::Verdict;
 use crate::weights::{self, WeightsReport};
 
@@ -107,6 +107,11 @@ impl Inspection {
         self.fact("vocabulary", known.vocab);
         self.fact("activation", known.activation.unwrap_or("unknown"));
         self.fact("layer norm eps", known.layer_norm_eps.map_or("unknown".to_owned(), |e| format!("{e:e}")));
+        let config = reference.config()?;
+        let padding = config.as_ref().and_then(|c| c.pad_token_id).map(i64::from);
+        let read = logic(&graph, &taps, padding);
+        self.fact("graph", &read);
+        self.findings.extend(read.findings(false));
         let audited = match &reference.folder {
             Some(folder) if folder.exists("model.safetensors")? => {
                 Some(audit(&graph, &taps, &load_float(folder)?.weights))
@@ -129,7 +134,6 @@ impl Inspection {
         self.taps = taps.entries.iter().chain(&taps.middles).map(tap).collect();
         self.taps.sort_by_key(|t| t.tap);
         // Without a configuration beside it, a graph's own activation may be the model's: a check asks the candidate's.
-        let config = reference.config()?;
         let stated = config.as_ref().and_then(|c| activation_function(&c.hidden_act));
         let assumed = known.activation.filter(|_| config.is_none());
         let inexact = exactness(&graph, &taps, stated.or(assumed));

@@ -136,6 +136,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let of_sentences = sentence_keys::compare(reference.folder.as_ref(), &folder, &mut preflight)?;
 
     let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
+    let (graph_audit, unaudited) =
+        super::graph::audited(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]);
+    findings.extend(unaudited);
     findings.extend(inexact(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]));
     findings.extend(contradictions);
     findings.extend(candidate.findings);
@@ -162,6 +165,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         quantization: candidate.summary,
         same_point: same_points(&taps),
         graph: model.proto().graph.as_ref().map_or_else(String::new, |graph| graph.name.clone()),
+        graph_audit,
         taps: reference_taps,
         preflight: preflight.checks().to_vec(),
         tokenizers: tokenizers_compared,

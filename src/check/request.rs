@@ -86,6 +86,8 @@ pub struct CheckRequest {
     pub ort_lib: Option<PathBuf>,
     /// Go on with a reference that is not exact float32.
     pub allow_inexact_reference: bool,
+    /// Go on with a graph that has nodes whose place in an encoder is not known.
+    pub allow_unaudited: bool,
     /// States recorded by another runtime on the candidate's weights.
     pub recording: Option<PathBuf>,
     /// Taps of the reference as a person states them.
@@ -123,6 +125,7 @@ impl CheckRequest {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             ort_lib: None,
             allow_inexact_reference: false,
+            allow_unaudited: false,
             recording: None,
             taps: None,
             canaries: true,
@@ -164,6 +167,7 @@ impl CheckRequest {
         set("emulate", self.emulate_mlx.then(|| "mlx".to_owned()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
+        set("allow_unaudited", self.allow_unaudited.then(|| "true".to_owned()));
         options
     }
 }

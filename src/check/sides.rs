@@ -12,7 +12,7 @@ use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
 use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
-use crate::report::{InputRecord, RuntimeRecord, TokenizersSection, escape};
+use crate::report::{GraphAuditSection, InputRecord, RuntimeRecord, TokenizersSection, escape};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{Deviation, SentenceHead};
 use crate::runtimes::onnx::{ObserverEffect, SentenceOutput};
@@ -95,6 +95,8 @@ pub struct SidesFacts {
     pub same_point: Vec<(Tap, Tap)>,
     /// Name of the reference's graph.
     pub graph: String,
+    /// The reference's graph, node by node.
+    pub graph_audit: GraphAuditSection,
     /// Where the reference's taps are.
     pub taps: Vec<ReferenceTap>,
     /// Facts compared.

@@ -169,6 +169,7 @@ fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSecti
             bit_identical: o.bit_identical,
             values: o.values,
         }),
+        graph_audit: Some(sides.facts.graph_audit.clone()).filter(|audit| audit.nodes > 0),
         floor: measured.floor.clone(),
         canaries: proof.canaries,
         unlike: proof.unlike,

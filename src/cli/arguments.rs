@@ -226,6 +226,9 @@ pub(crate) struct CheckArguments {
     /// Judge against a reference that is not exact float32 (printed in the verdict)
     #[arg(long)]
     pub(crate) allow_inexact_reference: bool,
+    /// Judge against a graph with nodes that belong to no known block of an encoder (printed in the verdict)
+    #[arg(long)]
+    pub(crate) allow_unaudited: bool,
     /// Hidden states another runtime recorded on the candidate's weights (scripts/record_mlx.py, parallax record): one more arm
     #[arg(long, value_name = "FILE")]
     pub(crate) recording: Option<PathBuf>,

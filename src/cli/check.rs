@@ -94,6 +94,7 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         threads,
         ort_lib: a.ort_lib.clone(),
         allow_inexact_reference: a.allow_inexact_reference,
+        allow_unaudited: a.allow_unaudited,
         recording: a.recording.clone(),
         taps: a.taps.clone(),
         canaries: !a.no_canaries,

@@ -14,6 +14,7 @@ pub mod escape;
 mod explanation;
 mod gates;
 mod github;
+mod graph_audit;
 mod html;
 mod junit;
 mod markdown;
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
+pub use graph_audit::{GraphAuditSection, GraphWeightsSection};
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
 };

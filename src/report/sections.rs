@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::tokenizers::TokenizersSection;
 use serde::{Deserialize, Serialize};
 
-use super::{CanariesSection, CoverageSection, FloorSection, RecordingSection, UnlikeSection};
+use super::{CanariesSection, CoverageSection, FloorSection, GraphAuditSection, RecordingSection, UnlikeSection};
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
@@ -189,6 +189,9 @@ pub struct AlignmentSection {
     pub cross_match: CrossMatchSection,
     /// What tapping the reference changed.
     pub observer_effect: Option<ObserverSection>,
+    /// The reference's graph, node by node; none in reports of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph_audit: Option<GraphAuditSection>,
     /// The reference against itself.
     #[serde(default)]
     pub floor: Vec<FloorSection>,

@@ -11,7 +11,7 @@ use crate::checkpoint::{ModelConfig, WeightSet};
 
 /// Its row in the table.
 pub(super) const ARCHITECTURE: Architecture = Architecture {
-    model_types: &["roberta", "xlm-roberta", "camembert"],
+    model_types: &["roberta", "xlm-roberta", "camembert", "data2vec-text"],
     parameters,
     ignorable,
     keys: &[KEYS, ENCODER_ONLY, ABSOLUTE],

@@ -171,7 +171,15 @@ pub(super) struct Tables {
 pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
     let mut tables = Tables::default();
     if let Some(k) = g.find(&map.words).and_then(|t| g.producer(t)).filter(|&k| g.op(k) == "EmbedLayerNormalization") {
-        return Tables { words: g.input(k, 2), positions: g.input(k, 3), types: g.input(k, 4) };
+        let tables = Tables { words: g.input(k, 2), positions: g.input(k, 3), types: g.input(k, 4) };
+        // The optimizer takes the one table beside the words for positions. Where every token is given row 0 of it, it
+        // is the token types' (Nomic BERT, whose positions are rotary).
+        return match g.input(k, 8) {
+            Some(index) if tables.types.is_none() && zeros(g, index) => {
+                Tables { positions: None, types: tables.positions, ..tables }
+            }
+            _ => tables,
+        };
     }
     let Some(end) = map.entries.first().and_then(|e| g.find(&e.tensor)) else { return tables };
     let above = ancestors(g, end);

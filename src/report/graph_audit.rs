@@ -1,0 +1,35 @@
+//! What reading the reference's graph, node by node and weight by weight, came to.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The audit of the reference's graph.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct GraphAuditSection {
+    /// Nodes that a graph output depends on.
+    pub nodes: usize,
+    /// How many of them belong to which block: `embedding`, `positions`, `mask`, `attention`, `feed-forward`, `norm and
+    /// residual`, `head`, and `shapes` and `constants`.
+    pub blocks: BTreeMap<String, usize>,
+    /// Nodes that belong to no known block, each with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unaudited: Vec<String>,
+    /// The graph's weights, element by element: none where there is no checkpoint to compare them with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<GraphWeightsSection>,
+}
+
+/// The graph's float constants, held against the original checkpoint's tensors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct GraphWeightsSection {
+    /// Float constants of more than one element that an output depends on.
+    pub constants: usize,
+    /// Those that are a tensor of the checkpoint, or several or a part of one, element by element.
+    pub equal: usize,
+    /// Those that follow from no weight: rotary frequencies, constants of one repeated value.
+    pub derived: usize,
+    /// What differs, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub different: Vec<String>,
+}
