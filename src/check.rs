@@ -3,6 +3,7 @@
 //! [`check`] opens both models; [`compare`] runs whatever [`Sides`] it is given, so that a test can put
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
+mod alike;
 mod baselines;
 mod canaries;
 mod coverage;
@@ -12,7 +13,6 @@ mod distinct;
 mod evidence;
 mod explain;
 mod floor;
-mod graph_sentence;
 mod growth;
 mod half;
 mod heads;
@@ -22,6 +22,7 @@ mod limits;
 mod lint;
 mod measure;
 mod open;
+mod outputs;
 mod preflight;
 mod probe;
 mod proof;
@@ -33,6 +34,7 @@ mod request;
 mod sample;
 mod sides;
 mod stream;
+mod sweep;
 mod taps;
 mod tokenizers;
 mod workers;
@@ -45,7 +47,7 @@ pub use recheck::{RecheckError, policy_of, recheck};
 pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
+pub use sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation};
 pub use taps::ReferenceTap;
 
 use std::time::SystemTime;
@@ -84,8 +86,13 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(weights::findings(&sides.original, &sides.candidate_weights, &weights));
 
     observer.event(Event::Phase("proving alignment on the built-in probes"));
-    let probed = probe::run(sides, request, &workers)?;
+    let mut probed = probe::run(sides, request, &workers)?;
     findings.extend(probed.findings());
+
+    observer.event(Event::Phase("sweeping the reference over its vocabulary, lengths and batch sizes"));
+    let mut swept = sweep::run(sides, request, &workers, &probed.explaining)?;
+    findings.append(&mut swept.findings);
+    probed.outputs.absorb(std::mem::take(&mut swept.outputs));
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
@@ -96,10 +103,12 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(distinct::findings(&measured.measurements, &weights));
     findings.extend(half::findings(&measured.measurements));
 
+    let (said, outputs) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
+    findings.extend(said);
+
     observer.event(Event::Phase("seeing what the gates are worth"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
-        findings.extend(graph_sentence::finding(sides, sample)?);
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
     let recording = measured.recording();
@@ -123,6 +132,6 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         observer.event(Event::Phase("trying what would help"));
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
     }
-    let judged = Judged { policy: &policy, decided, weights, proof, explanation, started };
+    let judged = Judged { policy: &policy, decided, weights, proof, outputs, swept, explanation, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

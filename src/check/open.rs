@@ -10,7 +10,7 @@ use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
 use super::preflight;
 use super::reference::{Reference, original_weights};
-use super::sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
+use super::sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation};
 use super::taps::{reference_taps, witnessed};
 use super::tokenizers::{tokenizer_limit, tokenizers};
 use crate::Error;
@@ -26,7 +26,7 @@ use crate::runtimes::native::ops::{Compute, activation_function};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
-    exactness, facts, locate, observer_effect, sentence_output,
+    exactness, facts, fixed_tokens, locate, observer_effects,
 };
 use crate::runtimes::recorded::Recording;
 
@@ -71,7 +71,11 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
             Some(Box::new(twin.computing_in(request.compute)) as Box<dyn Encoder>)
         }
     };
-    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, [control_config, &config])?;
+    let positions = Positions { usable: control.positions().min(encoder.positions()), fixed: fixed_tokens(&graph) };
+    let configs = [control_config, &config];
+    let max_length = longest(request, [reference.folder.as_ref(), Some(&folder)], &heads, configs, &positions)?;
+    findings.extend(positions.finding(max_length));
+    let vocab = control.vocab().min(taps.vocab);
     let tokenizers = tokenizers(&reference, &folder, max_length)?;
     let skipped = heads.skipped(&tokenizers)?;
     // The modules' own folders are read beside each encoder.
@@ -115,6 +119,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         },
         quantization: candidate.summary,
         same_point: same_points(&taps),
+        outputs: session.declared().to_vec(),
+        vocab,
         graph: model.proto().graph.as_ref().map_or_else(String::new, |graph| graph.name.clone()),
         taps: reference_taps,
         preflight: preflight.checks().to_vec(),
@@ -139,10 +145,12 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let variations = variations(&opened, options);
     let again = Arc::clone(&opened);
     let observer_check: ObserverCheck =
-        Box::new(move |batch| Ok(observer_effect(&opened.0, &opened.1, &opened.2, options, batch)?));
+        Box::new(move |batches| Ok(observer_effects(&opened.0, &opened.1, &opened.2, options, batches)?));
     let opened = Arc::clone(&again);
-    let graph_sentences: GraphSentences =
-        Box::new(move |batch| Ok(sentence_output(&opened.0, &opened.1, &opened.2, options, batch)?));
+    let embeddings: OpenEmbeddings = Box::new(move || {
+        let alone = OnnxEncoder::open_embeddings(&opened.0, &opened.1, &opened.2, options)?;
+        Ok(Box::new(alone) as Box<dyn Encoder>)
+    });
     Ok(Sides {
         reference: Box::new(session),
         control: Box::new(control),
@@ -154,11 +162,30 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         original: original.weights,
         candidate_weights: candidate.weights,
         observer: Some(observer_check),
-        graph_sentences: Some(graph_sentences),
+        embeddings: Some(embeddings),
         variations,
         recording,
         facts,
     })
+}
+
+/// How long a row can be at all.
+struct Positions {
+    /// Rows of the position tables that a token can look up: the RoBERTa family's begin behind the padding id.
+    usable: usize,
+    /// Tokens of every row, where the export fixed them.
+    fixed: Option<usize>,
+}
+
+impl Positions {
+    /// An export of one length runs no longer rows, whatever the files allow.
+    fn finding(&self, max_length: usize) -> Option<Finding> {
+        let fixed = self.fixed.filter(|n| *n == max_length)?;
+        let message = format!(
+            "the export takes rows of exactly {fixed} tokens: shorter rows are padded to that, longer ones are cut on both sides"
+        );
+        Some(Finding::new(Severity::Note, "reference.static_shape", message))
+    }
 }
 
 /// Tokens per row at most: what both sides take, or what the request says if both can.
@@ -167,13 +194,26 @@ fn longest(
     folders: [Option<&ModelFolder>; 2],
     heads: &Heads,
     configs: [&ModelConfig; 2],
+    positions: &Positions,
 ) -> Result<usize, Error> {
-    let positions = configs[0].max_position_embeddings.min(configs[1].max_position_embeddings);
-    if let Some(told) = request.max_length.filter(|told| *told > positions) {
-        let text = format!("--max-length {told} is more than the {positions} positions these models have");
+    let usable = positions.usable;
+    if let Some(told) = request.max_length.filter(|told| *told > usable) {
+        let table = configs[0].max_position_embeddings.min(configs[1].max_position_embeddings);
+        let behind = match table.saturating_sub(usable) {
+            0 => String::new(),
+            n => format!(" (of {table} rows of the position table the first {n} belong to padding)"),
+        };
+        let text =
+            format!("--max-length {told} is more than the {usable} positions that a row can use{behind}; lower it");
         return Err(Error::Usage(text));
     }
-    let mut least = usize::MAX;
+    if let (Some(told), Some(fixed)) = (request.max_length, positions.fixed)
+        && told > fixed
+    {
+        let text = format!("--max-length {told} is more than the {fixed} tokens that the export is fixed to; lower it");
+        return Err(Error::Usage(text));
+    }
+    let mut least = usable.min(positions.fixed.unwrap_or(usize::MAX));
     for ((folder, modules), config) in folders.into_iter().zip([&heads.reference, &heads.candidate]).zip(configs) {
         let stated = folder.map(tokenizer_limit).transpose()?.flatten();
         least = least.min(max_sequence_length(request.max_length, Some(modules), config, stated));

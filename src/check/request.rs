@@ -97,6 +97,10 @@ pub struct CheckRequest {
     pub emulate_mlx: bool,
     /// What a device would hold its activations in; anything but float32 is one more arm.
     pub compute: Compute,
+    /// Sweep the reference over every length and many batch sizes, not only a seeded few.
+    pub thorough: bool,
+    /// Folder in which clean sweeps are remembered; none remembers nothing.
+    pub cache: Option<PathBuf>,
     /// Find the tensors behind the error, and what more bits for them would bring.
     pub explain: bool,
 }
@@ -126,6 +130,8 @@ impl CheckRequest {
             weights: Effective::default(),
             emulate_mlx: false,
             compute: Compute::F32,
+            thorough: false,
+            cache: None,
             explain: false,
         }
     }
@@ -157,6 +163,7 @@ impl CheckRequest {
         set("weights", Some(self.weights.name().to_owned()));
         set("compute", (self.compute != Compute::F32).then(|| self.compute.name().to_owned()));
         set("emulate", self.emulate_mlx.then(|| "mlx".to_owned()));
+        set("thorough", self.thorough.then(|| "true".to_owned()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
         options

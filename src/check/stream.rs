@@ -10,6 +10,7 @@ use super::coverage::Coverage;
 use super::device::Device;
 use super::explain;
 use super::measure::{Accumulators, Seen, batches, encode_on, isolated_layers};
+use super::outputs::{Explaining, Outputs};
 use super::probe::Probed;
 use super::sides::{Encoders, Sides};
 use super::workers::Workers;
@@ -72,6 +73,8 @@ pub(super) struct Streamed {
     pub(super) coverage: Coverage,
     /// The other runtime's states, where they were recorded.
     pub(super) device: Option<Device>,
+    /// What the reference returned besides its taps.
+    pub(super) outputs: Outputs,
     /// The first rows, for trials of other weights.
     pub(super) kept: Vec<(RowId, TokenRow)>,
 }
@@ -169,7 +172,7 @@ pub(super) fn run(
         if round.is_empty() {
             break;
         }
-        out.round(sides, request, workers, &round)?;
+        out.round(sides, request, workers, &round, &probed.explaining)?;
         observer.event(Event::Rows { done: out.rows, total });
     }
     match rows {
@@ -209,6 +212,7 @@ impl Streamed {
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
             coverage: Coverage::default(),
             device: None,
+            outputs: Outputs::default(),
             kept: Vec::new(),
         }
     }
@@ -220,6 +224,7 @@ impl Streamed {
         request: &CheckRequest,
         workers: &Workers,
         rows: &[CorpusRow],
+        explaining: &Explaining,
     ) -> Result<(), Error> {
         let (tokenizers, facts) = (&sides.tokenizers, &sides.facts);
         let tokenized: Vec<_> = rows.par_iter().map(|row| tokenizers.encode(&facts.prompted(&row.text))).collect();
@@ -260,6 +265,7 @@ impl Streamed {
             };
             let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
             out.coverage.batch(&job.batch);
+            out.outputs.add(explaining, &job.batch, &seen.reference)?;
             out.measure(&job.batch, &seen)?;
             for (arm, base, alone) in isolated {
                 out.isolated.add(arm, &job.batch, &base, &alone, |_, _, _| ())?;

@@ -100,6 +100,8 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         compute: a.compute.into(),
         emulate_mlx: a.emulate.is_some(),
         explain: a.explain,
+        thorough: a.sweeps.thorough,
+        cache: a.sweeps.cache(),
         ..CheckRequest::new(&a.reference, &a.candidate)
     }
 }
