@@ -148,6 +148,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         Box::new(move |batches| Ok(observer_effects(&opened.0, &opened.1, &opened.2, options, batches)?));
     let opened = Arc::clone(&again);
     let embeddings: OpenEmbeddings = Box::new(move || {
+        // One session: each holds a copy of the vocabulary's table.
+        let options = SessionOptions { sessions: 1, ..options };
         let alone = OnnxEncoder::open_embeddings(&opened.0, &opened.1, &opened.2, options)?;
         Ok(Box::new(alone) as Box<dyn Encoder>)
     });

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use super::CheckRequest;
 use super::coverage::Coverage;
 use super::floor;
-use super::outputs::{Explaining, Outputs};
 use super::measure::{Accumulators, Scales, Seen, batches, beside, reference_states};
+use super::outputs::{Explaining, Outputs};
 use super::sample::Sample;
 use super::sides::{Encoders, Sides};
 use super::workers::Workers;
@@ -97,7 +97,8 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         let seen = beside(encoders, batch, reference, true)?;
         gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen, &explaining)
     })?;
-    let Gathered { engine, total, cross, coverage, outputs } = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Gathered { engine, total, cross, coverage, outputs } =
+        gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sample = Sample::take(sides, &rows)?;
     let dependent = sample.as_ref().map_or_else(|| Ok(None), |s| floor::batch_dependence(sides, s))?;
     let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, workers, s, &scales))?;

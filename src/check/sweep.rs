@@ -8,7 +8,7 @@ mod ids;
 mod plan;
 mod shapes;
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::CheckRequest;
 use super::outputs::{Explaining, Outputs};
@@ -55,7 +55,8 @@ pub(super) fn run(
 ) -> Result<Swept, Error> {
     let frame = Frame::of(&sides.tokenizers.reference);
     let cache = Cache::new(sides, request, &frame);
-    let mut swept = Swept { section: SweepSection { thorough: request.thorough, ..SweepSection::default() }, ..Swept::default() };
+    let mut swept =
+        Swept { section: SweepSection { thorough: request.thorough, ..SweepSection::default() }, ..Swept::default() };
     let mut wrong_ids = Vec::new();
     match cache.ids() {
         Some(known) => {
@@ -78,24 +79,29 @@ pub(super) fn run(
     }
     if let Some(known) = cache.shapes() {
         let ids = swept.section;
-        swept.section = SweepSection { ids: ids.ids, id_passes: ids.id_passes, ids_relative_l2: ids.ids_relative_l2, ..known };
+        swept.section =
+            SweepSection { ids: ids.ids, id_passes: ids.id_passes, ids_relative_l2: ids.ids_relative_l2, ..known };
         swept.cached.push("shapes".to_owned());
         return Ok(swept);
     }
     let outputs = Mutex::new(Outputs::default());
     let plan = plan::batches(sides.facts.max_length, cache.seed(), request.thorough);
     let mut random = Random::new(cache.seed() ^ 1);
-    let batches: Vec<_> = (0u64..).zip(&plan).map(|(i, lengths)| frame.batch(sides, lengths, &wrong_ids, &mut random, FIRST + (i << 16))).collect();
+    let batches: Vec<_> = (0u64..)
+        .zip(&plan)
+        .map(|(i, lengths)| frame.batch(sides, lengths, &wrong_ids, &mut random, FIRST + (i << 16)))
+        .collect();
     let found = shapes::sweep(sides, workers, &batches, explaining, &outputs)?;
-    swept.outputs = outputs.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner);
     shapes::describe(&mut swept.section, &batches, found.largest);
     let findings = found.findings();
-    let clean = findings.is_empty() && swept.outputs.padding_is_finite();
-    swept.findings.extend(findings);
-    // Outputs are explained at the end, over all rows: what is unexplained on these must be seen again next time.
-    if clean && swept.outputs.all_explained(explaining) {
-        cache.keep_shapes(&swept.section);
+    match findings.is_empty() && outputs.padding_is_finite() && outputs.all_explained(explaining) {
+        true => cache.keep_shapes(&swept.section),
+        // What is wrong is said with the outputs of all other rows. What is right is not counted there: a run that
+        // remembers its sweeps must report the same numbers.
+        false => swept.outputs = outputs,
     }
+    swept.findings.extend(findings);
     Ok(swept)
 }
 

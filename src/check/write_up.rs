@@ -7,16 +7,16 @@ use super::evidence::Measured;
 use super::limits::Decided;
 use super::proof::Proof;
 use super::sides::Sides;
-use super::sweep::Swept;
 use super::stream::{LENGTH_BUCKETS, RowText};
+use super::sweep::Swept;
 use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Date, Policy};
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
-    ObserverSection, OutputSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
-    TokenSection, Tool, WorstRowSection, escape,
+    ObserverSection, OutputSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
+    SourceSection, TokenSection, Tool, WorstRowSection, escape,
 };
 use crate::weights::WeightsReport;
 
@@ -60,7 +60,13 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
     }
 }
 
-fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, swept: &Swept, started: SystemTime) -> Provenance {
+fn provenance(
+    sides: &Sides,
+    request: &CheckRequest,
+    policy: &Policy,
+    swept: &Swept,
+    started: SystemTime,
+) -> Provenance {
     let run = RunRecord {
         started: rfc3339(started),
         seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()),

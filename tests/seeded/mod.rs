@@ -6,8 +6,11 @@ pub(crate) mod encoders;
 pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod models;
+pub(crate) mod onnx_edit;
+pub(crate) mod outputs;
 pub(crate) mod reference;
 pub(crate) mod states;
+pub(crate) mod sweeps;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod wrap;
@@ -72,6 +75,8 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         encoders::FAULTS,
         states::FAULTS,
         reference::FAULTS,
+        outputs::FAULTS,
+        sweeps::FAULTS,
         corpus::FAULTS,
     ]
     .into_iter()

@@ -116,13 +116,20 @@ fn per_row(raw: &str, seen: &Seen, limit: f64, to: &Explaining, sides: &Sides) -
     let sentence = Is::Tap(Tap::Sentence);
     if seen.is(sentence, limit) {
         let distance = seen.worst.get(&sentence).map_or(f64::NAN, |w| w.distance);
-        let message = format!("the graph's own `{name}` is what the files say, {says}: at most {} apart", number(distance));
+        let message =
+            format!("the graph's own `{name}` is what the files say, {says}: at most {} apart", number(distance));
         return Ok(note(sentence, &says, SENTENCE_CODE, message));
     }
     if seen.is(Is::Pooler, limit) && !SENTENCE.contains(&raw) {
         let shown = "the checkpoint's pooler on the first token";
         let message = format!("the graph's output `{name}` is {shown}, tanh(W·x + b)");
         return Ok(note(Is::Pooler, shown, CODE, message));
+    }
+    if seen.is(Is::Pooler, limit) {
+        let message = format!(
+            "the graph's own `{name}` is the checkpoint's pooler on the first token, the files say {says}: sentences are not what users of the graph get"
+        );
+        return Ok(refused("unexplained", SENTENCE_CODE, message));
     }
     let Some(evidence) = &seen.evidence else {
         let message = format!("the graph's output `{name}` is two things on different rows ({says}, and a pooler)");
@@ -138,7 +145,11 @@ fn per_row(raw: &str, seen: &Seen, limit: f64, to: &Explaining, sides: &Sides) -
         return Ok(refused("unexplained", CODE, message));
     }
     let Some(last) = evidence.states.get(Tap::Final) else {
-        return Ok(refused("unexplained", CODE, format!("the graph's output `{name}` cannot be explained without `final`")));
+        return Ok(refused(
+            "unexplained",
+            CODE,
+            format!("the graph's output `{name}` cannot be explained without `final`"),
+        ));
     };
     let best = nearest(&to.head, last, &evidence.output)?;
     let worst = far(&evidence.worst);

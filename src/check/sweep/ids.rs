@@ -105,7 +105,8 @@ fn batches(vocab: usize, frame: &Frame, longest: usize, pass: u64, seed: u64) ->
         let (now, later) = rest.split_at(content.min(rest.len()));
         rest = later;
         let ids = around.around(now);
-        let full = all.last().is_none_or(|b: &TokenBatch| b.tokens() + ids.len() > TOKENS || (mixed && b.rows() >= most));
+        let full =
+            all.last().is_none_or(|b: &TokenBatch| b.tokens() + ids.len() > TOKENS || (mixed && b.rows() >= most));
         if full {
             all.push(TokenBatch::new());
             most = random.within(1, ROWS);
@@ -129,7 +130,9 @@ impl Found {
     pub(super) fn finding(&self, sides: &Sides) -> Option<Finding> {
         let mut worst: Vec<(u32, f64)> = self.wrong.iter().map(|(id, d)| (*id, *d)).collect();
         worst.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let token = |id: u32| sides.tokenizers.reference.token(id).map_or_else(String::new, |t| format!(" (`{}`)", plain(&t, 40)));
+        let token = |id: u32| {
+            sides.tokenizers.reference.token(id).map_or_else(String::new, |t| format!(" (`{}`)", plain(&t, 40)))
+        };
         let named: Vec<String> =
             worst.iter().take(NAMED).map(|&(id, d)| format!("id {id}{} is {} apart", token(id), number(d))).collect();
         (!worst.is_empty()).then(|| {

@@ -89,11 +89,7 @@ fn row_of(batch: &TokenBatch, r: usize) -> TokenBatch {
 }
 
 /// The largest distance within the limit; and the first tap at which a row is beyond it, with the worst row there.
-fn compare(
-    batch: &TokenBatch,
-    reference: &HiddenStates,
-    control: &HiddenStates,
-) -> (f64, Option<(usize, Tap, f64)>) {
+fn compare(batch: &TokenBatch, reference: &HiddenStates, control: &HiddenStates) -> (f64, Option<(usize, Tap, f64)>) {
     let mut largest = 0.0_f64;
     for (tap, ours) in reference.iter() {
         let mut worst: Option<(usize, Tap, f64)> = None;
