@@ -5,6 +5,7 @@ pub(crate) mod corpus;
 pub(crate) mod encoders;
 pub(crate) mod files;
 pub(crate) mod gaps;
+pub(crate) mod harm;
 pub(crate) mod models;
 pub(crate) mod onnx_edit;
 pub(crate) mod outputs;
@@ -86,6 +87,8 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
 /// What came of one fault on one model.
 pub(crate) struct Outcome {
     pub(crate) exit: u8,
+    /// What it does to a search, where that was asked for.
+    pub(crate) harm: Option<String>,
     /// Every reason, or the error: one line each.
     pub(crate) lines: Vec<String>,
 }
@@ -98,9 +101,9 @@ impl Outcome {
                 let worst = report.worst_rows.iter().take(1);
                 let worst = worst.map(|w| format!("worst row {} at {} ({})", w.place, w.tap, w.value));
                 let cause = report.explanation.cause.iter().map(|tap| format!("cause {tap}"));
-                Self { exit: report.exit_code, lines: reasons.chain(worst).chain(cause).collect() }
+                Self { exit: report.exit_code, harm: None, lines: reasons.chain(worst).chain(cause).collect() }
             }
-            Err(e) => Self { exit: e.fault().exit_code(), lines: vec![format!("error: {e}")] },
+            Err(e) => Self { exit: e.fault().exit_code(), harm: None, lines: vec![format!("error: {e}")] },
         }
     }
 }
@@ -117,14 +120,14 @@ fn shorter(folder: &Path) -> Copy {
 impl Fault {
     /// Plants the fault in `model` and runs the check; a panic is an outcome like any other, and a bad one.
     pub(crate) fn run(&self, model: Model) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| Outcome::of(&self.planted(model)))).unwrap_or_else(|panic| {
+        catch_unwind(AssertUnwindSafe(|| self.planted(model))).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().cloned();
             let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Outcome { exit: 101, lines: vec![format!("panic: {}", said.unwrap_or_default())] }
+            Outcome { exit: 101, harm: None, lines: vec![format!("panic: {}", said.unwrap_or_default())] }
         })
     }
 
-    fn planted(&self, model: Model) -> Result<Report, Box<Error>> {
+    fn planted(&self, model: Model) -> Outcome {
         let home = tempfile::tempdir().unwrap();
         let (reference, candidate) = (shorter(&model.reference()), shorter(&model.candidate()));
         let mut text = model.corpus();
@@ -141,12 +144,13 @@ impl Fault {
             text = plant(&text);
         }
         let corpus = home.path().join("corpus.txt");
-        std::fs::write(&corpus, text).unwrap();
+        std::fs::write(&corpus, &text).unwrap();
+        let onnx = model.onnx().map_or_else(|| reference.path().to_owned(), |file| reference.file(file));
         let mut request = CheckRequest {
             corpus: CorpusOptions { files: vec![corpus], ..CorpusOptions::default() },
             threads: 1,
             canaries: false,
-            ..CheckRequest::new(reference.path(), candidate.path())
+            ..CheckRequest::new(&onnx, candidate.path())
         };
         if let Plant::Policy(policy) = self.plant {
             let file = home.path().join("policy.toml");
@@ -156,11 +160,19 @@ impl Fault {
         if let Plant::Request(plant) = self.plant {
             plant(&mut request);
         }
-        let mut sides = open_sides(&request, &mut Silent)?;
+        let mut outcome = Outcome::of(&self.checked(&request));
+        if harm::is_asked_for() && matches!(self.plant, Plant::Candidate(_) | Plant::Mixed(_) | Plant::Reference(_)) {
+            outcome.harm = Some(harm::of(&onnx, candidate.path(), &text));
+        }
+        outcome
+    }
+
+    fn checked(&self, request: &CheckRequest) -> Result<Report, Box<Error>> {
+        let mut sides = open_sides(request, &mut Silent)?;
         if let Plant::Sides(plant) = self.plant {
             plant(&mut sides);
         }
-        Ok(compare(&mut sides, &request, &mut Silent)?)
+        Ok(compare(&mut sides, request, &mut Silent)?)
     }
 
     /// What the outcome lacks; empty when it is as it must be.
@@ -177,6 +189,8 @@ impl Fault {
     /// The table's row.
     pub(crate) fn row(&self, model: Model, outcome: &Outcome) -> String {
         let named = self.says.join("`, `");
-        format!("| {} | {} | {} | {} | {} | `{named}` |", self.id, self.hazard, model.name(), self.what, outcome.exit)
+        let harm = outcome.harm.as_deref().unwrap_or("-");
+        let (id, hazard, model, what, exit) = (self.id, self.hazard, model.name(), self.what, outcome.exit);
+        format!("| {id} | {hazard} | {model} | {what} | {harm} | {exit} | `{named}` |")
     }
 }

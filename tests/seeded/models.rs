@@ -21,14 +21,25 @@ pub(crate) enum Model {
     Mini4,
     /// The seeded model at 8 bits.
     Seeded8,
+    /// A small ModernBERT at 8 bits: rotary positions, a sliding window, gated feed-forward blocks.
+    Modern8,
+    /// A small XLM-RoBERTa at 8 bits: positions counted from the padding token.
+    Xlmr8,
+    /// The real all-MiniLM-L6-v2 at 8 bits, where `scripts/minilm` has built it.
+    MiniLm8,
+    /// The same at 4 bits.
+    MiniLm4,
 }
 
 /// Only where the fault is the same for every model.
 pub(crate) const ONE: &[Model] = &[Model::Mini8];
 /// The models at 8 bits: 4 bits hide what is smaller than their own error.
 pub(crate) const EIGHT: &[Model] = &[Model::Mini8, Model::Seeded8];
-/// Every model there is.
+/// The models that every test run has at hand and that are quick.
 pub(crate) const ALL: &[Model] = &[Model::Mini8, Model::Mini4, Model::Seeded8];
+/// Every model a fault may be planted in, for the wide table.
+pub(crate) const EVERYWHERE: &[Model] =
+    &[Model::Mini8, Model::Mini4, Model::Seeded8, Model::Modern8, Model::Xlmr8, Model::MiniLm8, Model::MiniLm4];
 
 /// Rows of the corpus: enough for the policies' least evidence, few enough for many runs.
 const ROWS: usize = 130;
@@ -49,7 +60,21 @@ impl Model {
             Self::Mini8 => "parallax-mini 8 bits",
             Self::Mini4 => "parallax-mini 4 bits",
             Self::Seeded8 => "seeded 8 bits",
+            Self::Modern8 => "ModernBERT 8 bits",
+            Self::Xlmr8 => "XLM-R 8 bits",
+            Self::MiniLm8 => "MiniLM 8 bits",
+            Self::MiniLm4 => "MiniLM 4 bits",
         }
+    }
+
+    /// False for the real model where it has not been built.
+    pub(crate) fn exists(self) -> bool {
+        !matches!(self, Self::MiniLm8 | Self::MiniLm4) || self.candidate().join("config.json").exists()
+    }
+
+    /// The ONNX file within the reference's folder, where it is not where a folder's is looked for.
+    pub(crate) fn onnx(self) -> Option<&'static str> {
+        matches!(self, Self::Modern8 | Self::Xlmr8).then_some("dyn18.onnx")
     }
 
     /// The reference's folder.
@@ -57,6 +82,9 @@ impl Model {
         match self {
             Self::Mini8 | Self::Mini4 => repository("models/parallax-mini"),
             Self::Seeded8 => seeded().0.path().to_owned(),
+            Self::Modern8 => fixture("zoo/tiny-modernbert"),
+            Self::Xlmr8 => fixture("families/tiny-xlm-roberta"),
+            Self::MiniLm8 | Self::MiniLm4 => minilm("reference"),
         }
     }
 
@@ -66,13 +94,22 @@ impl Model {
             Self::Mini8 => repository("models/parallax-mini-mlx-8bit"),
             Self::Mini4 => repository("models/parallax-mini-mlx-4bit"),
             Self::Seeded8 => seeded().1.path().to_owned(),
+            Self::Modern8 => fixture("zoo/tiny-modernbert-mlx-8bit"),
+            Self::Xlmr8 => fixture("families/tiny-xlm-roberta-mlx-8bit"),
+            Self::MiniLm8 => minilm("mlx-8bit"),
+            Self::MiniLm4 => minilm("mlx-4bit"),
         }
     }
 
     /// Sentences, one per line.
     pub(crate) fn corpus(self) -> String {
-        if self != Self::Seeded8 {
-            let all = std::fs::read_to_string(repository("models/corpus.txt")).unwrap();
+        let file = match self {
+            Self::Seeded8 => None,
+            Self::Modern8 | Self::Xlmr8 => Some(self.reference().join("corpus.txt")),
+            _ => Some(repository("models/corpus.txt")),
+        };
+        if let Some(file) = file {
+            let all = std::fs::read_to_string(file).unwrap();
             return all.lines().take(ROWS).map(|l| format!("{l}\n")).collect();
         }
         let mut state = 20_260_101u64;
@@ -87,6 +124,12 @@ impl Model {
         }
         text
     }
+}
+
+/// A folder of the real model: where `PARALLAX_MINILM` says, else where `scripts/minilm` puts it.
+fn minilm(folder: &str) -> PathBuf {
+    let built = std::env::var_os("PARALLAX_MINILM").map(PathBuf::from);
+    built.unwrap_or_else(|| repository(".cache/minilm")).join(folder)
 }
 
 /// The seeded model's two folders, made once.
