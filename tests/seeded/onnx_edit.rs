@@ -107,7 +107,8 @@ pub(crate) struct Value {
 
 /// Edits the graph of a reference's ONNX file.
 pub(crate) fn edited(folder: Copy, edit: impl Fn(&mut Graph)) -> Copy {
-    folder.bytes("onnx/model.onnx", |file| {
+    let file = ["onnx/model.onnx", "dyn18.onnx"].into_iter().find(|f| folder.file(f).exists()).unwrap();
+    folder.bytes(file, |file| {
         let mut model = File::decode(file.as_slice()).unwrap();
         edit(model.graph.as_mut().unwrap());
         *file = model.encode_to_vec();
@@ -141,10 +142,16 @@ pub(crate) fn ints(name: &str, dims: &[i64], value: impl Fn(usize) -> i64) -> Te
     Tensor { name: name.into(), dims: dims.to_vec(), data_type: INT64, raw_data, ..Tensor::default() }
 }
 
-/// Width of the states, by the vector that ends the last norm.
+/// Rows and columns of the word embeddings: the longest table.
+pub(crate) fn words(g: &Graph) -> [i64; 2] {
+    let tables = g.initializer.iter().filter(|t| t.data_type == FLOAT && t.name.ends_with("_embeddings.weight"));
+    let longest = tables.max_by_key(|t| t.dims[0]).unwrap();
+    [longest.dims[0], longest.dims[1]]
+}
+
+/// Width of the states.
 pub(crate) fn hidden(g: &Graph) -> usize {
-    let norm = g.initializer.iter().find(|t| t.name.ends_with("embeddings.LayerNorm.bias")).unwrap();
-    norm.dims[0] as usize
+    words(g)[1] as usize
 }
 
 /// Puts nodes between the last hidden state and its output; what else reads it goes on reading the right one.

@@ -27,7 +27,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         hazard: "G2",
         what: "the ONNX file negates its last hidden state",
         plant: Plant::Reference(|c| edited(c, |g| behind(g, vec![], vec![node("Neg", &[INNER], LAST)]))),
-        on: SEEDED,
+        on: &[Model::Seeded8, Model::Modern8],
         exit: 3,
         says: &["reference.output: the graph's output `last_hidden_state`", "negated"],
     },
@@ -42,7 +42,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 behind(g, vec![order], vec![with(node("Gather", &[INNER, "planted"], LAST), "axis", 2)]);
             })
         }),
-        on: EIGHT,
+        on: &[Model::Mini8, Model::Xlmr8],
         exit: 3,
         says: &["reference.output: the graph's output `last_hidden_state`", "dimensions in reverse order"],
     },
@@ -235,7 +235,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 behind(g, constants, nodes);
             })
         }),
-        on: EIGHT,
+        on: &[Model::Mini8, Model::Xlmr8],
         exit: 1,
         says: &["reference.padding_not_finite", "last_hidden_state is not finite"],
     },

@@ -1,7 +1,7 @@
 //! References whose graphs compute by id, length or batch.
 
-use super::models::EIGHT;
-use super::onnx_edit::{Node, Tensor, before, edited, ints, node, with, with_list};
+use super::models::{EIGHT, Model};
+use super::onnx_edit::{Node, Tensor, before, edited, ints, node, with, with_list, words};
 use super::{Fault, Plant};
 
 /// The number of tokens of a batch, as `planted_seq` (`[1]`).
@@ -46,13 +46,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the ONNX file maps 40 token ids to another one before the lookup",
         plant: Plant::Reference(|c| {
             edited(c, |g| {
-                let rows = g.initializer.iter().find(|t| t.name.ends_with("word_embeddings.weight")).unwrap().dims[0];
+                let [rows, _] = words(g);
                 let map = ints("planted", &[rows], |i| if (1000..1040).contains(&i) { 77 } else { i as i64 });
                 let look_up = vec![node("Gather", &["planted", "input_ids"], "planted_in")];
                 before(g, "input_ids", vec![map], look_up);
             })
         }),
-        on: EIGHT,
+        on: &[Model::Mini8, Model::Xlmr8],
         exit: 3,
         says: &["sweep.ids: the reference's `embeddings` are not the float32 weights' for 40 of"],
     },
@@ -89,7 +89,7 @@ pub(crate) const FAULTS: &[Fault] = &[
                 before(g, "input_ids", turning(2), nodes);
             })
         }),
-        on: EIGHT,
+        on: &[Model::Mini8, Model::Modern8],
         exit: 3,
         says: &["sweep.lengths: the reference does not compute what its float32 weights say for rows of 2 tokens"],
     },
