@@ -4,6 +4,7 @@
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
 mod alike;
+mod apart;
 mod baselines;
 mod canaries;
 mod config_keys;
@@ -16,7 +17,6 @@ mod evidence;
 mod explain;
 mod floor;
 mod graph;
-mod graph_sentence;
 mod growth;
 mod half;
 mod heads;
@@ -28,6 +28,7 @@ mod measure;
 mod noticed;
 mod open;
 mod output_error;
+mod outputs;
 mod overruled;
 mod padded;
 mod preflight;
@@ -43,6 +44,7 @@ mod sentence_keys;
 mod sides;
 mod silence;
 mod stream;
+mod sweep;
 mod taps;
 mod task_heads;
 mod tokenizers;
@@ -58,7 +60,7 @@ pub use record::{RecordRequest, RecordSide, RecordSummary, record};
 pub use reference::Reference;
 pub use regression::Earlier;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
+pub use sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation};
 pub use taps::ReferenceTap;
 
 use std::time::SystemTime;
@@ -103,8 +105,13 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(sides.without_original(&weights));
 
     observer.event(Event::Phase("proving alignment on the built-in probes"));
-    let probed = probe::run(sides, request, &workers)?;
+    let mut probed = probe::run(sides, request, &workers)?;
     findings.extend(probed.findings());
+
+    observer.event(Event::Phase("sweeping the reference over its vocabulary, lengths and batch sizes"));
+    let mut swept = sweep::run(sides, request, &workers, &probed.explaining)?;
+    findings.append(&mut swept.findings);
+    probed.outputs.absorb(std::mem::take(&mut swept.outputs));
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
@@ -115,10 +122,12 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(distinct::findings(&measured.measurements, &weights));
     findings.extend(half::findings(&measured.measurements));
 
+    let (said, outputs) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
+    findings.extend(said);
+
     observer.event(Event::Phase("seeing what the gates are worth"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
-        findings.extend(graph_sentence::finding(sides, sample)?);
         findings.extend(output_error::findings(sides, sample, &weights)?);
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
@@ -144,6 +153,6 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         observer.event(Event::Phase("trying what would help"));
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
     }
-    let judged = Judged { policy: &policy, decided, weights, proof, explanation, started };
+    let judged = Judged { policy: &policy, decided, weights, proof, outputs, swept, explanation, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

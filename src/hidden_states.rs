@@ -4,11 +4,15 @@
 //! Runtime's padded `[rows, seq, hidden]` fits the same view, because a row's real tokens lie side by
 //! side in it: the padding behind them is simply never looked at.
 
+mod returned;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use returned::{BrokenPadding, GraphOutput, OutputValues, Returned};
 
 /// A named observation point of a text encoder (`hidden_states[0]` is `embeddings`, `hidden_states[i+1]` is `layer.i`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -256,6 +260,12 @@ impl TapStates {
         }
     }
 
+    /// Only the first `rows` rows; the others are forgotten.
+    pub fn first(mut self, rows: usize) -> Self {
+        self.spans.truncate(rows);
+        self
+    }
+
     /// Width of one state.
     pub fn hidden(&self) -> usize {
         self.hidden
@@ -304,6 +314,7 @@ impl fmt::Debug for TapStates {
 #[derive(Clone, Debug, Default)]
 pub struct HiddenStates {
     taps: Vec<(Tap, Arc<TapStates>)>,
+    returned: Arc<Returned>,
 }
 
 impl HiddenStates {
@@ -318,6 +329,17 @@ impl HiddenStates {
             Some(slot) => slot.1 = states,
             None => self.taps.push((tap, states)),
         }
+    }
+
+    /// The same states with what their graph returned besides them.
+    pub fn with_returned(mut self, returned: Returned) -> Self {
+        self.returned = Arc::new(returned);
+        self
+    }
+
+    /// What the graph returned besides its taps; nothing for encoders that are no graph.
+    pub fn returned(&self) -> &Returned {
+        &self.returned
     }
 
     /// The states at `tap`.

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop")]
 
 mod common;
+#[path = "seeded/onnx_edit.rs"]
+#[allow(dead_code)]
+mod onnx_edit;
 
 use common::fixture;
 use common::plant::{Copy, swap};
@@ -110,4 +113,49 @@ fn without_the_checkpoint_the_candidates_own_weights_say_which_layer_is_which() 
     assert_eq!(report.exit_code, 3, "{:?}", report.reasons);
     let audit = report.reasons.iter().find(|r| r.code == "alignment.layer_numbers").unwrap();
     assert!(audit.message.contains("in layer 0 of the graph, and is layer 2 of"), "{}", audit.message);
+}
+
+/// The shipped model with its inputs declared and read otherwise, against its 8-bit candidate.
+fn with_inputs(edit: impl Fn(&mut onnx_edit::Graph)) -> Report {
+    let reference = Copy::of_path(&common::repository("models/parallax-mini"))
+        .json("sentence_bert_config.json", |s| s["max_seq_length"] = 128.into());
+    let reference = onnx_edit::edited(reference, edit);
+    let candidate = Copy::of_path(&common::repository("models/parallax-mini-mlx-8bit"))
+        .json("sentence_bert_config.json", |s| s["max_seq_length"] = 128.into());
+    let files = vec![common::repository("models/corpus.txt")];
+    let corpus = CorpusOptions { files, limit: Some(110), ..CorpusOptions::default() };
+    let request = CheckRequest { corpus, canaries: false, ..CheckRequest::new(reference.path(), candidate.path()) };
+    check(&request, &mut Silent).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Exports of one shape are run by padding rows and splitting batches; masks may be integers, bool or float32.
+#[test]
+fn static_shapes_and_masks_of_other_types_are_run_and_change_nothing() {
+    use onnx_edit::{BOOL, INT64, before, node, tensor_type, with};
+    let dynamic = with_inputs(|_| ());
+    assert_eq!(dynamic.verdict, Verdict::Pass, "{:?}", dynamic.reasons);
+    let total = |report: &Report| {
+        let of_final = report.measurements.iter().filter(|m| m.arm == Arm::Total && m.metric == "relative_l2");
+        of_final.map(|m| m.p99.unwrap()).fold(0.0, f64::max)
+    };
+    for dims in [[Some(1), Some(128)], [Some(1), None], [None, Some(128)], [Some(3), Some(128)]] {
+        let report = with_inputs(|g| {
+            g.input.iter_mut().for_each(|i| i.kind = Some(tensor_type(INT64, dims)));
+        });
+        assert_eq!(report.verdict, Verdict::Pass, "{dims:?}: {:?}", report.reasons);
+        assert!((total(&report) / total(&dynamic) - 1.0).abs() < 1e-3, "{dims:?}: another number");
+        let said =
+            report.findings.iter().any(|f| f.code == "reference.static_shape" && f.message.contains("exactly 128"));
+        assert_eq!(said, dims[1].is_some(), "{dims:?}");
+    }
+    for element in [BOOL as i32, onnx_edit::FLOAT] {
+        let report = with_inputs(|g| {
+            let mask = g.input.iter_mut().find(|i| i.name == "attention_mask").unwrap();
+            mask.kind = Some(tensor_type(element, [None, None]));
+            let cast = with(node("Cast", &["attention_mask"], "planted_in"), "to", INT64.into());
+            before(g, "attention_mask", vec![], vec![cast]);
+        });
+        assert_eq!(report.verdict, Verdict::Pass, "{element}: {:?}", report.reasons);
+        assert!((total(&report) / total(&dynamic) - 1.0).abs() < 1e-3, "{element}: another number");
+    }
 }

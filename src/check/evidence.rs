@@ -2,6 +2,7 @@
 
 use super::coverage::{self, Coverage};
 use super::measure::Scales;
+use super::outputs::{Explaining, Outputs};
 use super::probe::Probed;
 use super::sample::Sample;
 use super::stream::Streamed;
@@ -24,12 +25,16 @@ pub(super) struct Measured {
     pub(super) floor: Vec<FloorSection>,
     pub(super) sample: Option<Sample>,
     pub(super) scales: Scales,
+    /// What the reference returned besides its taps, on probes and corpus.
+    pub(super) outputs: Outputs,
+    pub(super) explaining: Explaining,
     probe_coverage: Coverage,
 }
 
 /// Joins the two; the probes' engine arm and the sample's are one.
-pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured, Error> {
+pub(super) fn gather(mut probed: Probed, mut streamed: Streamed) -> Result<Measured, Error> {
     streamed.arms.absorb(probed.engine)?;
+    probed.outputs.absorb(std::mem::take(&mut streamed.outputs));
     let neighbours = streamed.sample.finish();
     Ok(Measured {
         measurements: [streamed.arms.finish(), streamed.isolated.finish(), streamed.recorded()].concat(),
@@ -41,6 +46,8 @@ pub(super) fn gather(probed: Probed, mut streamed: Streamed) -> Result<Measured,
         floor: probed.floor,
         sample: probed.sample,
         scales: probed.scales,
+        outputs: probed.outputs,
+        explaining: probed.explaining,
         probe_coverage: probed.coverage,
     })
 }

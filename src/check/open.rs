@@ -14,7 +14,7 @@ use super::padded::{Padded, padded};
 use super::preflight;
 use super::reference::{Reference, original_weights};
 use super::sentence_keys;
-use super::sides::{GraphSentences, ObserverCheck, Sides, SidesFacts, Variation};
+use super::sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation};
 use super::silence::Silent;
 use super::taps::{reference_taps, witnessed};
 use super::task_heads;
@@ -33,7 +33,7 @@ use crate::runtimes::native::ops::{Compute, activation_function};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
-    exactness, facts, locate, observer_effect, sentence_output,
+    exactness, facts, fixed_tokens, locate, observer_effects,
 };
 use crate::runtimes::recorded::Recording;
 
@@ -79,7 +79,10 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         weights: Some(&candidate.weights),
     };
     let heads = Heads::read(request, [reference_side, candidate_side])?;
-    let max_length = longest(request, &heads, configs)?;
+    let usable = configs.map(usable_positions).into_iter().min().unwrap_or_default();
+    let positions = Positions { usable, fixed: fixed_tokens(&graph) };
+    let max_length = longest(request, &heads, configs, &positions)?;
+    findings.extend(positions.finding(max_length));
     let Tokenizers { pair: tokenizers, section: tokenizers_compared, findings: of_tokenizers } =
         tokenizers(&reference, &folder, max_length)?;
     let padded = padded(told.vocab, configs, &tokenizers)?;
@@ -112,6 +115,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     };
     let half = computing(request.compute)?;
     let predicted = computing(recording.as_ref().map_or(Compute::F32, |r| r.compute().emulated()))?;
+    let vocab = control.vocab().min(taps.vocab);
     let skipped = heads.skipped(&tokenizers)?;
     // The modules' own folders are read beside each encoder.
     let ours = match &reference.folder {
@@ -164,6 +168,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         precision: found,
         quantization: candidate.summary,
         same_point: same_points(&taps),
+        outputs: session.declared().to_vec(),
+        vocab,
         graph: model.proto().graph.as_ref().map_or_else(String::new, |graph| graph.name.clone()),
         graph_audit,
         taps: reference_taps,
@@ -190,10 +196,14 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let variations = variations(&opened, options);
     let again = Arc::clone(&opened);
     let observer_check: ObserverCheck =
-        Box::new(move |batch| Ok(observer_effect(&opened.0, &opened.1, &opened.2, options, batch)?));
+        Box::new(move |batches| Ok(observer_effects(&opened.0, &opened.1, &opened.2, options, batches)?));
     let opened = Arc::clone(&again);
-    let graph_sentences: GraphSentences =
-        Box::new(move |batch| Ok(sentence_output(&opened.0, &opened.1, &opened.2, options, batch)?));
+    let embeddings: OpenEmbeddings = Box::new(move || {
+        // One session: each holds a copy of the vocabulary's table.
+        let options = SessionOptions { sessions: 1, ..options };
+        let alone = OnnxEncoder::open_embeddings(&opened.0, &opened.1, &opened.2, options)?;
+        Ok(Box::new(alone) as Box<dyn Encoder>)
+    });
     Ok(Sides {
         reference: Box::new(session),
         control: Box::new(control),
@@ -208,24 +218,58 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         stage_weights,
         unpaired_stages,
         observer: Some(observer_check),
-        graph_sentences: Some(graph_sentences),
+        embeddings: Some(embeddings),
         variations,
         recording,
         facts,
     })
 }
 
-/// Tokens per row at most: what both sides take, or what the request says if both can.
-fn longest(request: &CheckRequest, heads: &Heads, configs: [&ModelConfig; 2]) -> Result<usize, Error> {
-    let positions = configs.map(usable_positions).into_iter().min().unwrap_or_default();
-    match request.max_length {
-        None => Ok(heads.longest()),
-        Some(told) if told <= positions => Ok(told),
-        Some(told) => {
-            let text = format!("--max-length {told} is more than the {positions} positions these models have");
-            Err(Error::Usage(text))
-        }
+/// How long a row can be at all.
+struct Positions {
+    /// Rows of the position tables that a token can look up: the RoBERTa family's begin behind the padding id.
+    usable: usize,
+    /// Tokens of every row, where the export fixed them.
+    fixed: Option<usize>,
+}
+
+impl Positions {
+    /// An export of one length runs no longer rows, whatever the files allow.
+    fn finding(&self, max_length: usize) -> Option<Finding> {
+        let fixed = self.fixed.filter(|n| *n == max_length)?;
+        let message = format!(
+            "the export takes rows of exactly {fixed} tokens: shorter rows are padded to that, longer ones are cut on both sides"
+        );
+        Some(Finding::new(Severity::Note, "reference.static_shape", message))
     }
+}
+
+/// Tokens per row at most: what both sides take, or what the request says if both can.
+fn longest(
+    request: &CheckRequest,
+    heads: &Heads,
+    configs: [&ModelConfig; 2],
+    positions: &Positions,
+) -> Result<usize, Error> {
+    let usable = positions.usable;
+    if let Some(told) = request.max_length.filter(|told| *told > usable) {
+        let table = configs[0].max_position_embeddings.min(configs[1].max_position_embeddings);
+        let behind = match table.saturating_sub(usable) {
+            0 => String::new(),
+            n => format!(" (of {table} rows of the position table the first {n} belong to padding)"),
+        };
+        let text =
+            format!("--max-length {told} is more than the {usable} positions that a row can use{behind}; lower it");
+        return Err(Error::Usage(text));
+    }
+    if let (Some(told), Some(fixed)) = (request.max_length, positions.fixed)
+        && told > fixed
+    {
+        let text = format!("--max-length {told} is more than the {fixed} tokens that the export is fixed to; lower it");
+        return Err(Error::Usage(text));
+    }
+    let most = usable.min(positions.fixed.unwrap_or(usize::MAX));
+    Ok(request.max_length.unwrap_or_else(|| heads.longest().min(most)))
 }
 
 /// Sentence vectors of different widths cannot be compared at all.

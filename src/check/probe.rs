@@ -9,6 +9,7 @@ use super::CheckRequest;
 use super::coverage::Coverage;
 use super::floor;
 use super::measure::{Accumulators, Scales, Seen, batches, beside, reference_states};
+use super::outputs::{Explaining, Outputs};
 use super::sample::Sample;
 use super::sides::{Encoders, Sides};
 use super::workers::Workers;
@@ -55,6 +56,10 @@ pub(super) struct Probed {
     dependent: Option<Finding>,
     /// The reference against itself.
     pub(super) floor: Vec<FloorSection>,
+    /// What the reference returned besides its taps.
+    pub(super) outputs: Outputs,
+    /// What that is held against.
+    pub(super) explaining: Explaining,
 }
 
 /// Runs all three encoders over the probes.
@@ -72,10 +77,8 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
     }
     let mut batches = batches(&rows, request.batch_tokens);
     batches.extend(shapes(&rows));
-    let observer = match batches.iter().max_by_key(|b| b.rows()) {
-        Some(batch) => sides.observer_effect(batch)?,
-        None => None,
-    };
+    let observer = sides.observer_effect(&observed(&batches))?;
+    let explaining = Explaining::new(sides);
 
     // The longest first, so that no worker is left with one at the end.
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.rows() * batch.longest()));
@@ -86,6 +89,7 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
     let gathered = Mutex::new(Gathered {
         engine: Accumulators::new(scales.clone()),
         total: Accumulators::new(scales.clone()),
+        outputs: Outputs::default(),
         cross: CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point),
         coverage,
     });
@@ -96,9 +100,10 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
             None => reference_states(encoders, batch)?,
         };
         let seen = beside(encoders, batch, reference, true)?;
-        gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen)
+        gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen, &explaining)
     })?;
-    let Gathered { engine, total, cross, coverage } = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Gathered { engine, total, cross, coverage, outputs } =
+        gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sample = Sample::take(sides, &rows)?;
     let dependent = sample.as_ref().map_or_else(|| Ok(None), |s| floor::batch_dependence(sides, s))?;
     let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, workers, s, &scales))?;
@@ -116,7 +121,28 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         sample,
         dependent,
         floor,
+        outputs,
+        explaining,
     })
+}
+
+/// Batches on which the untouched graph runs beside the tapped one: the largest, the longest row, a row alone, and one
+/// with exactly one padded row, as far as there are such.
+fn observed(batches: &[TokenBatch]) -> Vec<TokenBatch> {
+    let padded = |b: &TokenBatch| (0..b.rows()).filter(|&r| b.len(r) < b.longest()).count();
+    let kinds = [
+        batches.iter().max_by_key(|b| b.rows()),
+        batches.iter().max_by_key(|b| b.longest()),
+        batches.iter().find(|b| b.rows() == 1),
+        batches.iter().find(|b| padded(b) == 1),
+    ];
+    let mut chosen: Vec<TokenBatch> = Vec::new();
+    for batch in kinds.into_iter().flatten() {
+        if chosen.iter().all(|known| known.all_ids() != batch.all_ids()) {
+            chosen.push(batch.clone());
+        }
+    }
+    chosen
 }
 
 /// Lengths that kernels have been caught out at; each is made by cutting a longer probe.
@@ -155,11 +181,13 @@ struct Gathered {
     total: Accumulators,
     cross: CrossMatch,
     coverage: Coverage,
+    outputs: Outputs,
 }
 
 impl Gathered {
-    fn add(&mut self, batch: &TokenBatch, seen: &Seen) -> Result<(), Error> {
+    fn add(&mut self, batch: &TokenBatch, seen: &Seen, explaining: &Explaining) -> Result<(), Error> {
         self.coverage.batch(batch);
+        self.outputs.add(explaining, batch, &seen.reference)?;
         if let Some(control) = &seen.control {
             self.engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;
         }
@@ -236,8 +264,8 @@ impl Probed {
         let unchanged = |e: &ObserverEffect| e.relative_l2 <= OBSERVER_LIMIT;
         if let Some(effect) = self.observer.as_ref().filter(|e| !unchanged(e)) {
             let message = format!(
-                "exposing the taps changes the reference's own output by {:.1e} (limit {OBSERVER_LIMIT:.0e}); the tapped graph is not the graph users run",
-                effect.relative_l2
+                "exposing the taps changes the reference's own output by {:.1e} (limit {OBSERVER_LIMIT:.0e}; {}); the tapped graph is not the graph users run",
+                effect.relative_l2, effect.output
             );
             out.push(Finding::new(Severity::Refusal, "alignment.observer_effect", message));
         }

@@ -102,6 +102,10 @@ pub struct CheckRequest {
     pub emulate_mlx: bool,
     /// What a device would hold its activations in; anything but float32 is one more arm.
     pub compute: Compute,
+    /// Sweep the reference over every length and many batch sizes, not only a seeded few.
+    pub thorough: bool,
+    /// Folder in which clean sweeps are remembered; none remembers nothing.
+    pub cache: Option<PathBuf>,
     /// Find the tensors behind the error, and what more bits for them would bring.
     pub explain: bool,
 }
@@ -133,6 +137,8 @@ impl CheckRequest {
             runtime: CANDIDATE.to_owned(),
             emulate_mlx: false,
             compute: Compute::F32,
+            thorough: false,
+            cache: None,
             explain: false,
         }
     }
@@ -165,6 +171,7 @@ impl CheckRequest {
         set("compute", (self.compute != Compute::F32).then(|| self.compute.name().to_owned()));
         set("runtime", (self.runtime != CANDIDATE).then(|| self.runtime.clone()));
         set("emulate", self.emulate_mlx.then(|| "mlx".to_owned()));
+        set("thorough", self.thorough.then(|| "true".to_owned()));
         set("canaries", (!self.canaries).then(|| "none".to_owned()));
         set("allow_inexact_reference", self.allow_inexact_reference.then(|| "true".to_owned()));
         set("allow_unaudited", self.allow_unaudited.then(|| "true".to_owned()));

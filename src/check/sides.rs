@@ -15,7 +15,7 @@ use crate::quantization::QuantizationSummary;
 use crate::report::{GraphAuditSection, InputRecord, RuntimeRecord, TokenizersSection, escape};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{Deviation, SentenceHead};
-use crate::runtimes::onnx::{ObserverEffect, SentenceOutput};
+use crate::runtimes::onnx::{DeclaredOutput, ObserverEffect};
 use crate::runtimes::recorded::Recording;
 use crate::tokens::{TokenBatch, TokenizerPair};
 use crate::weights::WeightsReport;
@@ -23,11 +23,11 @@ use crate::weights::WeightsReport;
 /// Characters of a token in a message.
 const TOKEN: usize = 40;
 
-/// Compares the untouched reference with the tapped one on one batch.
-pub type ObserverCheck = Box<dyn Fn(&TokenBatch) -> Result<ObserverEffect, Error> + Send + Sync>;
+/// Compares the untouched reference with the tapped one on some batches; none where the graph has no output to compare.
+pub type ObserverCheck = Box<dyn Fn(&[TokenBatch]) -> Result<Option<ObserverEffect>, Error> + Send + Sync>;
 
-/// The reference's own sentence vectors of one batch, where its graph computes any.
-pub type GraphSentences = Box<dyn Fn(&TokenBatch) -> Result<Option<SentenceOutput>, Error> + Send + Sync>;
+/// Opens the reference's embeddings without its layers.
+pub type OpenEmbeddings = Box<dyn Fn() -> Result<Box<dyn Encoder>, Error> + Send + Sync>;
 
 /// The same reference run another way: its name, and how to open it.
 pub struct Variation {
@@ -70,8 +70,8 @@ pub struct Sides {
     pub unpaired_stages: Vec<String>,
     /// Tells whether exposing the taps changes the reference; none for encoders that need no exposing.
     pub observer: Option<ObserverCheck>,
-    /// What the reference's graph makes of a batch's sentences itself; none for references that are no graph.
-    pub graph_sentences: Option<GraphSentences>,
+    /// The reference's embeddings alone, to sweep its vocabulary; none where it runs only whole.
+    pub embeddings: Option<OpenEmbeddings>,
     /// The same reference run other ways, to see how far it is from itself.
     pub variations: Vec<Variation>,
     /// The candidate in the type that the recording was computed in, where that is not float32.
@@ -97,6 +97,10 @@ pub struct SidesFacts {
     pub graph: String,
     /// The reference's graph, node by node.
     pub graph_audit: GraphAuditSection,
+    /// Every output that the untouched graph declares.
+    pub outputs: Vec<DeclaredOutput>,
+    /// Token ids that both the reference and the control know.
+    pub vocab: usize,
     /// Where the reference's taps are.
     pub taps: Vec<ReferenceTap>,
     /// Facts compared.
@@ -215,7 +219,7 @@ impl Sides {
     }
 
     /// Runs [`Sides::observer`] if there is one.
-    pub(super) fn observer_effect(&self, batch: &TokenBatch) -> Result<Option<ObserverEffect>, Error> {
-        self.observer.as_ref().map(|check| check(batch)).transpose()
+    pub(super) fn observer_effect(&self, batches: &[TokenBatch]) -> Result<Option<ObserverEffect>, Error> {
+        Ok(self.observer.as_ref().map(|check| check(batches)).transpose()?.flatten())
     }
 }

@@ -10,6 +10,7 @@ use super::coverage::Coverage;
 use super::device::Device;
 use super::explain;
 use super::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isolated_layers};
+use super::outputs::{Explaining, Outputs};
 use super::probe::Probed;
 use super::sides::{Encoders, Sides};
 use super::workers::Workers;
@@ -72,6 +73,8 @@ pub(super) struct Streamed {
     pub(super) device: Option<Device>,
     /// Rows to which the two tokenizers give different ids, and the first of them.
     pub(super) other_ids: (u64, Option<String>),
+    /// What the reference returned besides its taps.
+    pub(super) outputs: Outputs,
     /// The first rows, for trials of other weights.
     pub(super) kept: Vec<(RowId, TokenRow)>,
 }
@@ -179,7 +182,7 @@ pub(super) fn run(
         if round.is_empty() {
             break;
         }
-        out.round(sides, request, workers, &round)?;
+        out.round(sides, request, workers, &round, &probed.explaining)?;
         observer.event(Event::Rows { done: out.rows, total });
     }
     match rows {
@@ -221,6 +224,7 @@ impl Streamed {
             coverage: Coverage::default(),
             device: None,
             other_ids: (0, None),
+            outputs: Outputs::default(),
             kept: Vec::new(),
         }
     }
@@ -232,6 +236,7 @@ impl Streamed {
         request: &CheckRequest,
         workers: &Workers,
         rows: &[CorpusRow],
+        explaining: &Explaining,
     ) -> Result<(), Error> {
         let (tokenizers, facts) = (&sides.tokenizers, &sides.facts);
         let words = |row: &TokenRow| tokenizers.reference.words(row);
@@ -289,6 +294,7 @@ impl Streamed {
             let predicted = predicted_on(encoders, &job.batch, &sample)?;
             let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
             out.coverage.batch(&job.batch);
+            out.outputs.add(explaining, &job.batch, &seen.reference)?;
             out.measure(&job.batch, &seen)?;
             for (arm, base, alone) in isolated {
                 out.isolated.add(arm, &job.batch, &base, &alone, |_, _, _| ())?;

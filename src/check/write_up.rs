@@ -8,6 +8,7 @@ use super::limits::Decided;
 use super::proof::Proof;
 use super::sides::Sides;
 use super::stream::{LENGTH_BUCKETS, RowText};
+use super::sweep::Swept;
 use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
@@ -15,8 +16,8 @@ use crate::policy::{Date, Policy};
 use crate::quantization::QuantizationSummary;
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
-    ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
-    TokenSection, Tool, WorstRowSection, escape,
+    ObserverSection, OutputSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
+    SourceSection, TokenSection, Tool, WorstRowSection, escape,
 };
 use crate::weights::WeightsReport;
 
@@ -31,6 +32,8 @@ pub(super) struct Judged<'a> {
     pub(super) decided: Decided,
     pub(super) weights: WeightsReport,
     pub(super) proof: Proof,
+    pub(super) outputs: Vec<OutputSection>,
+    pub(super) swept: Swept,
     pub(super) explanation: Explanation,
     pub(super) started: SystemTime,
 }
@@ -46,9 +49,9 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         reasons: judgement.reasons,
         findings,
         gates,
-        provenance: provenance(sides, request, judged.policy, judged.started),
+        provenance: provenance(sides, request, judged.policy, &judged.swept, judged.started),
         corpus: corpus(sides, measured),
-        alignment: alignment(sides, judged.proof, measured),
+        alignment: alignment(sides, judged.proof, judged.outputs, judged.swept, measured),
         weights: judged.weights,
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
@@ -58,7 +61,18 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
     }
 }
 
-fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: SystemTime) -> Provenance {
+fn provenance(
+    sides: &Sides,
+    request: &CheckRequest,
+    policy: &Policy,
+    swept: &Swept,
+    started: SystemTime,
+) -> Provenance {
+    let run = RunRecord {
+        started: rfc3339(started),
+        seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()),
+        sweeps_cached: swept.cached.clone(),
+    };
     Provenance {
         inputs: sides.facts.inputs.clone(),
         runtime: sides.facts.runtime.clone(),
@@ -68,7 +82,7 @@ fn provenance(sides: &Sides, request: &CheckRequest, policy: &Policy, started: S
         seed: 0,
         policy: policy_record(policy),
         options: request.options(),
-        run: RunRecord { started: rfc3339(started), seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()) },
+        run,
     }
 }
 
@@ -90,7 +104,7 @@ pub(super) fn policy_record(policy: &Policy) -> PolicyRecord {
 }
 
 /// Instruction sets that change which kernels run, and so the last bits of a float32 sum.
-fn cpu_features() -> Vec<String> {
+pub(super) fn cpu_features() -> Vec<String> {
     let mut found = vec![std::env::consts::ARCH.to_owned()];
     #[cfg(target_arch = "x86_64")]
     for (name, present) in [
@@ -139,7 +153,13 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
     }
 }
 
-fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSection {
+fn alignment(
+    sides: &Sides,
+    proof: Proof,
+    outputs: Vec<OutputSection>,
+    swept: Swept,
+    measured: &Measured,
+) -> AlignmentSection {
     let engine = |tap: Tap| {
         let of_tap =
             |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
@@ -170,6 +190,8 @@ fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSecti
             values: o.values,
         }),
         graph_audit: Some(sides.facts.graph_audit.clone()).filter(|audit| audit.nodes > 0),
+        outputs,
+        sweeps: Some(swept.section),
         floor: measured.floor.clone(),
         canaries: proof.canaries,
         unlike: proof.unlike,

@@ -251,6 +251,8 @@ pub(crate) struct CheckArguments {
     /// Plant no faults to see that the gates see them (printed in the verdict)
     #[arg(long)]
     pub(crate) no_canaries: bool,
+    #[command(flatten)]
+    pub(crate) sweeps: super::sweeps::SweepArguments,
     /// Show every tap, every reason, every finding, and what each exceeded limit rests on
     #[arg(long)]
     pub(crate) explain: bool,

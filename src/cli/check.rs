@@ -103,6 +103,8 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
         runtime: a.runtime.clone(),
         emulate_mlx: a.emulate.is_some(),
         explain: a.explain,
+        thorough: a.sweeps.thorough,
+        cache: a.sweeps.cache(),
         ..CheckRequest::new(&a.reference, &a.candidate)
     }
 }

@@ -11,6 +11,7 @@ mod recheck;
 mod record;
 mod render;
 mod shell;
+mod sweeps;
 mod weights;
 
 use std::io::{self, Write};

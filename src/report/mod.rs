@@ -37,7 +37,8 @@ pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
 pub use graph_audit::{GraphAuditSection, GraphWeightsSection};
 pub use proof::{
-    CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
+    CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, OutputSection, RecordingSection,
+    SweepSection, UnlikeSection,
 };
 pub use regression::{Movement, RegressionSection};
 pub use schema::schema;

@@ -131,6 +131,51 @@ impl RecordingSection {
     }
 }
 
+/// One output that the untouched graph declares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct OutputSection {
+    /// Its name.
+    pub name: String,
+    /// What it is: a tap, the pooling that the files state, `unexplained`, `not compared`.
+    pub is: String,
+    /// Rows it was compared on; none where it is the tap's own tensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// The largest relative L2 from what it is, over all tokens or rows; none where it is the tap's own tensor.
+    #[serde(default, with = "number::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<number::Written>")]
+    pub distance: Option<f64>,
+}
+
+/// What the reference was swept over, against the control.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct SweepSection {
+    /// Vocabulary ids that went through `embeddings`.
+    pub ids: u64,
+    /// How often each of them did, each time at another position in another row.
+    pub id_passes: u64,
+    /// The largest relative L2 of an id that is right.
+    #[serde(default, with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
+    pub ids_relative_l2: Option<f64>,
+    /// Lengths of the rows of random ids, in tokens.
+    pub lengths: Vec<u64>,
+    /// Rows of the batches.
+    pub batch_sizes: Vec<u64>,
+    /// Batches with padding.
+    pub padded_batches: u64,
+    /// Rows in all.
+    pub rows: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// The largest relative L2 over all taps of a row that is right.
+    #[serde(default, with = "number::optional")]
+    #[schemars(with = "Option<number::Written>")]
+    pub relative_l2: Option<f64>,
+    /// With `--thorough`: every length, many batch sizes.
+    pub thorough: bool,
+}
+
 /// One kind of row or batch that errors have been known to hide in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CoverageSection {

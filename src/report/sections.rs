@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::tokenizers::TokenizersSection;
 use serde::{Deserialize, Serialize};
 
-use super::{CanariesSection, CoverageSection, FloorSection, GraphAuditSection, RecordingSection, UnlikeSection};
+use super::{
+    CanariesSection, CoverageSection, FloorSection, GraphAuditSection, OutputSection, RecordingSection, SweepSection,
+    UnlikeSection,
+};
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
@@ -93,6 +96,9 @@ pub struct RunRecord {
     #[serde(with = "number")]
     #[schemars(with = "number::Written")]
     pub seconds: f64,
+    /// Sweeps that an earlier run had made of the same files: `ids`, `shapes`. A second run has them, a first one has not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps_cached: Vec<String>,
 }
 
 /// What was said to both sides.
@@ -192,6 +198,12 @@ pub struct AlignmentSection {
     /// The reference's graph, node by node; none in reports of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph_audit: Option<GraphAuditSection>,
+    /// Every output that the reference's graph declares, and what it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputSection>,
+    /// What the reference was swept over; none in reports of versions that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweeps: Option<SweepSection>,
     /// The reference against itself.
     #[serde(default)]
     pub floor: Vec<FloorSection>,

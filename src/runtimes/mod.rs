@@ -5,6 +5,8 @@ pub mod native;
 pub mod onnx;
 pub mod recorded;
 
+use std::sync::Arc;
+
 use crate::hidden_states::{HiddenStates, Tap, TapStates};
 use crate::tokens::TokenBatch;
 
@@ -18,6 +20,11 @@ pub trait Encoder: Send + Sync {
 
     /// Runs one batch. Every tap of [`Encoder::taps`] is in the answer, each with the batch's rows.
     fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError>;
+
+    /// The `embeddings` tap alone, without the layers behind it. None where a runtime runs a model only whole.
+    fn embeddings(&self, _batch: &TokenBatch) -> Result<Option<Arc<TapStates>>, RunError> {
+        Ok(None)
+    }
 
     /// Layer `k` alone, fed with states from elsewhere (`[tokens, hidden]` rows), so that its own error can
     /// be told from what arrives. None where a runtime runs a model only whole.

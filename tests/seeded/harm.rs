@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parallax::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules, Stage};
-use parallax::hidden_states::{RowId, RowSet, Tap};
+use parallax::hidden_states::{GraphOutput, OutputValues, RowId, RowSet, Tap};
 use parallax::quantization::{Effective, load_candidate, load_float, load_stages};
 use parallax::runtimes::Encoder;
 use parallax::runtimes::native::{NativeEncoder, SentenceHead};
 use parallax::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapEntry, TapHints, TapMap, find_taps, locate,
-    sentence_output,
 };
 use parallax::tokens::{TokenBatch, WordTokenizer, plan_batches};
 
@@ -23,6 +22,8 @@ type Vectors = Vec<Vec<f32>>;
 const BATCH: usize = 512;
 /// Tokens per row at most where no file says.
 const LENGTH: usize = 128;
+/// What exports call their sentence vectors.
+const SENTENCES: &[&str] = &["sentence_embedding", "sentence_embeddings", "text_embeds"];
 /// Two neighbours this near to each other are equally near: float32 noise between two runs.
 const TIE: f64 = 1e-6;
 
@@ -107,9 +108,13 @@ fn reference_vectors(onnx: &Path, texts: &[&str]) -> Result<Vectors, Any> {
     let batches = batches(&folder, texts)?;
     let options = SessionOptions::default();
     let mut out = vec![Vec::new(); texts.len()];
+    let whole = OnnxEncoder::open(&runtime, &model, &map, options)?;
     for batch in &batches {
-        let Some(own) = sentence_output(&runtime, &model, &map, options, batch)? else { break };
-        own.rows.into_iter().enumerate().for_each(|(r, row)| out[batch.row_id(r).row as usize] = row);
+        let states = whole.encode(batch)?;
+        let sentences = |o: &&GraphOutput| SENTENCES.contains(&&*o.name);
+        let Some(own) = states.returned().outputs.iter().find(sentences) else { break };
+        let OutputValues::PerRow(own) = &own.values else { break };
+        (0..batch.rows()).for_each(|r| out[batch.row_id(r).row as usize] = own.row(r).to_vec());
     }
     if out.iter().all(|row| !row.is_empty()) {
         return Ok(out);

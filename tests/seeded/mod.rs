@@ -8,9 +8,12 @@ pub(crate) mod gaps;
 pub(crate) mod harm;
 pub(crate) mod keys;
 pub(crate) mod models;
+pub(crate) mod onnx_edit;
+pub(crate) mod outputs;
 pub(crate) mod reference;
 pub(crate) mod silence;
 pub(crate) mod states;
+pub(crate) mod sweeps;
 pub(crate) mod tokenizer;
 pub(crate) mod tokenizer_honest;
 pub(crate) mod tokenizer_keys;
@@ -80,6 +83,8 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         encoders::FAULTS,
         states::FAULTS,
         reference::FAULTS,
+        outputs::FAULTS,
+        sweeps::FAULTS,
         corpus::FAULTS,
         tokenizer::FAULTS,
         tokenizer_keys::FAULTS,

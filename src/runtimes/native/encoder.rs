@@ -69,6 +69,17 @@ impl NativeEncoder {
         self.model.limits().layers
     }
 
+    /// Tokens of the longest row it can take: for the RoBERTa family fewer than `max_position_embeddings`, because
+    /// positions are counted behind the padding id.
+    pub fn positions(&self) -> usize {
+        self.model.limits().positions
+    }
+
+    /// Token ids it knows: rows of the word embedding table.
+    pub fn vocab(&self) -> usize {
+        self.model.limits().vocab
+    }
+
     /// Width of a state.
     pub fn hidden(&self) -> usize {
         self.model.limits().hidden
@@ -249,6 +260,15 @@ impl Encoder for NativeEncoder {
             reported.insert(Tap::Final, last);
         }
         Ok(reported)
+    }
+
+    fn embeddings(&self, batch: &TokenBatch) -> Result<Option<Arc<TapStates>>, RunError> {
+        self.check(batch)?;
+        let mut values = Recycled::of(batch.tokens() * self.hidden());
+        let rows = 0..batch.rows();
+        with_scratch(self.compute, |scratch| self.model.embed(batch, rows, values.as_mut(), scratch))
+            .map_err(|e| self.product(&e))?;
+        Ok(Some(Arc::new(self.states(batch.offsets(), values)?)))
     }
 
     fn layer(&self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {

@@ -165,6 +165,16 @@ impl SentenceHead {
         Ok(Self { skipped: self.skipped, ..Self::with_weights(&modules, self.hidden, &self.weights)? })
     }
 
+    /// The same head with all dimensions: what a graph computes that knows no `--dim`.
+    ///
+    /// # Errors
+    /// A module behind the cut that is for the narrower vectors.
+    pub fn untruncated(&self) -> Result<Self, PoolingError> {
+        let stages = self.modules.stages.iter().filter(|s| !matches!(s, Stage::Truncate(_))).cloned().collect();
+        let modules = SentenceModules { stages, ..self.modules.clone() };
+        Ok(Self { skipped: self.skipped, ..Self::with_weights(&modules, self.hidden, &self.weights)? })
+    }
+
     /// The same head, leaving out so many tokens at the beginning of every row: those of a prompt that is not pooled.
     /// Only means and maxima leave them out; the first and the last token of a row stay what they are
     /// (`include_prompt` in pooling.py).

@@ -1,14 +1,18 @@
-//! The one edit of a node: giving a fused residual-sum-and-norm its optional sum as an output.
+//! Edits of a model's bytes: giving a fused residual-sum-and-norm its optional sum as an output, and
+//! leaving out what one tensor does not need.
 //!
 //! Protobuf concatenation can add graph outputs but cannot reach into a node that is already there, so
 //! that node's record is replaced where it lies. Everything else, known or not, is copied as raw bytes.
 
+use std::collections::HashSet;
+
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 
+use super::facts::ancestors;
 use super::graph::{Graph, NodeId};
 use super::operators::skip_sum;
-use super::proto::NodeProto;
+use super::proto::{NodeProto, ValueInfoProto};
 
 /// What the fresh output is called, behind the name of the node's first output.
 const SUFFIX: &str = "::residual_sum";
@@ -18,6 +22,13 @@ const GRAPH: u32 = 7;
 const NODE: u32 = 1;
 /// Field of `NodeProto` that holds the outputs.
 const OUTPUT: u32 = 2;
+/// Fields of `GraphProto` that hold the stored tensors, the graph's outputs, and remarks on inner tensors
+/// (`value_info`, `quantization_annotation`).
+const INITIALIZER: u32 = 5;
+const GRAPH_OUTPUT: u32 = 12;
+const REMARKS: [u32; 2] = [13, 14];
+/// Field of `TensorProto` that holds its name.
+const TENSOR_NAME: u32 = 8;
 
 /// The name under which an unwired residual sum of node `k` can be exposed; none when the operator has no
 /// such output, when it is wired already, or when the name is taken.
@@ -56,6 +67,53 @@ pub(super) fn with_output(model: &[u8], outputs: &[String], index: usize, name: 
         })
     })?;
     (edited == 1).then_some(bytes)
+}
+
+/// The model's bytes (functions inlined) with one output, `name`, and only the nodes and stored tensors that it needs;
+/// none where the graph has no such tensor.
+pub(super) fn only(g: &Graph, name: &str) -> Option<Vec<u8>> {
+    let wanted = g.find(name)?;
+    g.producer(wanted)?;
+    let above = ancestors(g, wanted);
+    let mut nodes: HashSet<&str> = HashSet::new();
+    let mut tensors: HashSet<&str> = HashSet::new();
+    for k in (0..g.len()).filter(|&k| above[k]) {
+        nodes.extend(g.makes(k).map(|t| g.name(t)));
+        tensors.extend(g.reads(k).map(|t| g.name(t)));
+    }
+    replace(g.model().inlined(), GRAPH, &mut |graph| {
+        let (mut rest, mut out) = (graph, Vec::with_capacity(graph.len() / 2));
+        while !rest.is_empty() {
+            let (field, content, raw) = next(&mut rest)?;
+            let kept = match (field, content) {
+                (NODE, Some(node)) => {
+                    NodeProto::decode(node).ok()?.output.iter().any(|made| nodes.contains(made.as_str()))
+                }
+                (INITIALIZER, Some(tensor)) => tensors.contains(text_of(tensor, TENSOR_NAME)?),
+                (GRAPH_OUTPUT, _) => false,
+                (field, _) => !REMARKS.contains(&field),
+            };
+            if kept {
+                out.extend_from_slice(raw);
+            }
+        }
+        let output = ValueInfoProto { name: name.to_owned(), r#type: None };
+        record(&mut out, GRAPH_OUTPUT, &output.encode_to_vec());
+        Some(out)
+    })
+}
+
+/// The last string in `field` of a message; empty where there is none.
+fn text_of(message: &[u8], field: u32) -> Option<&str> {
+    let (mut rest, mut text) = (message, "");
+    while !rest.is_empty() {
+        if let (found, Some(content), _) = next(&mut rest)?
+            && found == field
+        {
+            text = std::str::from_utf8(content).ok()?;
+        }
+    }
+    Some(text)
 }
 
 fn record(out: &mut Vec<u8>, field: u32, content: &[u8]) {

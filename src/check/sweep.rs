@@ -1,0 +1,110 @@
+//! Sweeps of the reference against the control, so that nothing depends on which sentences a corpus happens to hold: every
+//! vocabulary id through the embeddings, and rows of seeded ids in seeded lengths and batch sizes, alone and padded, at
+//! every tap and output. `--thorough` runs all lengths and many batch sizes.
+
+mod cache;
+mod frame;
+mod ids;
+mod plan;
+mod shapes;
+
+use std::sync::{Mutex, PoisonError};
+
+use super::CheckRequest;
+use super::outputs::{Explaining, Outputs};
+use super::sides::Sides;
+use super::workers::Workers;
+use crate::Error;
+use crate::finding::{Finding, Severity};
+use crate::hidden_states::{RowId, RowSet};
+use crate::report::SweepSection;
+use cache::Cache;
+use frame::{Frame, Random};
+
+/// The most that a token's state of the reference may be from the control's, relative L2, at any tap: the largest limit
+/// of the engine arm (`policy/engine.rs`). Measured on rows of random ids: see [`ids`] and [`shapes`].
+const LIMIT: f64 = 1e-4;
+/// Swept rows are numbered from here, behind every probe.
+const FIRST: u64 = 1 << 40;
+
+/// A row for messages.
+pub(super) fn shown_row(row: RowId) -> String {
+    match row {
+        RowId { set: RowSet::Probes, row } if row >= FIRST => format!("swept row {}", row - FIRST),
+        other => other.to_string(),
+    }
+}
+
+/// What the sweeps found.
+#[derive(Default)]
+pub(super) struct Swept {
+    pub(super) findings: Vec<Finding>,
+    pub(super) section: SweepSection,
+    /// Parts that an earlier run had swept: `ids`, `shapes`.
+    pub(super) cached: Vec<String>,
+    /// What the reference returned besides its taps, on the swept rows.
+    pub(super) outputs: Outputs,
+}
+
+/// Sweeps, or remembers that it did.
+pub(super) fn run(
+    sides: &Sides,
+    request: &CheckRequest,
+    workers: &Workers,
+    explaining: &Explaining,
+) -> Result<Swept, Error> {
+    let frame = Frame::of(&sides.tokenizers.reference);
+    let cache = Cache::new(sides, request, &frame);
+    let mut swept =
+        Swept { section: SweepSection { thorough: request.thorough, ..SweepSection::default() }, ..Swept::default() };
+    let mut wrong_ids = Vec::new();
+    match cache.ids() {
+        Some(known) => {
+            swept.section.ids = known.ids;
+            swept.section.id_passes = known.id_passes;
+            swept.section.ids_relative_l2 = known.ids_relative_l2;
+            swept.cached.push("ids".to_owned());
+        }
+        None => {
+            let found = ids::sweep(sides, workers, &frame, cache.seed(), request.thorough)?;
+            swept.section.ids = found.swept;
+            swept.section.id_passes = found.passes;
+            swept.section.ids_relative_l2 = Some(found.largest);
+            match found.finding(sides) {
+                Some(finding) => swept.findings.push(finding),
+                None => cache.keep_ids(&swept.section),
+            }
+            wrong_ids = found.wrong_ids();
+        }
+    }
+    if let Some(known) = cache.shapes() {
+        let ids = swept.section;
+        swept.section =
+            SweepSection { ids: ids.ids, id_passes: ids.id_passes, ids_relative_l2: ids.ids_relative_l2, ..known };
+        swept.cached.push("shapes".to_owned());
+        return Ok(swept);
+    }
+    let outputs = Mutex::new(Outputs::default());
+    let plan = plan::batches(sides.facts.max_length, cache.seed(), request.thorough);
+    let mut random = Random::new(cache.seed() ^ 1);
+    let batches: Vec<_> = (0u64..)
+        .zip(&plan)
+        .map(|(i, lengths)| frame.batch(sides, lengths, &wrong_ids, &mut random, FIRST + (i << 16)))
+        .collect();
+    let found = shapes::sweep(sides, workers, &batches, explaining, &outputs)?;
+    let outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    shapes::describe(&mut swept.section, &batches, found.largest);
+    let findings = found.findings();
+    match findings.is_empty() && outputs.padding_is_finite() && outputs.all_explained(explaining) {
+        true => cache.keep_shapes(&swept.section),
+        // What is wrong is said with the outputs of all other rows. What is right is not counted there: a run that
+        // remembers its sweeps must report the same numbers.
+        false => swept.outputs = outputs,
+    }
+    swept.findings.extend(findings);
+    Ok(swept)
+}
+
+fn refused(code: &str, message: String) -> Finding {
+    Finding::new(Severity::Refusal, code, message)
+}
