@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod encoders;
+pub(crate) mod evidence;
 pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod harm;
@@ -74,6 +75,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         states::FAULTS,
         reference::FAULTS,
         corpus::FAULTS,
+        evidence::FAULTS,
     ]
     .into_iter()
     .flatten()
