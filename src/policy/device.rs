@@ -10,13 +10,17 @@ use crate::metrics::number;
 
 /// Times the predicted error that a device may be off, at the 99th percentile over tokens (or sentences).
 ///
-/// TODO
-const TIMES_P99: f64 = 8.0;
+/// Measured with MLX 0.32.4 on a CPU over 104 sentences, the shipped model at 8 bits, the most at any tap: 1.7 times in
+/// float32 (2.3e-7 at the embeddings; 2.2 on MiniLM, 3.4e-7 there), 2.5 in float16 (3.3e-3 at the end) and 3.4 in bfloat16 (2.9e-2 at the end). The CPU's
+/// kernels add up in those types; a GPU's add up in float32, as the prediction does, and stay below. This is twice the most.
+/// MLX's tanh-GELU is off by 3.1e-4 in float32, 100 times what is allowed.
+const TIMES_P99: f64 = 7.0;
 
-/// The same for the largest error.
-const TIMES_MAX: f64 = 8.0;
+/// The same for the largest error: measured at most 2.0, 2.2 and 3.5 times.
+const TIMES_MAX: f64 = 7.0;
 
-/// The least that is taken for predicted: TODO
+/// The least that is taken for predicted: float32 rounding of another summation order. Measured between ONNX Runtime and our
+/// encoder: 1.4e-7 at the embeddings to 4.6e-7 at the end of the shipped model, up to 1.7e-6 on MiniLM.
 const LEAST: f64 = 1e-6;
 
 /// The largest limit: a state that is off by half its own length is another state, whatever the type.

@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod encoders;
+pub(crate) mod evidence;
 pub(crate) mod files;
 pub(crate) mod gaps;
 pub(crate) mod harm;
@@ -91,6 +92,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         silence::FAULTS,
         keys::FAULTS,
         twin::FAULTS,
+        evidence::FAULTS,
     ]
     .into_iter()
     .flatten()
