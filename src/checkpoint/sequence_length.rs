@@ -7,7 +7,7 @@ use super::{ModelConfig, SentenceModules};
 /// `model_max_length` at or above this is transformers' "unlimited" (it writes 1e30).
 const UNLIMITED: f64 = 1e9;
 /// Model types whose positions start behind the padding id.
-const POSITIONS_AFTER_PADDING: &[&str] = &["roberta", "xlm-roberta", "camembert"];
+const POSITIONS_AFTER_PADDING: &[&str] = &["roberta", "xlm-roberta", "camembert", "data2vec-text"];
 
 /// The longest row a check uses, in tokens, special tokens included.
 ///

@@ -5,6 +5,7 @@ pub(crate) mod corpus;
 pub(crate) mod encoders;
 pub(crate) mod files;
 pub(crate) mod gaps;
+pub(crate) mod graph;
 pub(crate) mod harm;
 pub(crate) mod models;
 pub(crate) mod reference;
@@ -73,6 +74,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         encoders::FAULTS,
         states::FAULTS,
         reference::FAULTS,
+        graph::FAULTS,
         corpus::FAULTS,
     ]
     .into_iter()
