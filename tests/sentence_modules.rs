@@ -241,7 +241,7 @@ fn row_length_follows_the_precedence_and_the_position_offset() {
     assert_eq!(max_sequence_length(None, Some(&silent), &bert, Some(128)), 128);
     assert_eq!(max_sequence_length(None, None, &bert, Some(8192)), 512);
     assert_eq!(max_sequence_length(None, None, &bert, None), 512);
-    for family in ["roberta", "xlm-roberta", "xlm_roberta", "camembert"] {
+    for family in ["roberta", "xlm-roberta", "xlm_roberta", "camembert", "data2vec-text"] {
         assert_eq!(max_sequence_length(None, None, &config(family, 514), None), 512);
     }
     assert_eq!(max_sequence_length(None, None, &config("roberta", 1), None), 0);

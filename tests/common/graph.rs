@@ -116,13 +116,20 @@ impl Edited {
     /// Adds nodes that read `tensor`; what read it before reads `planted` instead, which the last of them makes.
     pub(crate) fn behind(&mut self, tensor: &str, nodes: Vec<RawNode>) {
         self.readers(tensor, |_| true);
-        self.graph().node.splice(0..0, nodes);
+        self.insert(tensor, nodes);
     }
 
     /// The same for the operators of one kind that read it.
     pub(crate) fn before(&mut self, op: &str, tensor: &str, nodes: Vec<RawNode>) {
         self.readers(tensor, |n| n.op_type == op);
-        self.graph().node.splice(0..0, nodes);
+        self.insert(tensor, nodes);
+    }
+
+    /// Behind what makes the tensor: some readers want nodes in order.
+    fn insert(&mut self, tensor: &str, nodes: Vec<RawNode>) {
+        let all = &mut self.graph().node;
+        let at = all.iter().position(|n| n.output.iter().any(|o| o == tensor)).map_or(0, |at| at + 1);
+        all.splice(at..at, nodes);
     }
 
     fn readers(&mut self, tensor: &str, which: impl Fn(&RawNode) -> bool) {

@@ -1,6 +1,7 @@
 //! What several tests need: fixtures, recorded tensors, relative errors.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub(crate) mod graph;
 pub mod plant;
 
 use std::path::{Path, PathBuf};

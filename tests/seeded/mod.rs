@@ -6,6 +6,7 @@ pub(crate) mod encoders;
 pub(crate) mod evidence;
 pub(crate) mod files;
 pub(crate) mod gaps;
+pub(crate) mod graph;
 pub(crate) mod harm;
 pub(crate) mod keys;
 pub(crate) mod models;
@@ -86,6 +87,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         reference::FAULTS,
         outputs::FAULTS,
         sweeps::FAULTS,
+        graph::FAULTS,
         corpus::FAULTS,
         tokenizer::FAULTS,
         tokenizer_keys::FAULTS,
