@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::{Floats, Packed, QuantizationMode, Scales};
-use crate::checkpoint::Weight;
+use crate::checkpoint::{Bytes, PackedBytes, Weight};
 
 /// The type that weights are cast to before they are quantized, and that scales and biases are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,4 +176,40 @@ pub fn packed(weight: &Weight) -> Option<(&'static QuantizationMode, Packed<'_>)
     };
     let effective = super::Effective::Dequantized;
     Some((mode, Packed { rows, cols, bits, group_size, codes: stored.codes(), scales, effective }))
+}
+
+/// The bytes of a matrix with one group moved by so many codes: up the affine scale (the bias takes it), away from zero
+/// among floats. None where the matrix has no bytes or no such group.
+pub fn moved(weight: &Weight, group: usize, by: u32) -> Option<PackedBytes> {
+    let (mode, packed) = packed(weight)?;
+    let stored = weight.packed()?;
+    let mut codes = stored.codes().to_vec();
+    let mut biases = stored.biases().map(|(bytes, dtype)| (bytes.to_vec(), dtype.to_owned()));
+    match (packed.scales, &mut biases) {
+        (Scales::Affine { scales, biases: values }, Some((bytes, dtype))) => {
+            let float = FloatType::named(dtype)?;
+            let bias = values.get(group) + by as f32 * scales.get(group);
+            let width = if float == FloatType::F32 { 4 } else { 2 };
+            let place = bytes.get_mut(group * width..(group + 1) * width)?;
+            match float {
+                FloatType::F32 => place.copy_from_slice(&bias.to_le_bytes()),
+                FloatType::F16 => place.copy_from_slice(&f16::from_f32(bias).to_le_bytes()),
+                FloatType::BF16 => place.copy_from_slice(&bf16::from_f32(bias).to_le_bytes()),
+            }
+        }
+        _ => {
+            mode.floats?;
+            let by = u8::try_from(by).unwrap_or(u8::MAX);
+            let bytes = packed.group_size * packed.bits as usize / 8;
+            for byte in codes.get_mut(group * bytes..(group + 1) * bytes)? {
+                let up = |code: u8, most: u8| (code & !most) | (code & most).saturating_add(by).min(most);
+                *byte = match packed.bits {
+                    4 => up(*byte & 15, 7) | up(*byte >> 4, 7) << 4,
+                    _ => (*byte & 0x80) | (*byte & 0x7f).saturating_add(by).min(0x7e),
+                };
+            }
+        }
+    }
+    let scales = Bytes::of(stored.scales().to_vec());
+    Some(PackedBytes::new(Bytes::of(codes), scales, biases.map(|(bytes, dtype)| (Bytes::of(bytes), dtype))))
 }

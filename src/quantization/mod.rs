@@ -18,7 +18,7 @@ use crate::checkpoint::{CheckpointError, WeightError};
 use crate::fault::Fault;
 
 pub use affine::Halves;
-pub use codes::{Codes, FloatType, Program, Target, packed};
+pub use codes::{Codes, FloatType, Program, Target, moved, packed};
 pub use config::{ModuleSetting, QuantizationConfig};
 pub use load::{Loaded, QuantizationSummary, load_candidate, load_float};
 pub use microscaling::FloatCodes;

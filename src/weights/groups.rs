@@ -121,11 +121,15 @@ pub fn moved_by_codes(original: &Weight, candidate: &Weight, codes: u32) -> Opti
     if step(high) == 0.0 {
         return None;
     }
-    Some(candidate.changed(|values| {
+    let moved = candidate.changed(|values| {
         for value in values.iter_mut().skip(start).take(groups.size) {
             *value += (f64::from(codes) * step(*value)) as f32;
         }
-    }))
+    });
+    Some(match quantization::moved(candidate, start / groups.size, codes) {
+        Some(bytes) => moved.with_packed(bytes),
+        None => moved,
+    })
 }
 
 /// Largest relative error of rounding to a stored type: 2^-p for p significant bits.

@@ -56,3 +56,6 @@ impl WeightsError {
         Fault::Incomparable
     }
 }
+
+#[cfg(test)]
+mod twin_tests;

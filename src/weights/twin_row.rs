@@ -12,7 +12,7 @@ pub enum Quantizer {
     Mlx,
     /// Every code is the nearest one, but scales are laid in another way: plain minimum and maximum, fitted, clipped.
     Nearest,
-    /// The codes are those of MLX, the scales are not: trained afterwards, as DWQ does it.
+    /// The codes are those of MLX, the scales are not: fitted, or trained afterwards as DWQ does it.
     RetrainedScales,
     /// Every code is one of the two around the weight: stochastic rounding.
     Stochastic,
@@ -26,7 +26,7 @@ impl Quantizer {
         match self {
             Self::Mlx => "MLX's own",
             Self::Nearest => "rounding to nearest with scales other than MLX's (plain, fitted or clipped)",
-            Self::RetrainedScales => "MLX's own codes with scales trained afterwards (DWQ)",
+            Self::RetrainedScales => "MLX's own codes with other scales (fitted, or trained afterwards as DWQ does)",
             Self::Stochastic => "stochastic rounding",
             Self::Unknown => "error-compensating rounding (GPTQ) or none that is known",
         }
@@ -70,7 +70,7 @@ pub struct TwinRow {
     pub row_over_twin: f64,
     /// That row.
     pub row_over_twin_at: usize,
-    /// Largest root mean square error of a group, in half steps.
+    /// Largest root mean square error of a group, in half steps; 0 where every group is the twin's, as the next.
     #[serde(with = "number")]
     #[schemars(with = "number::Written")]
     pub group_error: f64,
