@@ -90,7 +90,7 @@ impl Heads {
 }
 
 /// A weight of a module behind the pooling: its name, the original's, the candidate's.
-type StagePair = (String, Arc<Weight>, Arc<Weight>);
+pub(super) type StagePair = (String, Arc<Weight>, Arc<Weight>);
 
 /// The weights of the modules behind the pooling, those of the two sides that are the same one together, and the names
 /// of the candidate's that have no original. Modules are told by their order: each side names their folders as it likes.

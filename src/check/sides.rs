@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::heads::StagePair;
 use super::taps::ReferenceTap;
 use crate::Error;
 use crate::align::PreflightCheck;
@@ -177,7 +178,7 @@ impl Sides {
 
     /// All weights of both sides that are to be compared: the encoders' and those of the modules behind them.
     pub(super) fn compared_weights(&self) -> Result<(WeightSet, WeightSet), Error> {
-        let with = |set: &WeightSet, of: fn(&(String, Arc<Weight>, Arc<Weight>)) -> &Arc<Weight>| {
+        let with = |set: &WeightSet, of: fn(&StagePair) -> &Arc<Weight>| {
             let added = self.stage_weights.iter().map(|pair| (pair.0.clone(), Arc::clone(of(pair))));
             // Where MLX keeps them in the encoder's file, they are there under another name.
             let known = |weight: &Arc<Weight>| self.stage_weights.iter().any(|pair| Arc::ptr_eq(of(pair), weight));

@@ -8,8 +8,8 @@ use super::{ModelConfig, SentenceModules};
 const UNLIMITED: f64 = 1e9;
 /// Model types whose positions start behind the padding id, and that id where the file states none; upstream's MPNet
 /// has it as a constant.
-const POSITIONS_AFTER_PADDING: &[(&str, u32)] = &[
-    ("roberta", 1), ("xlm-roberta", 1), ("camembert", 1), ("data2vec-text", 1), ("mpnet", 1)];
+const POSITIONS_AFTER_PADDING: &[(&str, u32)] =
+    &[("roberta", 1), ("xlm-roberta", 1), ("camembert", 1), ("data2vec-text", 1), ("mpnet", 1)];
 
 /// Tokens of the longest row that the model has positions for.
 pub fn usable_positions(config: &ModelConfig) -> usize {

@@ -72,7 +72,7 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
 fn undone(
     original: &WeightSet,
     candidate: &WeightSet,
-    sums: &mut Vec<Sums>,
+    sums: &mut [Sums],
     changed_unquantized: &mut Vec<String>,
 ) -> Vec<(String, String)> {
     let mut kept = Vec::new();

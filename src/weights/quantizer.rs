@@ -25,8 +25,11 @@ const MODELS: f64 = 0.25;
 /// Rows named of those with changed groups.
 const NAMED_ROWS: usize = 8;
 
+/// A quantizer, what it leaves in a group, and the share of a tensor's groups that shows it.
+type Rule = (Quantizer, fn(&Group) -> bool, f64);
+
 /// Rules from the strictest to the loosest.
-const RULES: [(Quantizer, fn(&Group) -> bool, f64); 4] = [
+const RULES: [Rule; 4] = [
     (Quantizer::Mlx, |g| g.equal, BY_CHANCE),
     (Quantizer::RetrainedScales, |g| g.same_codes, SAME_CODES),
     (Quantizer::Nearest, |g| g.nearest, MOST),

@@ -257,7 +257,8 @@ impl Encoder for OnnxEncoder {
             self.outlets.taps.iter().for_each(|&tap| states.insert(tap, Arc::clone(&none)));
             return Ok(states);
         }
-        let (mut tensors, mut returned): (Vec<Vec<Arc<TapStates>>>, Vec<(usize, Returned)>) = Default::default();
+        let mut tensors: Vec<Vec<Arc<TapStates>>> = Vec::new();
+        let mut returned: Vec<(usize, Returned)> = Vec::new();
         let mut first = 0;
         for piece in self.inputs.pieces(batch) {
             let (taps, besides) = self.piece(&piece)?;
