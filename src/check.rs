@@ -22,6 +22,7 @@ mod limits;
 mod lint;
 mod measure;
 mod open;
+mod over_twin;
 mod preflight;
 mod probe;
 mod proof;
@@ -87,6 +88,10 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let probed = probe::run(sides, request, &workers)?;
     findings.extend(probed.findings());
 
+    let twin = over_twin::Twin::build(sides, &weights)?;
+    let beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
+    findings.extend(over_twin::findings(&beside_twin));
+
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
     findings.extend(streamed.findings());
@@ -101,7 +106,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(graph_sentence::finding(sides, sample)?);
     }
-    let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
+    let mut proof = proof::of(sides, &workers, request.canaries, &measured, &twin)?;
     let recording = measured.recording();
     let held = Held {
         measurements: &measured.measurements,
@@ -123,6 +128,6 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         observer.event(Event::Phase("trying what would help"));
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
     }
-    let judged = Judged { policy: &policy, decided, weights, proof, explanation, started };
+    let judged = Judged { policy: &policy, decided, weights, proof, twin: beside_twin, explanation, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

@@ -15,7 +15,7 @@ use crate::policy::{Date, Policy};
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
     ObserverSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection, SourceSection,
-    TokenSection, Tool, WorstRowSection, escape,
+    TokenSection, Tool, TwinSection, WorstRowSection, escape,
 };
 use crate::weights::WeightsReport;
 
@@ -30,6 +30,7 @@ pub(super) struct Judged<'a> {
     pub(super) decided: Decided,
     pub(super) weights: WeightsReport,
     pub(super) proof: Proof,
+    pub(super) twin: TwinSection,
     pub(super) explanation: Explanation,
     pub(super) started: SystemTime,
 }
@@ -47,7 +48,7 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         gates,
         provenance: provenance(sides, request, judged.policy, judged.started),
         corpus: corpus(sides, measured),
-        alignment: alignment(sides, judged.proof, measured),
+        alignment: alignment(sides, judged.proof, judged.twin, measured),
         weights: judged.weights,
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
@@ -122,7 +123,7 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
     }
 }
 
-fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSection {
+fn alignment(sides: &Sides, proof: Proof, twin: TwinSection, measured: &Measured) -> AlignmentSection {
     let engine = |tap: Tap| {
         let of_tap =
             |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
@@ -154,6 +155,7 @@ fn alignment(sides: &Sides, proof: Proof, measured: &Measured) -> AlignmentSecti
         }),
         floor: measured.floor.clone(),
         canaries: proof.canaries,
+        twin,
         unlike: proof.unlike,
         recording: measured.recording(),
         preflight: sides

@@ -33,7 +33,8 @@ use serde::{Deserialize, Serialize};
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
 pub use proof::{
-    CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, UnlikeSection,
+    CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, RecordingSection, TwinBatch, TwinSection,
+    TwinTap, UnlikeSection,
 };
 pub use regression::{Movement, RegressionSection};
 pub use schema::schema;

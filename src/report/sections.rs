@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CanariesSection, CoverageSection, FloorSection, RecordingSection, UnlikeSection};
+use super::{CanariesSection, CoverageSection, FloorSection, RecordingSection, TwinSection, UnlikeSection};
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
 use crate::policy::NeighbourStats;
@@ -167,6 +167,9 @@ pub struct AlignmentSection {
     /// Faults planted on purpose.
     #[serde(default)]
     pub canaries: CanariesSection,
+    /// The candidate beside an honest conversion, on rows of every kind.
+    #[serde(default)]
+    pub twin: TwinSection,
     /// What unlike things would measure.
     #[serde(default, skip_serializing_if = "UnlikeSection::is_empty")]
     pub unlike: UnlikeSection,

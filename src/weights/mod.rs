@@ -4,12 +4,14 @@ mod compare;
 mod groups;
 mod identify;
 mod row;
+mod twin_set;
 
 use crate::fault::Fault;
 
 pub use compare::compare;
 pub use groups::moved_by_codes;
 pub use identify::findings;
+pub use twin_set::twin_of;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 
 /// Weights that cannot be compared.
