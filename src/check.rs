@@ -29,6 +29,7 @@ mod noticed;
 mod open;
 mod output_error;
 mod outputs;
+mod over_twin;
 mod overruled;
 mod padded;
 mod preflight;
@@ -112,6 +113,9 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let mut swept = sweep::run(sides, request, &workers, &probed.explaining)?;
     findings.append(&mut swept.findings);
     probed.outputs.absorb(std::mem::take(&mut swept.outputs));
+    let twin = over_twin::Twin::build(sides, &weights)?;
+    let beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
+    findings.extend(over_twin::findings(&beside_twin));
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
@@ -130,7 +134,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(output_error::findings(sides, sample, &weights)?);
     }
-    let mut proof = proof::of(sides, &workers, request.canaries, &measured)?;
+    let mut proof = proof::of(sides, &workers, request.canaries, &measured, &twin)?;
     let recording = measured.recording();
     let policy = policy.in_force(recording.as_ref().map(RecordingSection::terms), weights.is_quantized());
     let held = Held {
@@ -153,6 +157,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         observer.event(Event::Phase("trying what would help"));
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
     }
-    let judged = Judged { policy: &policy, decided, weights, proof, outputs, swept, explanation, started };
+    let judged =
+        Judged { policy: &policy, decided, weights, proof, twin: beside_twin, outputs, swept, explanation, started };
     Ok(write_up::report(sides, request, judged, &measured))
 }

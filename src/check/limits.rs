@@ -47,6 +47,7 @@ pub(super) const CODES: &[&str] = &[
     "policy.blind_gate",
     "canary.none",
     "canary.unseen",
+    "canary.blind",
     "canary.none_planted",
     "alignment.engine_layer",
 ];

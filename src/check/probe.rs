@@ -10,6 +10,7 @@ use super::coverage::Coverage;
 use super::floor;
 use super::measure::{Accumulators, Scales, Seen, batches, beside, reference_states};
 use super::outputs::{Explaining, Outputs};
+use super::over_twin::Judged;
 use super::sample::Sample;
 use super::sides::{Encoders, Sides};
 use super::workers::Workers;
@@ -50,6 +51,8 @@ pub(super) struct Probed {
     pub(super) coverage: Coverage,
     /// The candidate on the probes: not judged by limits meant for a corpus, but never to be NaN.
     pub(super) total: Accumulators,
+    /// Batches of every kind that coverage asks for, for the candidate to be held against its twin.
+    pub(super) judged: Vec<Judged>,
     /// A few of them, for the proofs that take many passes.
     pub(super) sample: Option<Sample>,
     /// Rows that are not what they are alone.
@@ -93,6 +96,7 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         cross: CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point),
         coverage,
     });
+    let judged = Mutex::new(Vec::new());
     let jobs: Vec<_> = batches.iter().zip(kept.into_iter().map(Mutex::new)).collect();
     workers.each(&jobs, |(batch, kept)| {
         let reference = match kept.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -100,10 +104,18 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
             None => reference_states(encoders, batch)?,
         };
         let seen = beside(encoders, batch, reference, true)?;
+        if let Some(control) = seen.control.as_ref().filter(|_| is_shaped(batch, &rows)) {
+            let (control, candidate) = (control.clone(), seen.candidate.clone());
+            let job = Judged { batch: (*batch).clone(), control, candidate };
+            judged.lock().unwrap_or_else(PoisonError::into_inner).push(job);
+        }
         gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen, &explaining)
     })?;
     let Gathered { engine, total, cross, coverage, outputs } =
         gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut judged: Vec<Judged> = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Workers finish in any order.
+    judged.sort_by_key(|job| job.batch.row_id(0));
     let sample = Sample::take(sides, &rows)?;
     let dependent = sample.as_ref().map_or_else(|| Ok(None), |s| floor::batch_dependence(sides, s))?;
     let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, workers, s, &scales))?;
@@ -118,6 +130,7 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         tokens: batches.iter().map(|b| b.tokens() as u64).sum(),
         coverage,
         total,
+        judged,
         sample,
         dependent,
         floor,
@@ -148,7 +161,7 @@ fn observed(batches: &[TokenBatch]) -> Vec<TokenBatch> {
 /// Lengths that kernels have been caught out at; each is made by cutting a longer probe.
 const LENGTHS: &[&[usize]] = &[&[31], &[32, 33, 12], &[63, 64, 65], &[128, 9, 40], &[129, 160]];
 
-/// Batches of exactly these shapes, as far as the probes are long enough.
+/// Batches of exactly these shapes, as far as the probes are long enough, and a row that was cut.
 fn shapes(rows: &[(RowId, TokenRow)]) -> Vec<TokenBatch> {
     let mut next = 0;
     let mut batches = Vec::new();
@@ -166,7 +179,17 @@ fn shapes(rows: &[(RowId, TokenRow)]) -> Vec<TokenBatch> {
             batches.push(batch);
         }
     }
+    if let Some((_, row)) = rows.iter().filter(|(_, row)| row.truncated).min_by_key(|(id, _)| *id) {
+        let mut batch = TokenBatch::new();
+        batch.push(RowId { set: RowSet::Probes, row: rows.len() as u64 + next }, &row.ids, &row.type_ids);
+        batches.push(batch);
+    }
     batches
+}
+
+/// True for the batches of [`shapes`]: their rows are numbered behind the probes'.
+fn is_shaped(batch: &TokenBatch, rows: &[(RowId, TokenRow)]) -> bool {
+    !batch.is_empty() && batch.row_id(0).row >= rows.len() as u64
 }
 
 /// The first `n - 1` values and the last one, which ends a row.

@@ -2,6 +2,7 @@
 //! purpose do. What the limits make of it is said in [`limits`](super::limits).
 
 use super::evidence::Measured;
+use super::over_twin::Twin;
 use super::sides::Sides;
 use super::workers::Workers;
 use super::{baselines, canaries};
@@ -16,12 +17,18 @@ pub(super) struct Proof {
 }
 
 /// Measures unlike things, and plants the faults if they are to be `planted`.
-pub(super) fn of(sides: &Sides, workers: &Workers, planted: bool, measured: &Measured) -> Result<Proof, Error> {
+pub(super) fn of(
+    sides: &Sides,
+    workers: &Workers,
+    planted: bool,
+    measured: &Measured,
+    twin: &Twin,
+) -> Result<Proof, Error> {
     // Without a sample the probes have said so already, and refused.
     let Some(sample) = &measured.sample else { return Ok(Proof::default()) };
     let unlike = baselines::measure(sides, sample, &measured.scales)?;
     let canaries = match planted {
-        true => canaries::plant(sides, workers, sample, &measured.scales)?,
+        true => canaries::plant(sides, workers, sample, &measured.scales, &twin.run(&sample.batch)?)?,
         false => CanariesSection::default(),
     };
     Ok(Proof { unlike, canaries })

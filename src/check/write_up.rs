@@ -17,7 +17,7 @@ use crate::quantization::QuantizationSummary;
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
     ObserverSection, OutputSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
-    SourceSection, TokenSection, Tool, WorstRowSection, escape,
+    SourceSection, TokenSection, Tool, TwinSection, WorstRowSection, escape,
 };
 use crate::weights::WeightsReport;
 
@@ -34,6 +34,7 @@ pub(super) struct Judged<'a> {
     pub(super) proof: Proof,
     pub(super) outputs: Vec<OutputSection>,
     pub(super) swept: Swept,
+    pub(super) twin: TwinSection,
     pub(super) explanation: Explanation,
     pub(super) started: SystemTime,
 }
@@ -51,7 +52,7 @@ pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, 
         gates,
         provenance: provenance(sides, request, judged.policy, &judged.swept, judged.started),
         corpus: corpus(sides, measured),
-        alignment: alignment(sides, judged.proof, judged.outputs, judged.swept, measured),
+        alignment: alignment(sides, judged.proof, judged.twin, judged.outputs, judged.swept, measured),
         weights: judged.weights,
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
@@ -156,6 +157,7 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
 fn alignment(
     sides: &Sides,
     proof: Proof,
+    twin: TwinSection,
     outputs: Vec<OutputSection>,
     swept: Swept,
     measured: &Measured,
@@ -194,6 +196,7 @@ fn alignment(
         sweeps: Some(swept.section),
         floor: measured.floor.clone(),
         canaries: proof.canaries,
+        twin,
         unlike: proof.unlike,
         recording: measured.recording(),
         preflight: sides

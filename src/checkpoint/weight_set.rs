@@ -95,6 +95,13 @@ impl WeightSet {
         Ok(Self { source_name: self.source_name.clone(), tensors, used: Mutex::default() })
     }
 
+    /// Those whose name is `wanted`, shared, not copied. Nothing of them is taken yet.
+    pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
+        let tensors = self.tensors.iter().filter(|(name, _)| wanted(name));
+        let tensors = tensors.map(|(name, weight)| (name.clone(), Arc::clone(weight))).collect();
+        Self { source_name: self.source_name.clone(), tensors, used: Mutex::default() }
+    }
+
     /// Where the weights came from, for people.
     pub fn source_name(&self) -> &str {
         &self.source_name

@@ -38,7 +38,7 @@ pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect,
 pub use graph_audit::{GraphAuditSection, GraphWeightsSection};
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, OutputSection, RecordingSection,
-    SweepSection, UnlikeSection,
+    SweepSection, TwinBatch, TwinSection, TwinTap, UnlikeSection,
 };
 pub use regression::{Movement, RegressionSection};
 pub use schema::schema;

@@ -26,7 +26,7 @@ pub struct FloorSection {
     pub max: Option<f64>,
 }
 
-/// Faults planted in a copy of the model, to see that the run's own gates see them.
+/// Faults planted in copies of the candidate, to see that what judges the candidate sees them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CanariesSection {
     /// False with `--no-canaries`.
@@ -35,7 +35,7 @@ pub struct CanariesSection {
     pub canaries: Vec<CanarySection>,
     /// Id of the smallest fault that was seen.
     pub smallest: Option<String>,
-    /// What the same sample measures without any fault: a limit that this exceeds shows nothing.
+    /// What the candidate measures on the same sample without any fault: a limit that this exceeds shows nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub healthy: Vec<Measurement>,
 }
@@ -47,21 +47,28 @@ pub struct CanarySection {
     pub id: String,
     /// What was done, and where.
     pub fault: String,
-    /// How far it moves the states: the largest 99th percentile over the taps of the relative L2 against the
-    /// same model without the fault.
+    /// How far it moves the candidate's states: the largest 99th percentile over the taps of the relative L2 against
+    /// the candidate without the fault.
     #[serde(with = "number::optional")]
     #[schemars(with = "Option<number::Written>")]
     pub effect: Option<f64>,
-    /// What saw it: a gate with the value observed, or the code of a finding. None: nothing did.
+    /// What saw it: a limit of the policy with the value observed, else a proof. None: nothing did.
     pub seen_by: Option<String>,
+    /// The policy's own limit that saw it, with the value observed. None: these limits are blind to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
     /// Why it could not be planted in this model.
     pub not_planted: Option<String>,
-    /// What sees it whatever the limits are: a fact both sides state.
+    /// What sees it whatever the limits are: the weights against their twin, a setting that both sides state, the
+    /// states over the twin's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
-    /// The faulty states against the reference, so that other limits can be asked later.
+    /// The faulty candidate's states against the reference's, so that other limits can be asked later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<Measurement>,
+    /// The tensors that were changed, against the original, so that other limits can be asked later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<TensorRow>,
     /// For a fault in stored codes: the matrix with one group moved by 1, 2, … codes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub codes: Vec<MovedCodes>,
@@ -174,6 +181,44 @@ pub struct SweepSection {
     pub relative_l2: Option<f64>,
     /// With `--thorough`: every length, many batch sizes.
     pub thorough: bool,
+}
+
+/// The candidate's error beside the twin's on the same rows: what an honest conversion to the same format measures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TwinSection {
+    /// Each batch they were compared on.
+    pub batches: Vec<TwinBatch>,
+}
+
+/// One batch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TwinBatch {
+    /// Its rows.
+    pub rows: u64,
+    /// Its longest row, in tokens.
+    pub longest: u64,
+    /// Each tap.
+    pub taps: Vec<TwinTap>,
+}
+
+/// Mean relative L2 over the tokens of one batch (cosine distance over its rows, for sentence vectors), against the
+/// control.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TwinTap {
+    /// The tap.
+    pub tap: Tap,
+    /// Of the candidate.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub candidate: f64,
+    /// Of the twin.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub twin: f64,
+    /// The candidate's over the twin's, both at least the noise of float32: 1 for an honest conversion.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub over_twin: f64,
 }
 
 /// One kind of row or batch that errors have been known to hide in.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CanariesSection, CoverageSection, FloorSection, GraphAuditSection, OutputSection, RecordingSection, SweepSection,
-    UnlikeSection,
+    TwinSection, UnlikeSection,
 };
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
@@ -210,6 +210,9 @@ pub struct AlignmentSection {
     /// Faults planted on purpose.
     #[serde(default)]
     pub canaries: CanariesSection,
+    /// The candidate beside an honest conversion, on rows of every kind.
+    #[serde(default)]
+    pub twin: TwinSection,
     /// What unlike things would measure.
     #[serde(default, skip_serializing_if = "UnlikeSection::is_empty")]
     pub unlike: UnlikeSection,

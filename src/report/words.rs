@@ -63,21 +63,27 @@ impl Jump {
     }
 }
 
-/// `9 of 10 planted faults seen, the smallest moves states by 3e-4`; none when none were planted.
+/// `10 of 10 planted faults seen, 7 by this policy's own limits, the smallest moves states by 3e-4`; none when none were
+/// planted.
 pub(super) fn planted(report: &Report) -> Option<String> {
     let section = &report.alignment.canaries;
     let tried: Vec<_> = section.canaries.iter().filter(|c| c.not_planted.is_none()).collect();
     let seen = tried.iter().filter(|c| c.seen_by.is_some()).count();
+    let limits = tried.iter().filter(|c| c.limits.is_some()).count();
+    let own = if limits < seen { format!(", {limits} by this policy's own limits") } else { String::new() };
     let smallest = tried.iter().find(|c| Some(&c.id) == section.smallest.as_ref()).and_then(|c| c.effect);
     let smallest = smallest.map_or_else(String::new, |e| format!(", the smallest moves states by {}", number(e)));
-    (!tried.is_empty()).then(|| format!("{seen} of {} planted faults seen{smallest}", tried.len()))
+    (!tried.is_empty()).then(|| format!("{seen} of {} planted faults seen{own}{smallest}", tried.len()))
 }
 
 /// One line per planted fault.
 pub(super) fn canaries(report: &Report) -> Vec<String> {
     let said = |c: &super::CanarySection| match (&c.seen_by, &c.not_planted) {
         (_, Some(why)) => format!("not planted, {why}"),
-        (Some(by), _) => format!("moves states by {}, seen by {by}", value(c.effect)),
+        (Some(by), _) => match c.stated.as_ref().filter(|proof| *proof != by) {
+            Some(proof) => format!("moves states by {}, seen by {by}; {proof}", value(c.effect)),
+            None => format!("moves states by {}, seen by {by}", value(c.effect)),
+        },
         (None, None) => format!("moves states by {}, SEEN BY NOTHING", value(c.effect)),
     };
     let line = |c: &super::CanarySection| format!("  planted {}: {}", plain(&c.fault, 200), plain(&said(c), 300));

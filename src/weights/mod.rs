@@ -10,6 +10,7 @@ mod twin;
 mod twin_findings;
 mod twin_groups;
 mod twin_row;
+mod twin_set;
 
 use crate::fault::Fault;
 
@@ -20,6 +21,7 @@ pub use row::{TensorRow, WeightTotals, WeightsReport};
 pub use twin::twin;
 pub use twin_findings::{RowName, unexplained};
 pub use twin_row::{Quantizer, TwinRow, TwinTotals};
+pub use twin_set::twin_of;
 
 /// Weights that cannot be compared.
 #[derive(Debug, thiserror::Error)]

@@ -100,6 +100,9 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
     .flatten()
 }
 
+/// In place of an exit code: the fault does not exist in this model.
+pub(crate) const NOT_PLANTED: u8 = 255;
+
 /// What came of one fault on one model.
 pub(crate) struct Outcome {
     pub(crate) exit: u8,
@@ -124,6 +127,15 @@ impl Outcome {
     }
 }
 
+/// A fault in its place: what is asked for, and the folders it is asked of.
+struct Planted {
+    request: CheckRequest,
+    text: String,
+    candidate: Copy,
+    _reference: Copy,
+    _home: tempfile::TempDir,
+}
+
 /// A copy that cuts rows at 128 tokens: as far as coverage asks for, and half the work of 256.
 fn shorter(folder: &Path) -> Copy {
     let copy = Copy::of_path(folder);
@@ -136,14 +148,24 @@ fn shorter(folder: &Path) -> Copy {
 impl Fault {
     /// Plants the fault in `model` and runs the check; a panic is an outcome like any other, and a bad one.
     pub(crate) fn run(&self, model: Model) -> Outcome {
-        catch_unwind(AssertUnwindSafe(|| self.planted(model))).unwrap_or_else(|panic| {
+        let caught = |exit, panic: Box<dyn std::any::Any + Send>| {
             let said = panic.downcast_ref::<String>().cloned();
             let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Outcome { exit: 101, harm: None, lines: vec![format!("panic: {}", said.unwrap_or_default())] }
-        })
+            Outcome { exit, harm: None, lines: vec![format!("panic: {}", said.unwrap_or_default())] }
+        };
+        let planted = match catch_unwind(AssertUnwindSafe(|| self.planted(model))) {
+            Ok(planted) => planted,
+            Err(panic) => return caught(NOT_PLANTED, panic),
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| Outcome::of(&self.checked(&planted.request))));
+        let mut outcome = outcome.unwrap_or_else(|panic| caught(101, panic));
+        if harm::is_asked_for() && matches!(self.plant, Plant::Candidate(_) | Plant::Mixed(_) | Plant::Reference(_)) {
+            outcome.harm = Some(harm::of(&planted.request.reference, planted.candidate.path(), &planted.text));
+        }
+        outcome
     }
 
-    fn planted(&self, model: Model) -> Outcome {
+    fn planted(&self, model: Model) -> Planted {
         let home = tempfile::tempdir().unwrap();
         let (reference, candidate) = (shorter(&model.reference()), shorter(&model.candidate()));
         let mut text = model.corpus();
@@ -176,11 +198,7 @@ impl Fault {
         if let Plant::Request(plant) = self.plant {
             plant(&mut request);
         }
-        let mut outcome = Outcome::of(&self.checked(&request));
-        if harm::is_asked_for() && matches!(self.plant, Plant::Candidate(_) | Plant::Mixed(_) | Plant::Reference(_)) {
-            outcome.harm = Some(harm::of(&onnx, candidate.path(), &text));
-        }
-        outcome
+        Planted { request, text, candidate, _home: home, _reference: reference }
     }
 
     fn checked(&self, request: &CheckRequest) -> Result<Report, Box<Error>> {
@@ -202,11 +220,21 @@ impl Fault {
         lacks
     }
 
+    /// The same on a model that the row does not name.
+    pub(crate) fn lacks_on_others(&self, outcome: &Outcome) -> Vec<String> {
+        let refused = matches!(outcome.exit, 1..=4) || (outcome.exit == NOT_PLANTED && self.exit != 0);
+        if refused { Vec::new() } else { vec![format!("exit {} in place of {}", outcome.exit, self.exit)] }
+    }
+
     /// The table's row.
     pub(crate) fn row(&self, model: Model, outcome: &Outcome) -> String {
         let named = self.says.join("`, `");
         let harm = outcome.harm.as_deref().unwrap_or("-");
-        let (id, hazard, model, what, exit) = (self.id, self.hazard, model.name(), self.what, outcome.exit);
+        let (id, hazard, model, what) = (self.id, self.hazard, model.name(), self.what);
+        let exit = match outcome.exit {
+            NOT_PLANTED => "not in this model".to_owned(),
+            exit => exit.to_string(),
+        };
         format!("| {id} | {hazard} | {model} | {what} | {harm} | {exit} | `{named}` |")
     }
 }

@@ -67,6 +67,15 @@ impl Model {
         }
     }
 
+    /// The real model whose tensors have the same names and the same width, for the wide table.
+    pub(crate) fn real(self) -> Option<Self> {
+        match self {
+            Self::Mini8 => Some(Self::MiniLm8),
+            Self::Mini4 => Some(Self::MiniLm4),
+            _ => None,
+        }
+    }
+
     /// False for the real model where it has not been built.
     pub(crate) fn exists(self) -> bool {
         !matches!(self, Self::MiniLm8 | Self::MiniLm4) || self.candidate().join("config.json").exists()

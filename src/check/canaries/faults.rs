@@ -1,7 +1,6 @@
 //! The faults that are planted, one row each.
 //!
-//! All but the last are planted in a copy of the control: float32 weights, so that nothing but the fault
-//! parts it from the reference. A fault that does not exist in a model (heads to permute where there is
+//! All are planted in a copy of the candidate. A fault that does not exist in a model (heads to permute where there is
 //! one) says so.
 
 use std::collections::BTreeMap;

@@ -8,23 +8,36 @@ use crate::metrics::Measurement;
 use crate::policy::{GateResult, Outcome, Policy};
 use crate::report::{CanariesSection, CanarySection, MovedCodes};
 use crate::verdict::number;
-use crate::weights::{WeightTotals, WeightsReport};
+use crate::weights::{TensorRow, WeightTotals, WeightsReport};
 
-/// Asks the policy's gates about every planted fault.
+/// Asks the policy's own limits about every planted fault; what they do not see, a proof may.
 pub(in crate::check) fn judge(section: &mut CanariesSection, policy: &Policy, weights: &WeightsReport) {
     // Gates that fail without any fault show nothing.
     let of_weights = policy.evaluate_all(&[], weights, None).into_iter();
     let own: Vec<GateResult> = of_weights.filter(|g| g.outcome == Outcome::Fail).collect();
-    let already = failing(policy, weights, &section.healthy, &[]);
+    let already = failing(policy, weights, &section.healthy, &own);
     for canary in section.canaries.iter_mut().filter(|c| c.not_planted.is_none()) {
         if canary.codes.is_empty() {
-            let gates = failing(policy, weights, &canary.states, &already);
-            canary.seen_by = gates.first().map(shown).or_else(|| canary.stated.clone());
+            let with = with_tensors(weights, &canary.tensors);
+            let gates = failing(policy, &with, &canary.states, &already);
+            canary.limits = gates.first().map(shown);
+            canary.seen_by = canary.limits.clone().or_else(|| canary.stated.clone());
         } else {
             codes(canary, policy, &own);
         }
     }
     smallest(section);
+}
+
+/// The report with some tensors changed.
+fn with_tensors(weights: &WeightsReport, changed: &[TensorRow]) -> WeightsReport {
+    let mut with = weights.clone();
+    for row in changed {
+        if let Some(own) = with.tensors.iter_mut().find(|own| own.tensor == row.tensor) {
+            *own = row.clone();
+        }
+    }
+    with
 }
 
 /// Names the smallest fault that was seen.
@@ -50,6 +63,7 @@ fn codes(canary: &mut CanarySection, policy: &Policy, already: &[GateResult]) {
         canary.fault = moved_words(moved);
         canary.effect = moved.effect;
     }
+    canary.limits.clone_from(&seen_by);
     canary.seen_by = seen_by;
 }
 
@@ -72,7 +86,8 @@ fn alone(moved: &MovedCodes) -> WeightsReport {
     WeightsReport { totals, tensors: vec![row], ..WeightsReport::default() }
 }
 
-/// Gates on taps that these measurements exceed, and that hold without a fault; widest excess first.
+/// Gates on the candidate that these measurements exceed, and that hold without a fault; widest excess first. The engine
+/// arm judges the control, the device arm a recording: neither speaks of a fault in the candidate.
 fn failing(
     policy: &Policy,
     weights: &WeightsReport,
@@ -80,9 +95,10 @@ fn failing(
     already: &[GateResult],
 ) -> Vec<GateResult> {
     let results = policy.evaluate_all(&every_arm(measured), weights, None);
+    let judges = |g: &GateResult| g.on == "weights" || matches!(g.arm, Some(Arm::Quantization | Arm::Total));
     let mut failing: Vec<GateResult> = results
         .into_iter()
-        .filter(|g| g.arm.is_some_and(|a| ![Arm::Device, Arm::Compute].contains(&a)) && g.outcome == Outcome::Fail)
+        .filter(|g| judges(g) && g.outcome == Outcome::Fail)
         .filter(|g| !already.iter().any(|a| a.same_gate(g)) && !policy.has_waiver(g))
         .collect();
     failing.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));
@@ -105,7 +121,7 @@ pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec
     let unseen = section.canaries.iter().filter(|c| c.seen_by.is_none() && c.not_planted.is_none());
     let mut out: Vec<Finding> = unseen
         .map(|c| {
-            if c.states.is_empty() && c.codes.is_empty() {
+            if c.states.is_empty() && c.codes.is_empty() && c.tensors.is_empty() {
                 let message = format!(
                     "this report does not hold what a planted fault did ({}), so these limits cannot be asked about it: run `parallax check` with them",
                     c.fault
@@ -113,16 +129,36 @@ pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec
                 return Finding::new(severity, "canary.unseen", message);
             }
             let message = format!(
-                "a planted fault was seen by no gate of this policy: {} (it moves the states by {}); a pass would prove nothing",
+                "a planted fault was seen by nothing that judges the candidate: {} (it moves the states by {}); a pass would prove nothing",
                 c.fault,
                 c.effect.map_or_else(|| "an unknown amount".to_owned(), number)
             );
             Finding::new(severity, "canary.unseen", message)
         })
         .collect();
+    out.extend(blind(section));
     if section.canaries.iter().all(|c| c.not_planted.is_some()) {
         let message = "not one fault could be planted in this model, so its gates are not shown to see any";
         out.push(Finding::new(Severity::Refusal, "canary.none_planted", message));
     }
     out
+}
+
+/// Faults that only a proof sees, because the limits are too wide for them.
+fn blind(section: &CanariesSection) -> Option<Finding> {
+    let unseen = |c: &&CanarySection| c.not_planted.is_none() && c.limits.is_none() && c.seen_by.is_some();
+    let blind: Vec<String> = section
+        .canaries
+        .iter()
+        .filter(unseen)
+        .map(|c| {
+            format!("{} (moves states by {})", c.fault, c.effect.map_or_else(|| "an unknown amount".to_owned(), number))
+        })
+        .collect();
+    let message = format!(
+        "this policy's own limits are blind to {} of the planted faults, which only the proofs see: {}",
+        blind.len(),
+        blind.join("; ")
+    );
+    (!blind.is_empty()).then(|| Finding::new(Severity::Note, "canary.blind", message))
 }

@@ -38,7 +38,11 @@ fn canaries(report: &Report) -> String {
         .map(|(i, c)| {
             let seen = match (&c.seen_by, &c.not_planted) {
                 (_, Some(why)) => format!("<span class=\"soft\">not planted: {}</span>", text(why)),
-                (Some(by), None) => format!("<span class=\"ok\">seen</span> by {}", text(by)),
+                (Some(by), None) => {
+                    let proof = c.stated.as_ref().filter(|proof| *proof != by);
+                    let proof = proof.map_or_else(String::new, |proof| format!("; {}", text(proof)));
+                    format!("<span class=\"ok\">seen</span> by {}{proof}", text(by))
+                }
                 (None, None) => "<span class=\"bad\">SEEN BY NOTHING</span>".to_owned(),
             };
             format!(
@@ -49,7 +53,7 @@ fn canaries(report: &Report) -> String {
         })
         .collect();
     table(
-        "Faults planted in a copy of the model",
+        "Faults planted in copies of the candidate",
         "",
         &[words("fault"), numbers("moves states by"), words("outcome")],
         &rows,
