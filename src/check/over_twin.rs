@@ -93,8 +93,9 @@ fn at_least(value: f64, least: f64) -> f64 {
 
 /// The tap that is farthest over the twin, where one is over the limit, in words.
 pub(super) fn exceeded(batch: &TwinBatch) -> Option<String> {
-    // Written so that NaN exceeds.
-    let over = batch.taps.iter().filter(|t| !(t.over_twin <= MOST));
+    // NaN is over any limit.
+    let within = |t: &TwinTap| t.over_twin <= MOST;
+    let over = batch.taps.iter().filter(|t| !within(t));
     let worst = over.max_by(|a, b| a.over_twin.total_cmp(&b.over_twin))?;
     let metric = if worst.tap.is_sentence_level() { "cosine distance" } else { "relative L2" };
     Some(format!(

@@ -54,7 +54,8 @@ impl Cage<'_> {
                 };
                 let mut states = self.sample.seen.candidate.clone();
                 add_sentences(&sides.candidate_head.with_pooling(modules.pooling)?, &mut states)?;
-                let stated = self.agreed("pooling").then(|| "pooling: both sides' files state it, it would not match");
+                let stated =
+                    self.agreed("pooling").then_some("pooling: both sides' files state it, it would not match");
                 self.seen(id, what, &states, stated.map(str::to_owned))
             }
             Plant::Taps => {
@@ -150,7 +151,7 @@ fn trimmed(states: &HiddenStates, batch: &TokenBatch) -> Result<HiddenStates, Er
     for (tap, all) in states.iter().filter(|(tap, _)| !tap.is_sentence_level()) {
         let values: Vec<f32> =
             (0..batch.rows()).flat_map(|r| &all.row(r)[..batch.len(r) * all.hidden()]).copied().collect();
-        out.insert(tap, Arc::new(TapStates::ragged(all.hidden(), &batch.offsets(), values)?));
+        out.insert(tap, Arc::new(TapStates::ragged(all.hidden(), batch.offsets(), values)?));
     }
     Ok(out)
 }
