@@ -3,7 +3,6 @@
 //! [`check`] opens both models; [`compare`] runs whatever [`Sides`] it is given, so that a test can put
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
-mod alike;
 mod baselines;
 mod canaries;
 mod coverage;
@@ -18,6 +17,7 @@ mod half;
 mod heads;
 mod inputs;
 mod inspect;
+mod likeness;
 mod limits;
 mod lint;
 mod measure;

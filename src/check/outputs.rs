@@ -7,7 +7,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::alike::apart;
+use super::likeness::apart;
 use super::sides::Sides;
 use super::sweep::shown_row;
 use crate::Error;

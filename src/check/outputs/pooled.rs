@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::alike::apart;
+use super::super::likeness::apart;
 use crate::Error;
 use crate::checkpoint::{PoolingMode, SentenceModules, Stage, WeightSet};
 use crate::hidden_states::TapStates;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::frame::{Frame, Random};
 use super::{FIRST, LIMIT, refused};
 use crate::Error;
-use crate::check::alike::per_token;
+use crate::check::likeness::per_token;
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
 use crate::finding::Finding;
