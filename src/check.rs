@@ -4,7 +4,6 @@
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
 mod alike;
-mod apart;
 mod baselines;
 mod canaries;
 mod config_keys;
@@ -22,6 +21,7 @@ mod half;
 mod heads;
 mod inputs;
 mod inspect;
+mod likeness;
 mod limits;
 mod lint;
 mod measure;

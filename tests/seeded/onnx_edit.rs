@@ -1,4 +1,5 @@
 //! Edits of an ONNX file: nodes behind its outputs and before its inputs, with every byte that is not edited kept.
+#![allow(dead_code, reason = "several tests share it, each uses a part")]
 
 use prost::Message;
 
@@ -183,11 +184,11 @@ pub(crate) fn output(g: &mut Graph, name: &str) {
 
 /// The type of an input: element type, and `[rows, tokens]` where they are fixed (`TypeProto` of `onnx.proto`).
 pub(crate) fn tensor_type(element: i32, dims: [Option<u16>; 2]) -> Vec<u8> {
-    let field = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8][..], content].concat();
+    let field = |number: u8, content: &[u8]| [&[(number << 3) | 2, content.len() as u8][..], content].concat();
     // A dimension of up to 16,383 takes two bytes.
     let varint = |number: u8, n: u16| match n {
         0..128 => vec![number << 3, n as u8],
-        _ => vec![number << 3, (n & 127) as u8 | 128, (n >> 7) as u8],
+        _ => vec![number << 3, ((n & 127) as u8) | 128, (n >> 7) as u8],
     };
     let shape: Vec<u8> = dims.iter().flat_map(|n| field(1, &n.map_or_else(Vec::new, |n| varint(1, n)))).collect();
     field(1, &[varint(1, element as u16), field(2, &shape)].concat())

@@ -3,7 +3,7 @@
 use super::pooled::{in_words, nearest};
 use super::{CODE, EXPLAINED, Explaining, Is, SENTENCE, SENTENCE_CODE, Seen, far, limit};
 use crate::Error;
-use crate::check::apart::change;
+use crate::check::likeness::change;
 use crate::check::sides::Sides;
 use crate::check::sweep::shown_row;
 use crate::finding::{Finding, Severity};

@@ -1,6 +1,4 @@
 //! Every vocabulary id once and again through the embeddings of the reference and of the control.
-//!
-//! Measured, largest relative L2 of a token over the whole vocabulary: see the tests of `tests/outputs.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use super::frame::{Frame, Random};
 use super::{FIRST, LIMIT, refused};
 use crate::Error;
-use crate::check::apart::per_token;
+use crate::check::likeness::per_token;
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
 use crate::finding::Finding;
@@ -98,7 +96,7 @@ fn batches(vocab: usize, frame: &Frame, longest: usize, pass: u64, seed: u64) ->
     let room = longest - around.len();
     let (mut all, mut rest) = (vec![TokenBatch::new()], ids.as_slice());
     let mut most = ROWS;
-    let mut row = FIRST | (pass + 1) << 32;
+    let mut row = FIRST | ((pass + 1) << 32);
     while !rest.is_empty() {
         let mixed = pass % 2 == 1;
         let content = if mixed { random.within(1, room) } else { room };

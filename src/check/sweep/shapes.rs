@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{LIMIT, refused};
 use crate::Error;
-use crate::check::apart::per_token;
+use crate::check::likeness::per_token;
 use crate::check::outputs::{Explaining, Outputs};
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;

@@ -291,7 +291,7 @@ fn whole(pieces: &[(usize, Returned)]) -> Result<Returned, LayoutError> {
     for (first, piece) in pieces {
         all.padding.extend(piece.padding.iter().map(|p| BrokenPadding { row: first + p.row, ..p.clone() }));
     }
-    for (i, output) in pieces.iter().next().map_or(&[][..], |(_, p)| &p.outputs).iter().enumerate() {
+    for (i, output) in pieces.first().map_or(&[][..], |(_, p)| &p.outputs).iter().enumerate() {
         let parts: Vec<&OutputValues> =
             pieces.iter().filter_map(|(_, p)| p.outputs.get(i).map(|output| &output.values)).collect();
         all.outputs.push(GraphOutput { name: Arc::clone(&output.name), values: joined_output(&parts)? });
