@@ -12,6 +12,7 @@ use super::explain;
 use super::measure::{Accumulators, Seen, batches, encode_on, isolated_layers};
 use super::probe::Probed;
 use super::sides::{Encoders, Sides};
+use super::tokenizers::OtherIds;
 use super::workers::Workers;
 use crate::Error;
 use crate::align::SentenceSample;
@@ -73,7 +74,7 @@ pub(super) struct Streamed {
     /// The other runtime's states, where they were recorded.
     pub(super) device: Option<Device>,
     /// Rows to which the two tokenizers give different ids, and the first of them.
-    pub(super) other_ids: (u64, Option<String>),
+    pub(super) other_ids: OtherIds,
     /// The first rows, for trials of other weights.
     pub(super) kept: Vec<(RowId, TokenRow)>,
 }
@@ -211,7 +212,7 @@ impl Streamed {
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
             coverage: Coverage::default(),
             device: None,
-            other_ids: (0, None),
+            other_ids: OtherIds::default(),
             kept: Vec::new(),
         }
     }
@@ -230,14 +231,7 @@ impl Streamed {
         for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);
             let (tokens, parts) = tokens?;
-            if let Some(parts) = parts {
-                let said = format!("{place}: {parts}");
-                if !facts.tokenizers.explained() {
-                    return Err(Error::Incomparable(format!("{said}; both sides must be fed the same ids")));
-                }
-                self.other_ids.0 += 1;
-                self.other_ids.1.get_or_insert(said);
-            }
+            self.other_ids.add(facts.tokenizers.explained(), &place, parts)?;
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
             if self.kept.len() < explain::ROWS {
@@ -359,14 +353,8 @@ impl Streamed {
     /// What a person should know of the corpus.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = self.device.as_ref().map_or_else(Vec::new, Device::findings);
+        out.extend(self.other_ids.finding(self.rows));
         let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
-        if let (rows, Some(first)) = &self.other_ids {
-            let message = format!(
-                "the two tokenizers give different ids to {rows} of {} rows, first {first}; both sides were fed the reference's",
-                self.rows
-            );
-            say(Severity::Failure, "tokenizer.token_ids", message);
-        }
         if self.built_in {
             say(
                 Severity::Note,
