@@ -13,6 +13,7 @@ use super::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isol
 use super::outputs::{Explaining, Outputs};
 use super::probe::Probed;
 use super::sides::{Encoders, Sides};
+use super::tokenizers::OtherIds;
 use super::workers::Workers;
 use crate::Error;
 use crate::align::SentenceSample;
@@ -72,7 +73,7 @@ pub(super) struct Streamed {
     /// The other runtime's states, where they were recorded.
     pub(super) device: Option<Device>,
     /// Rows to which the two tokenizers give different ids, and the first of them.
-    pub(super) other_ids: (u64, Option<String>),
+    pub(super) other_ids: OtherIds,
     /// What the reference returned besides its taps.
     pub(super) outputs: Outputs,
     /// The first rows, for trials of other weights.
@@ -223,7 +224,7 @@ impl Streamed {
             lengths: vec![0; LENGTH_BUCKETS.len() + 1],
             coverage: Coverage::default(),
             device: None,
-            other_ids: (0, None),
+            other_ids: OtherIds::default(),
             outputs: Outputs::default(),
             kept: Vec::new(),
         }
@@ -249,14 +250,7 @@ impl Streamed {
         for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);
             let (words, tokens, parts) = tokens?;
-            if let Some(parts) = parts {
-                let said = format!("{place}: {parts}");
-                if !facts.tokenizers.explained() {
-                    return Err(Error::Incomparable(format!("{said}; both sides must be fed the same ids")));
-                }
-                self.other_ids.0 += 1;
-                self.other_ids.1.get_or_insert(said);
-            }
+            self.other_ids.add(facts.tokenizers.explained(), &place, parts)?;
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
             self.distinct.see(&tokens, &words);

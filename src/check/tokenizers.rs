@@ -10,7 +10,7 @@ use crate::finding::{Finding, Severity};
 use crate::report::{LoaderKeyRow, TokenizerDifference, TokenizersSection, escape};
 use crate::tokens::loaders::{Loaded, LoaderFiles, LoaderSide, compare};
 use crate::tokens::structure::{Difference, TokenizerData};
-use crate::tokens::{TokenizerPair, WordTokenizer};
+use crate::tokens::{Disagreement, TokenizerPair, WordTokenizer};
 
 /// Characters of an example text that a message shows.
 const EXCERPT: usize = 60;
@@ -23,6 +23,37 @@ pub(super) struct Tokenizers {
     pub(super) pair: TokenizerPair,
     pub(super) section: TokenizersSection,
     pub(super) findings: Vec<Finding>,
+}
+
+/// Rows of the corpus to which the two tokenizers give different ids, and the first of them.
+#[derive(Default)]
+pub(super) struct OtherIds {
+    rows: u64,
+    first: Option<String>,
+}
+
+impl OtherIds {
+    /// One row; `explained` where the files are known to differ, so that the rest is compared on the reference's ids.
+    pub(super) fn add(&mut self, explained: bool, place: &str, parts: Option<Disagreement>) -> Result<(), Error> {
+        let Some(parts) = parts else { return Ok(()) };
+        let said = format!("{place}: {parts}");
+        if !explained {
+            return Err(Error::Incomparable(format!("{said}; both sides must be fed the same ids")));
+        }
+        self.rows += 1;
+        self.first.get_or_insert(said);
+        Ok(())
+    }
+
+    /// What a person should know of it, of so many rows.
+    pub(super) fn finding(&self, rows: u64) -> Option<Finding> {
+        let first = self.first.as_ref()?;
+        let message = format!(
+            "the two tokenizers give different ids to {} of {rows} rows, first {first}; both sides were fed the reference's",
+            self.rows
+        );
+        Some(Finding::new(Severity::Failure, "tokenizer.token_ids", message))
+    }
 }
 
 /// The length limit tokenizer_config.json states.

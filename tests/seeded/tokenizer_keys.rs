@@ -130,6 +130,13 @@ pub(crate) const FAULTS: &[Fault] = &[
         ONE,
         &["tokenizer.class", "RobertaTokenizer in the candidate"],
     ),
+    refused(
+        "another-tokenizer-file",
+        "tokenizer_config.json names a file that transformers loads in place of tokenizer.json",
+        Plant::Candidate(|c| key(c, "fast_tokenizer_files", json!(["tokenizer.5.0.json"]))),
+        ONE,
+        &["tokenizer.elsewhere", "fast_tokenizer_files"],
+    ),
     fault(
         "prompt-of-another-name",
         "a prompt that is not the default has another text",

@@ -52,7 +52,48 @@ const KEPT_BOOKS: &[&str] = &[
     "auto_map",
     "_commit_hash",
     "transformers_version",
+    // Written by transformers 5 out of tokenizer.json's own blocks, and set anew by each call.
+    "max_length",
+    "stride",
+    "truncation_strategy",
+    "pad_to_multiple_of",
+    "pad_token_type_id",
+    "errors",
+    "trim_offsets",
+    // Of the tokenizers in Python only.
+    "do_basic_tokenize",
+    "never_split",
 ];
+
+/// Keys of tokenizer_config.json that hand the loader another tokenizer than tokenizer.json, and what each does.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("fast_tokenizer_files", "transformers loads the file of its version in place of tokenizer.json"),
+    ("init_inputs", "transformers passes them to the class, the first as its vocabulary"),
+    ("vocab", "transformers passes it to the class"),
+    ("merges", "transformers passes them to the class"),
+    ("tokenizer_object", "transformers takes it in place of tokenizer.json"),
+    ("post_processor", "transformers takes it in place of the template in tokenizer.json"),
+    ("tokenizer_truncation", "transformers takes it in place of the truncation in tokenizer.json"),
+    ("tokenizer_padding", "transformers takes it in place of the padding in tokenizer.json"),
+];
+
+/// A side whose loader would not use its tokenizer.json.
+fn elsewhere(whose: &str, side: &LoaderSide<'_>) -> Vec<Finding> {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    // Only versioned names count among those.
+    let own = |value: &Value| value.as_array().is_some_and(|l| l.iter().all(|f| f.as_str() == Some("tokenizer.json")));
+    let finding = |(key, does): &(&str, &str)| {
+        side.config(key).filter(|value| !empty(value) && !own(value))?;
+        let message = format!("{whose}'s tokenizer_config.json states `{key}`: {does}; remove it");
+        Some(Finding::new(Severity::Refusal, "tokenizer.elsewhere", message))
+    };
+    ELSEWHERE.iter().filter_map(finding).collect()
+}
 
 /// Compares what loaders make of both sides.
 pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded {
@@ -93,6 +134,7 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
     }
     out.findings.extend(added::findings(reference, candidate));
     for (whose, side) in sides {
+        out.findings.extend(elsewhere(whose, side));
         if let Some(part) = side.rebuilt() {
             let message = format!(
                 "{whose}'s tokenizer_class is {}, for which transformers 5 builds {part} anew; tokenizer.json says something else, \
@@ -214,9 +256,9 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
     let names: Vec<String> = differing.map(|(key, _)| quoted(key)).take(8).collect();
     (!names.is_empty()).then(|| {
         let message = format!(
-            "tokenizer_config.json: {} differ between the sides; no loader known here obeys them",
+            "tokenizer_config.json: {} differ between the sides; whether a loader obeys them is not known",
             names.join(", ")
         );
-        Finding::new(Severity::Note, "tokenizer.unread_keys", message)
+        Finding::new(Severity::Warning, "tokenizer.unread_keys", message)
     })
 }

@@ -91,6 +91,19 @@ fn special_tokens_come_from_the_map_where_no_decoder_is_stated() {
 }
 
 #[test]
+fn a_config_that_names_another_tokenizer_is_refused() {
+    let plain = files(json!({"tokenizer_class": "BertTokenizer"}), "bert");
+    let named =
+        |files_: Value| files(json!({"tokenizer_class": "BertTokenizer", "fast_tokenizer_files": files_}), "bert");
+    let refusal = [("tokenizer.elsewhere".to_owned(), Severity::Refusal)];
+    assert_eq!(told(&bert(), &plain, &named(json!(["tokenizer.4.0.json", "tokenizer.json"]))), refusal);
+    assert_eq!(told(&bert(), &plain, &named(json!(["tokenizer.json"]))), []);
+    let unknown = |n: u32| files(json!({"tokenizer_class": "BertTokenizer", "mode_of_my_own": n}), "bert");
+    let warning = [("tokenizer.unread_keys".to_owned(), Severity::Warning)];
+    assert_eq!(told(&bert(), &unknown(1), &unknown(2)), warning);
+}
+
+#[test]
 fn lengths_differ_only_where_nothing_overrides_them() {
     let limit = |n: f64| files(json!({"tokenizer_class": "BertTokenizer", "model_max_length": n}), "bert");
     let code = ("tokenizer.model_max_length".to_owned(), Severity::Failure);
