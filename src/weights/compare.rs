@@ -76,7 +76,7 @@ fn undone(
     changed_unquantized: &mut Vec<String>,
 ) -> Vec<(String, String)> {
     let mut kept = Vec::new();
-    if sums.iter().all(|s| s.broken() == 0) {
+    if changed_unquantized.is_empty() && sums.iter().all(|s| s.broken() == 0) {
         return kept;
     }
     for fold in folds(original, candidate) {
@@ -89,7 +89,9 @@ fn undone(
             })
             .collect();
         let broken = |sums: &mut dyn Iterator<Item = &Sums>| -> u64 { sums.map(Sums::broken).sum() };
-        let before = broken(&mut again.iter().map(|(at, _)| &sums[*at]));
+        // A plain tensor between the two that is not the original's is broken, too.
+        let plain = fold.tensors.keys().filter(|name| changed_unquantized.contains(name)).count() as u64;
+        let before = plain + broken(&mut again.iter().map(|(at, _)| &sums[*at]));
         let mut again = again;
         decided(again.iter_mut().map(|(_, s)| s));
         if before > 0 && broken(&mut again.iter().map(|(_, s)| s)) < before {

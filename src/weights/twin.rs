@@ -166,17 +166,19 @@ fn chosen(
     let all = Recipe::all(candidate, mode, packed);
     let step = packed.rows.div_ceil(SAMPLED).max(1);
     let agree = |recipe: &Recipe, scratch: &mut Scratch| {
-        let mut equal = 0;
+        let (mut equal, mut codes) = (0, 0);
         for r in (0..packed.rows).step_by(step) {
             let Some(row) = values.get(r * packed.cols..(r + 1) * packed.cols) else { break };
             recipe.quantize(row, scratch);
             scratch.own.read(packed, r);
             let mut metal = false;
             equal += (0..packed.cols / packed.group_size).filter(|g| same(recipe, *g, scratch, &mut metal)).count();
+            codes += scratch.own.codes.iter().zip(&scratch.twin.codes).filter(|(a, b)| a == b).count();
         }
-        equal
+        // Scales may have been trained: then the codes tell.
+        (equal, codes)
     };
-    let mut best = (all[0], 0);
+    let mut best = (all[0], (0, 0));
     for recipe in all {
         let equal = agree(&recipe, scratch);
         if equal > best.1 {
