@@ -56,6 +56,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     observer.event(Event::Phase("reading the candidate"));
     let folder = ModelFolder::open(&request.candidate)?;
     let config = configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    config_keys::refuse(&config)?;
     let candidate = load_candidate(&folder, config.raw(), request.weights)?;
     let original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
 
