@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use crate::Error;
 use crate::checkpoint::ModelConfig;
 use crate::finding::{Finding, Severity};
 use crate::runtimes::native::{Architecture, Key, NativeError, same_value};
@@ -282,6 +283,15 @@ fn changing(config: &ModelConfig) -> Result<Vec<Finding>, NativeError> {
         }
     }
     Ok(out)
+}
+
+/// Stops where the quantization settings themselves say what is not computed: no loader would know what to make of them.
+pub(super) fn refuse(config: &ModelConfig) -> Result<(), Error> {
+    let within = |f: &Finding| f.message.contains(": `quantization");
+    match changing(config)?.into_iter().find(within) {
+        None => Ok(()),
+        Some(finding) => Err(Error::Incomparable(format!("{} ({})", finding.message, finding.code))),
+    }
 }
 
 /// Objects within objects that are looked into: quantization settings by module.

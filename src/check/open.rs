@@ -58,6 +58,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     observer.event(Event::Phase("reading the candidate"));
     let folder = ModelFolder::open(&request.candidate)?;
     let stated = configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))?;
+    config_keys::refuse(&stated)?;
     let mut candidate = load_candidate(&folder, stated.raw(), request.weights)?;
     let mut original = original_weights(request.original.as_deref(), &reference, &graph, &taps)?;
     let told = facts(&graph, &taps);
