@@ -1,153 +1,143 @@
-//! Is a recording our own states in disguise? Two programs that compute the same sums in another order agree to the last
-//! bit only now and then; states that agree almost everywhere were not computed a second time.
+//! How far two rows are apart, and whether one is a simple change of the other.
 
-use half::{bf16, f16};
+use std::collections::HashMap;
 
-use crate::finding::{Finding, Severity};
-use crate::hidden_states::{Tap, TapStates};
-use crate::runtimes::recorded::Compute;
+/// Changes are told where they explain the values to this relative L2.
+const TOLD: f64 = 1e-5;
 
-/// Share of equal values from which on two sets of states are one. Measured between MLX and our encoder on the shipped model,
-/// most at the first layer: 51 % to one unit in the last place in float32, 22 % after rounding in float16, 15 % in bfloat16;
-/// 25 %, 9 % and 8 % at the end. On MiniLM 16 % and 8 % in float32.
-const SAME: f64 = 0.9;
-
-/// Fewer values decide nothing.
-const ENOUGH: u64 = 1000;
-
-/// How many of a tap's recorded values are our own.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Alike {
-    compute: Compute,
-    values: u64,
-    /// Our float32 states, to one unit in the last place, or rounded to the recording's type.
-    ours: u64,
-    emulated_values: u64,
-    /// Our states computed in that type.
-    emulated: u64,
-    /// Numbers that are none of that type.
-    foreign: u64,
+/// The relative L2 of every token of two `[tokens, width]` rows of the same length.
+pub(super) fn per_token<'a>(found: &'a [f32], expected: &'a [f32], width: usize) -> impl Iterator<Item = f64> + 'a {
+    let tokens = found.chunks(width.max(1)).zip(expected.chunks(width.max(1)));
+    tokens.map(|(a, b)| relative(a.iter().copied(), b))
 }
 
-impl Alike {
-    pub(super) fn new(compute: Compute) -> Self {
-        Self { compute, values: 0, ours: 0, emulated_values: 0, emulated: 0, foreign: 0 }
+/// The largest relative L2 over the tokens of two `[tokens, width]` rows, and the token; infinite where it is no number
+/// or the rows differ in length.
+pub(super) fn apart(found: &[f32], expected: &[f32], width: usize) -> (f64, usize) {
+    if found.len() != expected.len() || width == 0 || found.is_empty() {
+        return (f64::INFINITY, 0);
     }
-
-    /// Adds the rows of a batch.
-    pub(super) fn add(
-        &mut self,
-        ours: Option<&std::sync::Arc<TapStates>>,
-        emulated: Option<&std::sync::Arc<TapStates>>,
-        theirs: &TapStates,
-    ) {
-        for r in 0..theirs.rows() {
-            let recorded = theirs.row(r);
-            self.foreign +=
-                recorded.iter().filter(|v| v.is_finite() && rounded(self.compute, **v) != **v).count() as u64;
-            if let Some(ours) = ours {
-                let same = ours.row(r).iter().zip(recorded).filter(|(a, b)| is_same(self.compute, **a, **b));
-                self.ours += same.count() as u64;
-                self.values += recorded.len() as u64;
-            }
-            if let Some(emulated) = emulated {
-                let same = emulated.row(r).iter().zip(recorded).filter(|(a, b)| a == b);
-                self.emulated += same.count() as u64;
-                self.emulated_values += recorded.len() as u64;
-            }
+    let mut worst = (0.0, 0);
+    for (t, distance) in per_token(found, expected, width).enumerate() {
+        if distance > worst.0 {
+            worst = (distance, t);
         }
     }
+    worst
+}
 
-    /// Says so when the states are ours.
-    pub(super) fn is_ours(&self, name: &str, tap: Tap) -> Option<Finding> {
-        // A sum of three rows and its norm have little order to differ in (79 % equal), and a mean evens errors out.
-        if !matches!(tap, Tap::Layer(_) | Tap::Final) {
-            return None;
+/// `|a - b| / |b|`: 0 where both are zeros, infinite where it is no number.
+fn relative(a: impl Iterator<Item = f32>, b: &[f32]) -> f64 {
+    let (mut wrong, mut norm) = (0f64, 0f64);
+    for (a, b) in a.zip(b) {
+        let (a, b) = (f64::from(a), f64::from(*b));
+        wrong += (a - b) * (a - b);
+        norm += b * b;
+    }
+    let distance = if wrong == 0.0 { 0.0 } else { (wrong / norm).sqrt() };
+    if distance.is_nan() { f64::INFINITY } else { distance }
+}
+
+/// In words, what simple change makes `found` of `expected`, both `[tokens, width]`.
+pub(super) fn change(found: &[f32], expected: &[f32], width: usize) -> Option<String> {
+    if found.len() != expected.len() || width == 0 || found.is_empty() {
+        return None;
+    }
+    if found.iter().all(|v| *v == 0.0) {
+        return Some("it holds only zeros".to_owned());
+    }
+    if let Some(bad) = found.iter().find(|v| !v.is_finite()) {
+        return Some(format!("it holds {bad}"));
+    }
+    if let Some(factor) = factor(found, expected) {
+        return Some(match (factor + 1.0).abs() <= TOLD {
+            true => "it is that state negated".to_owned(),
+            false => format!("it is that state multiplied by {factor:.4}"),
+        });
+    }
+    let (rows, others) = (|| found.chunks(width), || expected.chunks(width));
+    let all = |same: &dyn Fn(&[f32], &[f32]) -> f64| rows().zip(others()).all(|(a, b)| same(a, b) <= TOLD);
+    if all(&|a, b| relative(a.iter().rev().copied(), b)) {
+        return Some("it is that state with its dimensions in reverse order".to_owned());
+    }
+    if rows().rev().zip(others()).all(|(a, b)| relative(a.iter().copied(), b) <= TOLD) {
+        return Some("it is that state with its tokens in reverse order".to_owned());
+    }
+    if let Some(moved) = permuted(found, expected, width) {
+        return Some(format!("it is that state with {moved} of its {width} dimensions in other places"));
+    }
+    if rows().len() > 1 {
+        if rows().skip(1).zip(others()).all(|(a, b)| relative(a.iter().copied(), b) <= TOLD) {
+            return Some("it is that state, each token one place later".to_owned());
         }
-        let share = |same: u64, of: u64| if of < ENOUGH { 0.0 } else { same as f64 / of as f64 };
-        let (plain, emulated) = (share(self.ours, self.values), share(self.emulated, self.emulated_values));
-        (plain.max(emulated) >= SAME).then(|| {
-            let how = if plain >= emulated { "" } else { " computed in that type" };
-            let message = format!(
-                "{name}: {:.1} % of the values at {tap} are this program's own candidate states{how}: they were not computed by another runtime and show nothing of a device",
-                100.0 * plain.max(emulated)
-            );
-            Finding::new(Severity::Refusal, "recording.not_another_runtime", message)
-        })
+        if all(&|a, b| factor(a, b).map_or(f64::INFINITY, |_| 0.0)) {
+            return Some("it is that state with every token scaled by a factor of its own".to_owned());
+        }
+        let first: Vec<f32> = found.iter().zip(expected).take(width).map(|(a, b)| a - b).collect();
+        if all(&|a, b| relative(a.iter().zip(&first).map(|(a, d)| a - d), b)) {
+            return Some("it is that state with one vector added to every token".to_owned());
+        }
     }
-
-    /// Says so when the values are no numbers of the type the recording states.
-    pub(super) fn is_of_another_type(&self, name: &str, tap: Tap) -> Option<Finding> {
-        // Sentence vectors are often made in float32 whatever the encoder computes in.
-        (self.foreign > 0 && !tap.is_sentence_level()).then(|| {
-            let compute = self.compute.name();
-            let message = format!(
-                "{name} says it was computed in {compute}, but {} values at {tap} are no {compute} numbers: state the type the runtime computed in, or record the states in that type",
-                self.foreign
-            );
-            Finding::new(Severity::Refusal, "recording.compute", message)
-        })
+    let same = rows().zip(others()).filter(|(a, b)| relative(a.iter().copied(), b) <= TOLD).count();
+    match (same, rows().len()) {
+        (0, _) => None,
+        (same, tokens) => Some(format!("{same} of the row's {tokens} tokens are as they should be")),
     }
 }
 
-/// The nearest number of the type.
-fn rounded(compute: Compute, value: f32) -> f32 {
-    match compute {
-        Compute::Float32 => value,
-        Compute::Float16 => f16::from_f32(value).to_f32(),
-        Compute::Bfloat16 => bf16::from_f32(value).to_f32(),
-    }
+/// The one factor between the two.
+fn factor(found: &[f32], expected: &[f32]) -> Option<f64> {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let factor = product(found, expected) / product(expected, expected);
+    let wrong: f64 =
+        found.iter().zip(expected).map(|(a, b)| (f64::from(*a) - factor * f64::from(*b)).powi(2)).sum::<f64>();
+    (wrong.sqrt() <= TOLD * product(found, found).sqrt()).then_some(factor)
 }
 
-/// The same number in that type, or in float32 one beside it.
-fn is_same(compute: Compute, ours: f32, theirs: f32) -> bool {
-    ours == theirs || rounded(compute, ours) == theirs || ours.next_up() == theirs || ours.next_down() == theirs
+/// How many dimensions stand in other places, where all of them are the other's, bit for bit.
+fn permuted(found: &[f32], expected: &[f32], width: usize) -> Option<usize> {
+    let columns = |values: &[f32]| -> Vec<Vec<u32>> {
+        (0..width).map(|d| values.iter().skip(d).step_by(width).map(|v| v.to_bits()).collect()).collect()
+    };
+    let (ours, theirs) = (columns(found), columns(expected));
+    let mut places: HashMap<&[u32], usize> = HashMap::new();
+    theirs.iter().enumerate().for_each(|(d, column)| _ = places.insert(column, d));
+    let from: Option<Vec<usize>> = ours.iter().map(|column| places.get(column.as_slice()).copied()).collect();
+    let mut sorted = from.clone()?;
+    sorted.sort_unstable();
+    sorted.dedup();
+    (sorted.len() == width).then(|| from.iter().flatten().enumerate().filter(|(d, from)| d != *from).count())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
-
-    fn states(values: impl Iterator<Item = f32>) -> Arc<TapStates> {
-        let values: Vec<f32> = values.collect();
-        Arc::new(TapStates::ragged(8, &[0, values.len() / 8], values).unwrap())
-    }
-
-    fn ours() -> Arc<TapStates> {
-        states((0..2048).map(|i| (i as f32 * 0.37).sin()))
-    }
-
-    fn found(compute: Compute, tap: Tap, recorded: impl Fn(f32) -> f32) -> [bool; 2] {
-        let (ours, theirs) = (ours(), states(ours().row(0).iter().map(|v| recorded(*v))));
-        let mut alike = Alike::new(compute);
-        alike.add(Some(&ours), None, &theirs);
-        [alike.is_ours("r", tap).is_some(), alike.is_of_another_type("r", tap).is_some()]
-    }
 
     #[test]
-    fn our_states_are_known_whole_beside_and_rounded_and_another_programs_are_not() {
-        let tap = Tap::Layer(0);
-        assert_eq!(found(Compute::Float32, tap, |v| v), [true, false]);
-        assert_eq!(found(Compute::Float32, tap, f32::next_up), [true, false]);
-        assert_eq!(found(Compute::Float32, tap, |v| v * (1.0 + 1e-6)), [false, false]);
-        assert_eq!(found(Compute::Bfloat16, tap, |v| rounded(Compute::Bfloat16, v)), [true, false]);
-        assert_eq!(found(Compute::Float16, tap, |v| rounded(Compute::Float16, v * 1.01)), [false, false]);
-        assert_eq!(found(Compute::Float32, Tap::Embeddings, |v| v), [false, false]);
-    }
+    fn changes_are_told_in_words_and_nothing_is_no_distance() {
+        let expected: Vec<f32> = (0..12).map(|i| (i as f32 * 0.7).sin()).collect();
+        let with = |f: &dyn Fn(usize) -> f32| -> Vec<f32> { (0..12).map(f).collect() };
+        let said = |found: Vec<f32>| change(&found, &expected, 4).unwrap_or_default();
+        assert!(said(with(&|_| 0.0)).contains("only zeros"));
+        assert!(said(with(&|i| -expected[i])).contains("negated"));
+        assert!(said(with(&|i| 0.5 * expected[i])).contains("multiplied by 0.5"));
+        assert!(said(with(&|i| expected[i / 4 * 4 + 3 - i % 4])).contains("dimensions in reverse"));
+        assert!(said(with(&|i| expected[(2 - i / 4) * 4 + i % 4])).contains("tokens in reverse"));
+        assert!(said(with(&|i| expected[i / 4 * 4 + (i + 1) % 4])).contains("4 of its 4 dimensions"));
+        assert!(said(with(&|i| expected[i] * (1 + i / 4) as f32)).contains("factor of its own"));
+        assert!(said(with(&|i| expected[i] + (i % 4) as f32)).contains("one vector added"));
+        assert!(said(with(&|i| if i < 8 { expected[i] } else { 9.0 })).contains("2 of the row's 3 tokens"));
+        assert!(said(with(&|i| if i == 3 { f32::NAN } else { 1.0 })).contains("NaN"));
+        assert_eq!(change(&with(&|i| i as f32), &expected, 4), None);
 
-    #[test]
-    fn numbers_of_another_type_are_known() {
-        assert_eq!(found(Compute::Bfloat16, Tap::Final, |v| rounded(Compute::Float16, v * 1.01)), [false, true]);
-        assert_eq!(found(Compute::Float16, Tap::Sentence, |v| v * 1.01), [false, false]);
-    }
-
-    #[test]
-    fn our_states_computed_in_the_type_are_ours_too() {
-        let (ours, emulated) = (ours(), states(ours().row(0).iter().map(|v| rounded(Compute::Float16, v * 1.003))));
-        let mut alike = Alike::new(Compute::Float16);
-        alike.add(Some(&ours), Some(&emulated), &emulated);
-        let said = alike.is_ours("r", Tap::Final).unwrap().message;
-        assert!(said.contains("computed in that type"), "{said}");
+        assert_eq!(apart(&expected, &expected, 4), (0.0, 0));
+        assert_eq!(apart(&[0.0; 4], &[0.0; 4], 4), (0.0, 0));
+        for (a, b) in
+            [(&[f32::NAN, 1.0][..], &[1.0, 1.0][..]), (&[1.0, 1.0], &[0.0, 0.0]), (&[1.0], &[1.0, 1.0]), (&[], &[])]
+        {
+            assert_eq!(apart(a, b, 2).0, f64::INFINITY, "{a:?} {b:?}");
+        }
+        let (distance, token) = apart(&[1.0, 1.0, 1.0, 2.0], &[1.0, 1.0, 1.0, 1.0], 2);
+        assert!((distance - 0.5f64.sqrt()).abs() < 1e-9 && token == 1);
     }
 }

@@ -48,8 +48,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         Plant::Candidate(|c| {
             own(c, |t| {
                 let vocabulary = t["model"]["vocab"].as_object_mut().unwrap();
-                let word =
-                    vocabulary.keys().filter(|w| w.len() > 6 && !w.starts_with('#')).next_back().unwrap().clone();
+                let word = vocabulary.keys().rfind(|w| w.len() > 6 && !w.starts_with('#')).unwrap().clone();
                 let id = vocabulary.remove(&word).unwrap();
                 vocabulary.insert(format!("{word}qq"), id);
             })

@@ -96,8 +96,8 @@ pub(super) fn nearest(
         Ok(head.apply(&TapStates::ragged(width, &[0, tokens.len()], values)?)?.1)
     };
     for n in 1..last.tokens(0) {
-        offer(format!("{} of the first {n} tokens of the row only", in_words(stated)), &part(0..n)?);
-        offer(format!("{} without the first {n} tokens of the row", in_words(stated)), &part(n..last.tokens(0))?);
+        offer(format!("{} of the first {n} tokens of the row only", in_words(stated)), &*part(0..n)?);
+        offer(format!("{} without the first {n} tokens of the row", in_words(stated)), &*part(n..last.tokens(0))?);
     }
     Ok(best)
 }
