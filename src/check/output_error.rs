@@ -37,7 +37,8 @@ pub(super) fn findings(sides: &Sides, sample: &Sample, weights: &WeightsReport) 
         let moved = moved(sides, sample, tap, name, Arc::clone(own))?;
         let honest = moved_by_twin(sides, sample, tap, name, twin)?;
         // Written so that NaN is too far.
-        if !(moved <= OVER_TWIN * honest) {
+        let kept = moved <= OVER_TWIN * honest;
+        if !kept {
             out.push(failure(format!(
                 "the candidate's `{name}` was made by no quantizer that is known: it moves the output of {tap} by {}, and \
                  MLX's own rounding of it by {} (limit {OVER_TWIN} times that)",
