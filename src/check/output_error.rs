@@ -36,9 +36,9 @@ pub(super) fn findings(sides: &Sides, sample: &Sample, weights: &WeightsReport) 
         let tap = Tap::Layer(layer);
         let moved = moved(sides, sample, tap, name, Arc::clone(own))?;
         let honest = moved_by_twin(sides, sample, tap, name, twin)?;
-        // NaN is too far.
-        let near = moved <= OVER_TWIN * honest;
-        if !near {
+        // Written so that NaN is too far.
+        let kept = moved <= OVER_TWIN * honest;
+        if !kept {
             out.push(failure(format!(
                 "the candidate's `{name}` was made by no quantizer that is known: it moves the output of {tap} by {}, and \
                  MLX's own rounding of it by {} (limit {OVER_TWIN} times that)",

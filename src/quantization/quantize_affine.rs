@@ -70,9 +70,9 @@ fn extremes(group: &[f32]) -> (f32, f32) {
     let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
     let (whole, rest) = group.as_chunks::<LANES>();
     for values in whole {
-        for i in 0..LANES {
-            low[i] = if values[i] < low[i] { values[i] } else { low[i] };
-            high[i] = if values[i] > high[i] { values[i] } else { high[i] };
+        for ((low, high), value) in low.iter_mut().zip(&mut high).zip(values) {
+            *low = if *value < *low { *value } else { *low };
+            *high = if *value > *high { *value } else { *high };
         }
     }
     let low = low.iter().chain(rest).fold(f32::INFINITY, |a, b| a.min(*b));

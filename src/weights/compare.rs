@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::fold::folds;
 use super::groups::largest_shift;
-use super::quantizer::{Evidence, decide};
+use super::quantizer::{Evidence, decide, is_mlx};
 use super::twin::twin_row;
 use super::{Quantizer, TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
@@ -80,6 +80,15 @@ fn undone(
         return kept;
     }
     for fold in folds(original, candidate) {
+        // A matrix whose columns were multiplied is nowhere its twin. One that is was changed in places, not scaled, and
+        // factors that are estimated would excuse that.
+        let is_twins = |name: &String| {
+            let of = |s: &&Sums| s.row.tensor == *name;
+            sums.iter().find(of).and_then(|s| s.row.twin.as_ref()).is_some_and(is_mlx)
+        };
+        if fold.multiplied.iter().any(is_twins) {
+            continue;
+        }
         let again: Vec<(usize, Sums)> = fold
             .tensors
             .iter()

@@ -54,6 +54,8 @@ const HEADS: &[usize] = &[32, 48, 64, 80, 96, 128, 256];
 pub(super) struct Fold {
     pub(super) tensors: BTreeMap<String, Weight>,
     pub(super) between: (String, String),
+    /// The matrices whose columns were multiplied.
+    pub(super) multiplied: Vec<String>,
 }
 
 /// Every pair whose factors agree, in the order of the layers; what an earlier one has scaled the next finds scaled.
@@ -168,7 +170,7 @@ fn fold(
         tensors.insert(name.clone(), weight);
     }
     let between = (divided, multiplied.join("` and `"));
-    Some(Fold { tensors, between })
+    Some(Fold { tensors, between, multiplied })
 }
 
 /// What each row was divided by: least squares of the original's row over the candidate's.

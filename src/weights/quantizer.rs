@@ -105,6 +105,11 @@ impl Evidence {
     }
 }
 
+/// More of its groups are the twin's than another quantizer agrees with by chance.
+pub(super) fn is_mlx(row: &TwinRow) -> bool {
+    row.equal as f64 >= BY_CHANCE * row.groups as f64
+}
+
 /// Fills in who made each tensor of a model, and what was changed in it.
 pub(super) fn decide<'a>(tensors: impl Iterator<Item = (&'a mut TwinRow, &'a Evidence)>) {
     let mut tensors: Vec<_> = tensors.collect();

@@ -95,7 +95,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 1,
-        says: &["`embeddings.word_embeddings.weight` was changed"],
+        says: &["`embeddings.word_embeddings.weight`"],
     },
     Fault {
         id: "twin-bits-flipped",
