@@ -75,10 +75,6 @@ use limits::Held;
 use workers::Workers;
 use write_up::Judged;
 
-/// Whether a kind of row that only the built-in probes have counts as covered: there the candidate is held to be finite and
-/// to depend on no other row, not to the policy's limits.
-const PROBES_JUDGED: bool = true;
-
 /// Runs the whole gate: opens both models, compares them, judges.
 ///
 /// # Errors
@@ -122,7 +118,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(streamed.findings());
 
     let measured = evidence::gather(probed, streamed)?;
-    findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length), PROBES_JUDGED));
+    findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
     findings.extend(distinct::findings(&measured.measurements, &weights));
     findings.extend(half::findings(&measured.measurements));
 

@@ -117,23 +117,17 @@ pub(super) fn sections(corpus: &Coverage, probes: &Coverage, max_length: usize) 
 }
 
 /// What the probes had to supply, and what nobody did. A kind counts as covered only where the candidate was judged on it:
-/// on the corpus always, on the probes where `probes_judged`.
-pub(super) fn findings(sections: &[CoverageSection], probes_judged: bool) -> Vec<Finding> {
+/// by the policy's gates on the corpus, beside its twin on the probes.
+pub(super) fn findings(sections: &[CoverageSection]) -> Vec<Finding> {
     let names = |of: &dyn Fn(&CoverageSection) -> bool| -> Option<String> {
         let names: Vec<&str> = sections.iter().filter(|s| of(s)).map(|s| s.kind.as_str()).collect();
         (!names.is_empty()).then(|| names.join("; "))
     };
-    let filled = names(&|s| s.corpus == 0 && s.probes > 0).map(|kinds| match probes_judged {
-        true => {
-            let message = format!("the corpus has none of these, the built-in probes supplied them: {kinds}");
-            Finding::new(Severity::Note, "coverage.filled", message)
-        }
-        false => {
-            let message = format!(
-                "only the built-in probes have these, and the candidate is not judged on them: {kinds}; errors hide there, add such rows to the corpus"
-            );
-            Finding::new(Severity::Refusal, "coverage.unjudged", message)
-        }
+    let filled = names(&|s| s.corpus == 0 && s.probes > 0).map(|kinds| {
+        let message = format!(
+            "the corpus has none of these: {kinds}; built-in probes supplied them, on which the candidate is held against an honest conversion"
+        );
+        Finding::new(Severity::Note, "coverage.filled", message)
     });
     let missing = names(&|s| s.corpus == 0 && s.probes == 0).map(|kinds| {
         let message =
@@ -167,12 +161,10 @@ mod tests {
         let none = Coverage::default();
         let counts: Vec<u64> = sections(&full, &none, 512).iter().map(|s| s.corpus).collect();
         assert_eq!(counts, [1, 2, 2, 3, 1, 3, 2, 2]);
-        assert!(findings(&sections(&full, &none, 512), false).is_empty());
-        let filled = findings(&sections(&none, &full, 512), true);
+        assert!(findings(&sections(&full, &none, 512)).is_empty());
+        let filled = findings(&sections(&none, &full, 512));
         assert_eq!((filled.len(), filled[0].severity), (1, Severity::Note));
-        let unjudged = findings(&sections(&none, &full, 512), false);
-        assert_eq!((unjudged[0].severity, unjudged[0].code.as_str()), (Severity::Refusal, "coverage.unjudged"));
-        let missing = findings(&sections(&coverage(&[&[5], &[4, 6]], 1), &none, 512), true);
+        let missing = findings(&sections(&coverage(&[&[5], &[4, 6]], 1), &none, 512));
         assert_eq!(missing[0].severity, Severity::Refusal);
         assert!(missing[0].message.contains("31 to 33") && !missing[0].message.contains("mixed lengths;"));
     }

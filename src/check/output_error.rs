@@ -15,14 +15,20 @@ use crate::runtimes::native::NativeEncoder;
 use crate::verdict::number;
 use crate::weights::{WeightsReport, twin, unexplained};
 
-/// Most that such a matrix may move its layer's output, over what MLX's own rounding of it would.
-const OVER_TWIN: f64 = 1.15;
+/// Most that such a matrix may move its layer's output, over what MLX's own rounding of it would. Measured on the shipped
+/// model at 8 and 4 bits: GPTQ by the paper 1.00 at most, mlx-lm's 1.17; a fault in such a matrix 1.5 at least.
+const OVER_TWIN: f64 = 1.3;
 
 /// A failure for each of these matrices that moves the output too far, and for tables, which have no output to trade
 /// errors in.
 pub(super) fn findings(sides: &Sides, sample: &Sample, weights: &WeightsReport) -> Result<Vec<Finding>, Error> {
     let mut out = Vec::new();
+    let used = sides.candidate_weights.used();
     for name in unexplained(weights) {
+        // What the encoder and its head do not read (a pooler behind a mean) moves no vector.
+        if sides.candidate_weights.tensors().contains_key(name) && !used.contains(name) {
+            continue;
+        }
         let (Some(original), Some(own)) =
             (sides.original.tensors().get(name), sides.candidate_weights.tensors().get(name))
         else {

@@ -47,7 +47,7 @@ pub(super) struct Probed {
     /// Probes run, and their tokens.
     pub(super) rows: u64,
     pub(super) tokens: u64,
-    /// What kinds of rows and batches they were.
+    /// What kinds of rows and batches the candidate was judged on.
     pub(super) coverage: Coverage,
     /// The candidate on the probes: not judged by limits meant for a corpus, but never to be NaN.
     pub(super) total: Accumulators,
@@ -87,14 +87,11 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
     batches.sort_by_key(|batch| std::cmp::Reverse(batch.rows() * batch.longest()));
     let encoders = sides.encoders();
     let (scales, kept) = spread(encoders, workers, &batches)?;
-    let mut coverage = Coverage::default();
-    coverage.truncated(rows.iter().filter(|(_, row)| row.truncated).count() as u64);
     let gathered = Mutex::new(Gathered {
         engine: Accumulators::new(scales.clone()),
         total: Accumulators::new(scales.clone()),
         outputs: Outputs::default(),
         cross: CrossMatch::new(sides.reference.taps(), sides.candidate.taps(), &sides.facts.same_point),
-        coverage,
     });
     let judged = Mutex::new(Vec::new());
     let jobs: Vec<_> = batches.iter().zip(kept.into_iter().map(Mutex::new)).collect();
@@ -111,11 +108,14 @@ pub(super) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         }
         gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen, &explaining)
     })?;
-    let Gathered { engine, total, cross, coverage, outputs } =
-        gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Gathered { engine, total, cross, outputs } = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut judged: Vec<Judged> = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Workers finish in any order.
     judged.sort_by_key(|job| job.batch.row_id(0));
+    let mut coverage = Coverage::default();
+    judged.iter().for_each(|job| coverage.batch(&job.batch));
+    // One of them is a row that was cut, where any was.
+    coverage.truncated(u64::from(rows.iter().any(|(_, row)| row.truncated)));
     let sample = Sample::take(sides, &rows)?;
     let dependent = sample.as_ref().map_or_else(|| Ok(None), |s| floor::batch_dependence(sides, s))?;
     let floor = sample.as_ref().map_or_else(|| Ok(Vec::new()), |s| floor::measure(sides, workers, s, &scales))?;
@@ -203,13 +203,11 @@ struct Gathered {
     engine: Accumulators,
     total: Accumulators,
     cross: CrossMatch,
-    coverage: Coverage,
     outputs: Outputs,
 }
 
 impl Gathered {
     fn add(&mut self, batch: &TokenBatch, seen: &Seen, explaining: &Explaining) -> Result<(), Error> {
-        self.coverage.batch(batch);
         self.outputs.add(explaining, batch, &seen.reference)?;
         if let Some(control) = &seen.control {
             self.engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use super::values::{
+    Compute, ControlRows, EffectiveWeights, Emulate, Format, OnInvalidUtf8, Pooling, VerdictFormat,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -64,90 +68,6 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man(super::shell::ManArguments),
-}
-
-/// How the product on stdout looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// The report (or table) as JSON
-    Json,
-}
-
-/// How the verdict on stdout looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum VerdictFormat {
-    /// For people
-    Text,
-    /// The report as JSON
-    Json,
-    /// For people, and then as annotations of GitHub's runner
-    Github,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnInvalidUtf8 {
-    /// Stop and name the line
-    Error,
-    /// Leave the row out and count it
-    Skip,
-    /// Put U+FFFD in place of the bad bytes and count the row
-    Replace,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ControlRows {
-    /// At least 256 rows, one row in 32 beyond, and every probe
-    Sample,
-    /// Every row
-    All,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pooling {
-    /// As the models' own files say
-    Auto,
-    Mean,
-    Cls,
-    Max,
-    MeanSqrtLen,
-    WeightedMean,
-    LastToken,
-}
-
-/// Which of its two values a quantized weight gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EffectiveWeights {
-    /// As mx.dequantize gives it, rounded to the type of the scales
-    Dequantized,
-    /// As mx.quantized_matmul sees it on float32 states, every step in float32
-    Matmul,
-}
-
-/// What a device holds its activations in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Compute {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl From<Compute> for parallax::runtimes::native::ops::Compute {
-    fn from(compute: Compute) -> Self {
-        match compute {
-            Compute::F32 => Self::F32,
-            Compute::F16 => Self::F16,
-            Compute::Bf16 => Self::BF16,
-        }
-    }
-}
-
-/// Whose deviations from the configuration the candidate's encoder repeats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Emulate {
-    /// The program that --runtime names
-    Mlx,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod record;
 mod render;
 mod shell;
 mod sweeps;
+mod values;
 mod weights;
 
 use std::io::{self, Write};

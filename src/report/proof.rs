@@ -228,6 +228,6 @@ pub struct CoverageSection {
     pub kind: String,
     /// How many the corpus had: on these the candidate is judged by the policy's limits.
     pub corpus: u64,
-    /// How many the built-in probes added.
+    /// How many the built-in probes added, on which the candidate is held against its twin.
     pub probes: u64,
 }

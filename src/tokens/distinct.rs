@@ -89,7 +89,7 @@ impl DistinctRows {
 }
 
 /// Share of a row's content that may be one token: "the the the" is none, and forty times "the" with a word behind is hardly
-/// more. In the 2,000 rows of the shipped corpus the commonest token makes up at most 0.5 of a row of more than one.
+/// more.
 const MOST_OF_ONE: f64 = 0.9;
 
 /// True for a row without content, of unknown tokens only, or of (almost) one token over and over.

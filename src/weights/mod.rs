@@ -5,6 +5,7 @@ mod fold;
 mod groups;
 mod identify;
 mod quantizer;
+mod recipe;
 mod row;
 mod twin;
 mod twin_findings;
