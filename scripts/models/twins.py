@@ -1,0 +1,62 @@
+"""The table of scripts/twins, in Markdown: what parallax says of MLX's own conversions and of other quantizers.
+
+    python twins.py PARALLAX REFERENCE_DIR CORPUS ROWS FOLDER ...
+
+A folder holds candidates: of scripts/modes (MLX's own, whose groups must all be equal to their twins; honest), or of
+scripts/quantizers (planted.json names the quantizer and the fault). Exit code 1 if an honest one does not pass or a faulty one does.
+"""
+import collections
+import json
+import pathlib
+import subprocess
+import sys
+
+#: Formats without a policy: 3 and 2 bits are held to that of 4, as scripts/modes does.
+POLICIES = {"affine 3": "int4", "affine 2": "int4"}
+
+
+def check(parallax, reference, candidate, corpus, rows):
+    policy = POLICIES.get(candidate.name.partition(" g")[0])
+    command = [parallax, "check", "--reference", reference, "--candidate", candidate, "--corpus", corpus, "--limit", rows, "--quiet", "--format", "json",
+               *(["--policy", policy] if policy else [])]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    return (json.loads(done.stdout) if done.stdout.strip() else None), done.stderr.strip()
+
+
+def reasons(report):
+    """Failed gates and findings that are no notes, shortest first."""
+    gates = [f"{g['id']} {g.get('value')}" for g in report.get("gates", []) if g.get("outcome") not in ("pass", "skipped", None)]
+    findings = [f"{f['severity']} {f['code']}" for f in report.get("findings", []) if f.get("severity") in ("failure", "refusal")]
+    return "; ".join(dict.fromkeys(findings + gates))[:160]
+
+
+def words(report):
+    """Quantizers the report names, by how many matrices."""
+    seen = collections.Counter(t["twin"]["quantizer"] for t in report["weights"]["tensors"] if t.get("twin"))
+    return ", ".join(f"{name} {count}" for name, count in seen.most_common())
+
+
+def main():
+    parallax, reference, corpus, rows, *folders = sys.argv[1:]
+    wrong = []
+    print("| candidate | planted | groups equal to MLX's own | changed | quantizer of the matrices | verdict | why |")
+    print("|---|---|---|---|---|---|---|")
+    for folder in sorted((c for f in folders for c in pathlib.Path(f).iterdir() if (c / "config.json").exists()), key=lambda c: c.as_posix()):
+        note = folder / "planted.json"
+        fault = json.loads(note.read_text()).get("fault") if note.exists() else None
+        report, said = check(parallax, reference, folder, corpus, rows)
+        if report is None:
+            print(f"| {folder.name} | {fault or ''} | | | | REFUSED | {said[:160]} |", flush=True)
+            wrong += [folder.name] * (fault is None)
+            continue
+        twin = report["weights"]["totals"]["twin"]
+        share = f"{twin['equal']} of {twin['groups']} ({100 * twin['equal'] / twin['groups']:.4g} %)" if twin["groups"] else "no quantized matrix"
+        print(f"| {folder.name} | {fault or ''} | {share} | {twin['changed']} | {words(report)} | {report['verdict'].upper()} | {reasons(report)} |", flush=True)
+        if (report["verdict"] == "pass") != (fault is None):
+            wrong.append(folder.name)
+    if wrong:
+        sys.exit("not as it should be: " + ", ".join(wrong))
+
+
+if __name__ == "__main__":
+    main()
