@@ -24,10 +24,11 @@ def check(parallax, reference, candidate, corpus, rows):
 
 
 def reasons(report):
-    """Failed gates and findings that are no notes, shortest first."""
-    gates = [f"{g['id']} {g.get('value')}" for g in report.get("gates", []) if g.get("outcome") not in ("pass", "skipped", None)]
-    findings = [f"{f['severity']} {f['code']}" for f in report.get("findings", []) if f.get("severity") in ("failure", "refusal")]
-    return "; ".join(dict.fromkeys(findings + gates))[:160]
+    """Gates that did not pass and findings that prove or refuse something, each once."""
+    findings = [f"{f['severity']} {f['code']}" for f in report["findings"] if f["severity"] in ("failure", "refusal")]
+    gates = [f"{g['on']} {g['metric']} {g['stat']} {g['observed']:.3g} > {g['limit']:.3g}" if isinstance(g.get("observed"), float) else f"{g['on']} {g['metric']} {g['outcome']}"
+             for g in report["gates"] if g["outcome"] != "pass"]
+    return "; ".join(dict.fromkeys(findings + gates))[:200]
 
 
 def words(report):
@@ -49,7 +50,7 @@ def main():
             print(f"| {folder.name} | {fault or ''} | | | | REFUSED | {said[:160]} |", flush=True)
             wrong += [folder.name] * (fault is None)
             continue
-        twin = report["weights"]["totals"]["twin"]
+        twin = report["weights"]["totals"].get("twin", {"groups": 0, "changed": ""})
         share = f"{twin['equal']} of {twin['groups']} ({100 * twin['equal'] / twin['groups']:.4g} %)" if twin["groups"] else "no quantized matrix"
         print(f"| {folder.name} | {fault or ''} | {share} | {twin['changed']} | {words(report)} | {report['verdict'].upper()} | {reasons(report)} |", flush=True)
         if (report["verdict"] == "pass") != (fault is None):
