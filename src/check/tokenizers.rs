@@ -72,6 +72,17 @@ fn loader_files(folder: &ModelFolder) -> Result<LoaderFiles, CheckpointError> {
     })
 }
 
+/// The special tokens that a side's files name: loaders make them known to the tokenizer, whether tokenizer.json lists
+/// them or not (transformers 5.23, `PreTrainedTokenizerBase`; a folder saved again lists them).
+fn special_tokens(files: &LoaderFiles) -> Vec<String> {
+    const KEYS: [&str; 7] =
+        ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+    let named = [&files.tokenizer_config, &files.special_tokens_map];
+    let of = |value: &Value| value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned);
+    let all = named.into_iter().flatten().flat_map(|map| KEYS.iter().filter_map(|key| of(map.get(*key)?)));
+    all.collect()
+}
+
 /// Both tokenizers; without tokenizer.json on either side nothing shows that both get the same ids.
 pub(super) fn tokenizers(
     reference: &Reference,
@@ -87,17 +98,21 @@ pub(super) fn tokenizers(
     let Some(folder) = &reference.folder else { return Err(missing(&format!("the folder of {shown}"))) };
     let ours = folder.read("tokenizer.json")?.ok_or_else(|| missing(folder.shown()))?;
     let theirs = candidate.read("tokenizer.json")?.ok_or_else(|| missing(candidate.shown()))?;
+    let (files, their_files) = (loader_files(folder)?, loader_files(candidate)?);
     let first = WordTokenizer::parse(&ours, "the reference's tokenizer.json", max_length)?;
+    let first = first.knowing(&special_tokens(&files))?;
     // One file makes one tokenizer: it is not run twice.
     let other = match ours == theirs {
         true => None,
-        false => Some(WordTokenizer::parse(&theirs, "the candidate's tokenizer.json", max_length)?),
+        false => {
+            let second = WordTokenizer::parse(&theirs, "the candidate's tokenizer.json", max_length)?;
+            Some(second.knowing(&special_tokens(&their_files))?)
+        }
     };
     let differences = match &other {
         None => Vec::new(),
         Some(other) => TokenizerData::read(&ours, &first)?.differences(&TokenizerData::read(&theirs, other)?),
     };
-    let (files, their_files) = (loader_files(folder)?, loader_files(candidate)?);
     let second = other.as_ref().unwrap_or(&first);
     let sides = [LoaderSide::new(&files, &first), LoaderSide::new(&their_files, second)];
     let loaded = compare(&sides[0], &sides[1]);

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
 use tokenizers::models::ModelWrapper;
-use tokenizers::{Tokenizer, TruncationDirection, TruncationParams};
+use tokenizers::{AddedToken, Tokenizer, TruncationDirection, TruncationParams};
 
 use super::structure::TokenizerParts;
 use crate::fault::Fault;
@@ -163,6 +163,20 @@ impl WordTokenizer {
     /// The id of a token.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// With these of its words as special tokens, which no step of it takes apart. Words it does not have are left out.
+    ///
+    /// # Errors
+    /// Words that the library cannot take.
+    pub fn knowing(mut self, special: &[String]) -> Result<Self, TokenizerError> {
+        let listed: Vec<String> = self.inner.get_added_tokens_decoder().into_values().map(|t| t.content).collect();
+        let new = special.iter().filter(|t| !t.is_empty() && !listed.contains(t));
+        let new = new.filter(|t| self.inner.token_to_id(t).is_some()).map(|t| AddedToken::from(t.clone(), true));
+        let new: Vec<AddedToken> = new.collect();
+        let malformed = |reason| TokenizerError::Malformed { file: self.name.clone(), reason };
+        self.inner.add_special_tokens(new).map_err(|e| malformed(one_line(&e.to_string())))?;
+        Ok(self)
     }
 
     /// What the file says about itself.
