@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sample::Sample;
-use super::sides::Sides;
+use super::sides::{Sides, feeds_nothing};
 use crate::Error;
 use crate::checkpoint::{Weight, layer_of};
 use crate::finding::{Finding, Severity};
@@ -23,10 +23,8 @@ const OVER_TWIN: f64 = 1.3;
 /// errors in.
 pub(super) fn findings(sides: &Sides, sample: &Sample, weights: &WeightsReport) -> Result<Vec<Finding>, Error> {
     let mut out = Vec::new();
-    let used = sides.candidate_weights.used();
     for name in unexplained(weights) {
-        // What the encoder and its head do not read (a pooler behind a mean) moves no vector.
-        if sides.candidate_weights.tensors().contains_key(name) && !used.contains(name) {
+        if feeds_nothing(name) {
             continue;
         }
         let (Some(original), Some(own)) =

@@ -150,6 +150,11 @@ impl SidesFacts {
     }
 }
 
+/// A pooler behind the encoder is checked and feeds no tap: MLX's encoders drop it.
+pub(super) fn feeds_nothing(tensor: &str) -> bool {
+    tensor.starts_with("pooler.")
+}
+
 /// What threads need of [`Sides`].
 #[derive(Clone, Copy)]
 pub(super) struct Encoders<'a> {
@@ -195,8 +200,8 @@ impl Sides {
     pub(super) fn without_original(&self, report: &WeightsReport) -> Option<Finding> {
         let used = self.candidate_weights.used();
         let stages = self.unpaired_stages.iter();
-        let lacking: Vec<&String> =
-            report.without_original.iter().filter(|name| used.contains(*name)).chain(stages).collect();
+        let computed = |name: &&String| used.contains(*name) && !feeds_nothing(name);
+        let lacking: Vec<&String> = report.without_original.iter().filter(computed).chain(stages).collect();
         let first = lacking.first()?;
         let message = format!(
             "the candidate computes with {} weights that have no original to be held against, the first is `{first}`; give \

@@ -119,8 +119,10 @@ fn looked_up(w: &Walk, k: NodeId, shape: Option<Vec<Size>>, same: usize) -> Answ
     }
     let parts = slices(w, k).ok_or_else(|| Refused::Unknown("a slice whose bounds are not known".to_owned()))?;
     let cut: Vec<_> = parts.iter().filter(|(_, from, to)| *from != 0 || to.value().is_none()).collect();
-    let &[&(_, from, over)] = cut.as_slice() else {
-        return conditional("a constant is cut along several axes by sizes of the input");
+    // In an export of one shape every bound is a number.
+    let (from, over) = match (cut.as_slice(), parts.last()) {
+        (&[&(_, from, over)], _) | (&[], Some(&(_, from, over))) => (from, over),
+        _ => return conditional("a constant is cut along several axes by sizes of the input"),
     };
     match &table.data {
         None => Ok(Value::new(Kind::Table(Table::Absolute), shape, same)),
