@@ -16,6 +16,7 @@ mod evidence;
 mod explain;
 mod floor;
 mod graph;
+mod graph_weights;
 mod growth;
 mod half;
 mod heads;

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::configs;
+use super::graph_weights;
 use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{ModelFolder, Weight, WeightSet};
@@ -112,12 +113,11 @@ impl Inspection {
         let read = logic(&graph, &taps, padding);
         self.fact("graph", &read);
         self.findings.extend(read.findings(false));
-        let audited = match &reference.folder {
-            Some(folder) if folder.exists("model.safetensors")? => {
-                Some(audit(&graph, &taps, &load_float(folder)?.weights))
-            }
+        let original = match &reference.folder {
+            Some(folder) if folder.exists("model.safetensors")? => Some(load_float(folder)?.weights),
             _ => None,
         };
+        let audited = original.as_ref().map(|original| audit(&graph, &taps, original));
         let tap = |e: &crate::runtimes::onnx::TapEntry| {
             let layers = audited.iter().flat_map(|a| &a.layers).filter(|l| e.tap == Tap::Layer(l.layer));
             let matched = layers.flat_map(|l| &l.matrices);
@@ -144,6 +144,11 @@ impl Inspection {
                 model.name()
             );
             self.findings.push(Finding::new(Severity::Note, "reference.activation_unstated", message));
+        }
+        if let (Some(original), Some(config)) = (&original, &config) {
+            let (section, found) = graph_weights::inspected(&graph, &taps, original, config, !inexact.is_empty());
+            self.fact("graph's weights", section.sentence());
+            self.findings.extend(found);
         }
         self.findings.extend(inexact);
         self.findings.extend(audited.iter().flat_map(|a| a.findings()));

@@ -8,13 +8,14 @@ use super::CheckRequest;
 use super::config_keys;
 use super::configs;
 use super::deviation::Emulated;
+use super::graph_weights;
 use super::heads::{self, Heads};
 use super::inputs::{inputs, same_file};
 use super::padded::{Padded, padded};
 use super::preflight;
 use super::reference::{Reference, original_weights};
 use super::sentence_keys;
-use super::sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation};
+use super::sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation, row_name};
 use super::silence::Silent;
 use super::taps::{reference_taps, witnessed};
 use super::task_heads;
@@ -89,6 +90,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let padded = padded(told.vocab, configs, &tokenizers)?;
     let in_use = |config: &ModelConfig| padded.as_ref().map_or_else(|| config.clone(), |p| p.config(config));
     let (control_config, config) = (&in_use(configs[0]), in_use(&stated));
+    // The graph's tables are compared whole.
+    let whole = [&original.weights, &candidate.weights].map(|weights| weights.only(|_| true));
     if let Some(padded) = &padded {
         original.weights = padded.weights(&original.weights)?;
         candidate.weights = padded.weights(&candidate.weights)?;
@@ -141,10 +144,27 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let of_sentences = sentence_keys::compare(reference.folder.as_ref(), &folder, &mut preflight)?;
 
     let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
-    let (graph_audit, unaudited) =
+    let (mut graph_audit, unaudited) =
         super::graph::audited(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]);
     findings.extend(unaudited);
-    findings.extend(inexact(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]));
+    let inexact = inexact(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]);
+    if original.from_graph {
+        findings.push(graph_weights::void(&graph));
+    } else {
+        let by = graph_weights::Compared {
+            original: &whole[0],
+            modules: &ours,
+            candidate: Some(&whole[1]),
+            needed: original.weights.used(),
+            config: control_config,
+            inexact: !inexact.is_empty(),
+        };
+        let named = |tensor: &str, row: usize| row_name(&tokenizers, tensor, row);
+        let (section, of_weights) = graph_weights::compared(&graph, &taps, &by, request.into(), &named);
+        graph_audit.weights = Some(section);
+        findings.extend(of_weights);
+    }
+    findings.extend(inexact);
     findings.extend(contradictions);
     findings.extend(candidate.findings);
     findings.extend(original.findings);

@@ -213,19 +213,23 @@ impl Sides {
 
     /// What a row of a table stands for: a token, or a position.
     pub(super) fn row_name(&self, tensor: &str, row: usize) -> Option<String> {
-        if tensor.contains("position") {
-            return Some(format!("position {row}"));
-        }
-        if !["word_embeddings", "embed_tokens", "tok_embeddings", "token_embedding"].iter().any(|w| tensor.contains(w))
-        {
-            return None;
-        }
-        let token = self.tokenizers.candidate().token(u32::try_from(row).ok()?)?;
-        Some(format!("\"{}\"", escape::plain(&token, TOKEN)))
+        row_name(&self.tokenizers, tensor, row)
     }
 
     /// Runs [`Sides::observer`] if there is one.
     pub(super) fn observer_effect(&self, batches: &[TokenBatch]) -> Result<Option<ObserverEffect>, Error> {
         Ok(self.observer.as_ref().map(|check| check(batches)).transpose()?.flatten())
     }
+}
+
+/// What a row of a table stands for: a token, or a position.
+pub(super) fn row_name(tokenizers: &TokenizerPair, tensor: &str, row: usize) -> Option<String> {
+    if tensor.contains("position") {
+        return Some(format!("position {row}"));
+    }
+    if !["word_embeddings", "embed_tokens", "tok_embeddings", "token_embedding"].iter().any(|w| tensor.contains(w)) {
+        return None;
+    }
+    let token = tokenizers.candidate().token(u32::try_from(row).ok()?)?;
+    Some(format!("\"{}\"", escape::plain(&token, TOKEN)))
 }

@@ -19,7 +19,7 @@ pub use config::{ConfigError, ModelConfig};
 pub use error::CheckpointError;
 pub use folder::{InputFile, ModelFolder, sha256_hex};
 pub use modules::{ModulesError, SentenceFiles, SentenceModules};
-pub use names::layer_of;
+pub use names::{is_table, layer_of};
 pub use pooling_config::{PoolingMode, UnknownPooling};
 pub use prompts::Prompts;
 pub use sequence_length::{max_sequence_length, stated_model_max_length, usable_positions};

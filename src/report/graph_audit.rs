@@ -27,9 +27,30 @@ pub struct GraphWeightsSection {
     pub constants: usize,
     /// Those that are a tensor of the checkpoint, or several or a part of one, element by element.
     pub equal: usize,
-    /// Those that follow from no weight: rotary frequencies, constants of one repeated value.
+    /// Those that follow from no weight: rotary frequencies and tables, masks, zeros and ones.
     pub derived: usize,
+    /// Those that resemble no tensor and need not: behind the final state, or of few elements.
+    #[serde(default)]
+    pub others: usize,
     /// What differs, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub different: Vec<String>,
+}
+
+impl GraphWeightsSection {
+    /// `73 of 73 constants of the graph are the checkpoint's, element by element`.
+    pub fn sentence(&self) -> String {
+        let weights = self.constants.saturating_sub(self.derived).saturating_sub(self.others);
+        let mut text =
+            format!("{} of {weights} constants of the graph are the checkpoint's, element by element", self.equal);
+        for (n, what) in [
+            (self.derived, "follow from no weight (rotary frequencies, masks, zeros and ones)"),
+            (self.others, "are no encoder's weights"),
+        ] {
+            if n > 0 {
+                text.push_str(&format!("; {n} more {what}"));
+            }
+        }
+        text
+    }
 }

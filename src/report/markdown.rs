@@ -210,6 +210,22 @@ fn alignment(report: &Report, out: &mut String) {
             &format!("- {} taps found in the reference's graph, each with its own evidence", alignment.taps.len()),
         );
     }
+    if let Some(audit) = &alignment.graph_audit {
+        let known = audit.nodes.saturating_sub(audit.unaudited.len());
+        line(out, &format!("- {known} of {} nodes of the graph belong to known blocks", audit.nodes));
+    }
+    if let Some(weights) = alignment.graph_audit.as_ref().and_then(|audit| audit.weights.as_ref()) {
+        line(out, &format!("- {}", text(&weights.sentence())));
+        for difference in weights.different.iter().take(WORST_TENSORS) {
+            line(out, &format!("  - {}", text(difference)));
+        }
+    }
+    facts(report, out);
+}
+
+/// What both sides state.
+fn facts(report: &Report, out: &mut String) {
+    let alignment = &report.alignment;
     if !alignment.preflight.is_empty() {
         let agreed = alignment.preflight.iter().filter(|row| row.outcome == "match").count();
         line(out, &format!("- {agreed} of {} facts stated alike by both sides", alignment.preflight.len()));

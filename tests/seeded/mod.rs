@@ -23,6 +23,7 @@ pub(crate) mod tokenizers;
 pub(crate) mod twin;
 pub(crate) mod values;
 pub(crate) mod weights;
+pub(crate) mod weights_of_graph;
 pub(crate) mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -95,6 +96,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         keys::FAULTS,
         twin::FAULTS,
         evidence::FAULTS,
+        weights_of_graph::FAULTS,
     ]
     .into_iter()
     .flatten()
