@@ -179,6 +179,10 @@ fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
             check_tensor(name, &node.name, tensor)?;
         }
     }
+    let mut named = std::collections::BTreeSet::new();
+    if let Some(twice) = graph.initializer.iter().find(|t| !named.insert(t.name.as_str())) {
+        return Err(malformed(format!("two initializers are called `{}`, and runtimes choose between them", twice.name.escape_debug())));
+    }
     graph.initializer.iter().try_for_each(|t| check_tensor(name, &t.name, t))
 }
 
@@ -197,6 +201,16 @@ fn check_tensor(file: &str, tensor: &str, t: &TensorProto) -> Result<(), OnnxErr
         expected,
         found,
     };
+    let filled = [
+        t.raw_data.is_empty(),
+        t.float_data.is_empty(),
+        t.int32_data.is_empty(),
+        t.int64_data.is_empty(),
+        t.double_data.is_empty(),
+    ];
+    if filled.iter().filter(|empty| !**empty).count() > 1 {
+        return Err(bad("values in one field".to_owned(), "values in several, of which runtimes read one".to_owned()));
+    }
     let count = elements(&t.dims).ok_or_else(|| bad("a shape".to_owned(), format!("{:?}", t.dims)))?;
     let Some(width) = dtype::bytes(t.data_type) else { return Ok(()) };
     let typed = match t.data_type {

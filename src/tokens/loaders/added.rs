@@ -21,7 +21,8 @@ fn decoder(side: &LoaderSide<'_>) -> Option<BTreeMap<String, AddedEntry>> {
     Some(map.iter().filter_map(entry).collect())
 }
 
-/// Texts of `extra_special_tokens` (once `additional_special_tokens`) that are not in the vocabulary: the loader adds them.
+/// Texts of `extra_special_tokens` (once `additional_special_tokens`) and of the other files that tokenizer.json does not
+/// list as added tokens: the loader makes them such, and a word that is one is cut out of the words around it.
 fn extra(side: &LoaderSide<'_>) -> Vec<String> {
     let mapped = side.files.special_tokens_map.as_ref().filter(|_| side.config("added_tokens_decoder").is_none());
     let of = |map: &Map<String, Value>, key: &str| match map.get(key) {
@@ -34,7 +35,7 @@ fn extra(side: &LoaderSide<'_>) -> Vec<String> {
     let mut all: Vec<String> = maps.iter().flatten().flat_map(|map| keys.iter().flat_map(|key| of(map, key))).collect();
     all.extend(side.files.added_tokens.iter().flat_map(Map::keys).cloned());
     all.extend(decoder(side).into_iter().flat_map(BTreeMap::into_keys));
-    all.retain(|token| side.tokenizer.id(token).is_none());
+    all.retain(|token| !side.parts.added.contains_key(token));
     all.sort();
     all.dedup();
     all

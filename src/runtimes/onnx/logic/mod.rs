@@ -102,6 +102,9 @@ fn live(g: &Graph) -> Vec<bool> {
     live
 }
 
+/// UINT8, INT8, UINT16, INT16 (onnx.proto, `TensorProto.DataType`).
+const NARROW: [i64; 4] = [2, 3, 4, 5];
+
 fn kind_of(w: &Walk, t: TensorId) -> Option<Kind> {
     w.values.get(t)?.as_ref().map(|v| v.kind)
 }
@@ -123,6 +126,10 @@ fn node(w: &mut Walk, k: NodeId) -> Answer<Value> {
     }
     if w.all(k).any(|v| v.kind == Kind::Unknown) {
         return Ok(Value::new(Kind::Unknown, None, same));
+    }
+    // Whole numbers are ids, positions, indices or sizes: in a narrower type they wrap around in long or large batches.
+    if op == "Cast" && NARROW.contains(&w.int(k, "to", 0)) && !w.all(k).all(|v| v.kind == Kind::Constant) {
+        return conditional("whole numbers are cast to a type of 16 bits or fewer, in which they wrap around");
     }
     if op == "Shape" || op == "Size" {
         let data = fixed::shape_of(w, k)?;
