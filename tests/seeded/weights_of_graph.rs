@@ -148,7 +148,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ONE,
         exit: 1,
-        says: &["`encoder.layer.1.intermediate.dense.weight`", "the graph is the odd one"],
+        says: &["`encoder.layer.1.intermediate.dense.weight`", "elements differ"],
     },
     Fault {
         id: "graph-made-from-candidate",

@@ -12,6 +12,9 @@ const MADE: f64 = 20.0;
 /// The same where the candidate's rounding is not known, because no element of the tensor agrees: share of the tensor's
 /// length. 8 bits cost 3e-3 on the shipped model, one float32 step 6e-8.
 const MADE_OF_ALL: f64 = 1e-4;
+/// Share of a tensor that must agree for the candidate's rounding to be read off it: of a graph made from the candidate
+/// only those elements agree that cost no rounding.
+const AGREEING: f64 = 0.2;
 /// The original is the odd one where it is so many times farther from the candidate than the graph is.
 const ODD: f64 = 4.0;
 
@@ -119,7 +122,9 @@ fn odd(differing: &[bool], original: &[f32], graph: &[f32], candidate: &[f32], f
         return Odd::Unknown;
     };
     // The rounding of a whole tensor, or of what agrees.
-    let rounding = rms(&of_original, false);
+    let agreeing = differing.iter().filter(|d| !**d).count() as f64;
+    let enough = agreeing >= AGREEING * differing.len() as f64;
+    let rounding = if enough { rms(&of_original, false) } else { None };
     let made = match rounding {
         Some(rounding) => near * MADE < rounding,
         None => near * MADE < far && near <= MADE_OF_ALL * size,
