@@ -181,7 +181,10 @@ fn refuse(name: &str, proto: &ModelProto) -> Result<(), OnnxError> {
     }
     let mut named = std::collections::BTreeSet::new();
     if let Some(twice) = graph.initializer.iter().find(|t| !named.insert(t.name.as_str())) {
-        return Err(malformed(format!("two initializers are called `{}`, and runtimes choose between them", twice.name.escape_debug())));
+        return Err(malformed(format!(
+            "two initializers are called `{}`, and runtimes choose between them",
+            twice.name.escape_debug()
+        )));
     }
     graph.initializer.iter().try_for_each(|t| check_tensor(name, &t.name, t))
 }
