@@ -59,8 +59,10 @@ pub(super) fn compare(
             out.push(Finding::new(Severity::Failure, &format!("preflight.{}", key.key), message));
         }
     }
+    // A folder without the file has no prompts: that is what its runtime does.
     let prompts = (reference.prompts()?, candidate.prompts()?);
-    if let (Some(ours), Some(theirs)) = prompts {
+    if prompts.0.is_some() || prompts.1.is_some() {
+        let (ours, theirs) = (prompts.0.unwrap_or_default(), prompts.1.unwrap_or_default());
         let said = differing(&ours, &theirs);
         let named = |prompts: &Prompts| prompts.by_name.keys().map(|name| escape::plain(name, 40)).collect::<Vec<_>>();
         let list = |prompts: &Prompts| match named(prompts) {

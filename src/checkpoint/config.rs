@@ -214,7 +214,9 @@ impl ModelConfig {
 
     /// The reader of `name`, which the architecture must have declared.
     fn read(&self, name: &'static str) -> Result<Reader<'_>, ConfigError> {
-        match self.declared.as_ref().is_none_or(|names| names.contains(&name)) {
+        // Those that every architecture has are fields of this struct, and compared as such.
+        let common = NORM_EPS.contains(&name) || ACTIVATION.contains(&name);
+        match common || self.declared.as_ref().is_none_or(|names| names.contains(&name)) {
             true => Ok(Reader { file: &self.file, raw: &self.raw }),
             false => Err(ConfigError::Undeclared { file: self.file.clone(), field: name }),
         }

@@ -31,7 +31,7 @@ fn extra(side: &LoaderSide<'_>) -> Vec<String> {
         _ => Vec::new(),
     };
     let maps = [mapped, side.files.tokenizer_config.as_ref()];
-    let keys = ["extra_special_tokens", "additional_special_tokens"];
+    let keys = ["extra_special_tokens", "additional_special_tokens", "model_specific_special_tokens"];
     let mut all: Vec<String> = maps.iter().flatten().flat_map(|map| keys.iter().flat_map(|key| of(map, key))).collect();
     all.extend(side.files.added_tokens.iter().flat_map(Map::keys).cloned());
     all.extend(decoder(side).into_iter().flat_map(BTreeMap::into_keys));

@@ -49,7 +49,6 @@ const KEPT_BOOKS: &[&str] = &[
     "local_files_only",
     "processor_class",
     "chat_template",
-    "auto_map",
     "_commit_hash",
     "transformers_version",
     // Written by transformers 5 out of tokenizer.json's own blocks, and set anew by each call.
@@ -247,18 +246,42 @@ fn classes(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
     Some(Finding::new(Severity::Refusal, "tokenizer.class", message))
 }
 
-/// Keys that both sides state, that differ, and of which nothing is known.
+/// Keys of which nothing is known, and that differ or that one side has alone. transformers 5 makes the value of any key
+/// that ends in `_token` a token of its own, and hands the others to the class.
 fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
     let (ours, theirs) = (reference.files.tokenizer_config.as_ref()?, candidate.files.tokenizer_config.as_ref()?);
-    let known = |key: &str| KEPT_BOOKS.contains(&key) || KEYS.iter().any(|k| k.key == key);
-    let differing =
-        ours.iter().filter(|(key, value)| !known(key) && theirs.get(*key).is_some_and(|other| other != *value));
-    let names: Vec<String> = differing.map(|(key, _)| quoted(key)).take(8).collect();
+    let known = |key: &str| {
+        KEPT_BOOKS.contains(&key) || KEYS.iter().any(|k| k.key == key) || ELSEWHERE.iter().any(|(name, _)| *name == key)
+    };
+    let said = |map: &Map<String, Value>, key: &str| map.get(key).filter(|value| !is_nothing(key, value)).cloned();
+    let all: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| !known(key)).collect();
+    let differing: Vec<&String> = all.into_iter().filter(|key| said(ours, key) != said(theirs, key)).collect();
+    let names: Vec<String> = differing.iter().map(|key| quoted(key)).take(8).collect();
+    let adds = |key: &str| key.ends_with("_token") || key == MODEL_INPUTS;
+    let severity = match differing.iter().any(|key| adds(key)) {
+        true => Severity::Failure,
+        false => Severity::Refusal,
+    };
     (!names.is_empty()).then(|| {
         let message = format!(
-            "tokenizer_config.json: {} differ between the sides; whether a loader obeys them is not known",
+            "tokenizer_config.json: {} differ between the sides; transformers makes special tokens of such keys, drops the mask, or \
+             hands them to the tokenizer's class: state the same on both sides",
             names.join(", ")
         );
-        Finding::new(Severity::Warning, "tokenizer.unread_keys", message)
+        Finding::new(severity, "tokenizer.unread_keys", message)
     })
+}
+
+/// What a tokenizer returns beside ids.
+const MODEL_INPUTS: &str = "model_input_names";
+
+/// A value that changes nothing: none, an empty list, and a list of what a tokenizer returns that has the mask.
+fn is_nothing(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) if key == MODEL_INPUTS => list.iter().any(|v| v == "attention_mask"),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
 }

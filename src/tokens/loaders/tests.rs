@@ -99,7 +99,7 @@ fn a_config_that_names_another_tokenizer_is_refused() {
     assert_eq!(told(&bert(), &plain, &named(json!(["tokenizer.4.0.json", "tokenizer.json"]))), refusal);
     assert_eq!(told(&bert(), &plain, &named(json!(["tokenizer.json"]))), []);
     let unknown = |n: u32| files(json!({"tokenizer_class": "BertTokenizer", "mode_of_my_own": n}), "bert");
-    let warning = [("tokenizer.unread_keys".to_owned(), Severity::Warning)];
+    let warning = [("tokenizer.unread_keys".to_owned(), Severity::Refusal)];
     assert_eq!(told(&bert(), &unknown(1), &unknown(2)), warning);
 }
 
