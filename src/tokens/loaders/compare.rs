@@ -1,6 +1,6 @@
 //! Both sides' keys, row by row.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::added;
 use super::keys::{Effect, KEYS, LoaderKey};
