@@ -96,6 +96,7 @@ const CAVEATS: &[(&str, &str)] = &[
     ("reference.inexact", "waived"),
     ("canary.none", "waived"),
     ("gate.waived", "waived"),
+    ("canary.blind", "blind"),
     ("baseline.other_format", "waived"),
     ("flag.overrules", "overruled"),
 ];
