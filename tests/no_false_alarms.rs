@@ -37,10 +37,18 @@ fn exports(model: &str) -> Vec<(String, bool)> {
 
 #[test]
 fn every_exact_export_passes_against_its_own_8_bit_candidate() {
-    let mut passed = 0;
+    let (mut passed, mut heads) = (0, 0);
     for model in ["tiny-bert", "default-bert"] {
         for (file, _) in exports(model).into_iter().filter(|(_, exact)| *exact) {
             let report = checked(model, &file, false);
+            if file.starts_with("logits_") {
+                // A classifier's encoder is the same, but what its users get is not computed here.
+                assert_eq!(report.verdict, Verdict::Inconclusive, "{model}/{file}");
+                let [only] = report.reasons.as_slice() else { panic!("{model}/{file}: {:?}", report.reasons) };
+                assert!(only.code == "reference.output" && only.message.contains("heads are not computed"), "{only:?}");
+                heads += 1;
+                continue;
+            }
             assert_eq!(report.verdict, Verdict::Pass, "{model}/{file}: {:?}", report.reasons);
             let engine = report.measurements.iter().filter(|m| m.arm == Arm::Engine && m.metric == "relative_l2");
             let worst: Vec<Option<f64>> = engine.map(|m| m.max).collect();
@@ -56,7 +64,7 @@ fn every_exact_export_passes_against_its_own_8_bit_candidate() {
             passed += 1;
         }
     }
-    assert_eq!(passed, 33);
+    assert_eq!((passed, heads), (32, 1));
 }
 
 #[test]
