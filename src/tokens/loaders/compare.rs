@@ -144,6 +144,7 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
         }
     }
     out.findings.extend(unknown(reference, candidate));
+    out.findings.extend(unknown_of_sentences(reference, candidate));
     out
 }
 
@@ -269,6 +270,24 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
             names.join(", ")
         );
         Finding::new(severity, "tokenizer.unread_keys", message)
+    })
+}
+
+/// Keys of sentence_bert_config.json that no row of [`KEYS`] has, that differ or that one side has alone.
+fn unknown_of_sentences(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
+    let (ours, theirs) = (reference.files.sentence_config.as_ref()?, candidate.files.sentence_config.as_ref()?);
+    let known = |key: &str| key == "max_seq_length" || KEYS.iter().any(|k| k.key == key);
+    let said = |map: &Map<String, Value>, key: &str| map.get(key).filter(|value| !is_nothing(key, value)).cloned();
+    let all: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| !known(key)).collect();
+    let names: Vec<String> =
+        all.into_iter().filter(|key| said(ours, key) != said(theirs, key)).map(|key| quoted(key)).take(8).collect();
+    (!names.is_empty()).then(|| {
+        let message = format!(
+            "sentence_bert_config.json: {} differ between the sides; sentence-transformers hands such keys to the model, the \
+             tokenizer or the processor: state the same on both sides",
+            names.join(", ")
+        );
+        Finding::new(Severity::Refusal, "tokenizer.unread_keys", message)
     })
 }
 
