@@ -72,7 +72,8 @@ pub(super) fn nearest(
             return;
         }
         let (distance, _) = apart(vector.row(0), found.row(0), found.hidden());
-        if best.as_ref().is_none_or(|(_, least)| distance < *least) {
+        // Behind Normalize some poolings are one: the plainer name is kept unless another is clearly nearer.
+        if best.as_ref().is_none_or(|(_, least)| distance < 0.5 * *least) {
             best = Some((name, distance));
         }
     };
