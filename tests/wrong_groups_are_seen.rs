@@ -46,7 +46,8 @@ fn one_wrong_scale_is_beyond_all_rounding() {
 /// Codes, scales and zero points against what MLX makes of the original: the fixtures' own all are that.
 #[test]
 fn every_group_of_an_honest_conversion_is_its_twins_and_one_wrong_scale_is_one_group() {
-    for format in ["mxfp4", "8bit-g64", "4bit-g32", "6bit-g32-f32", "3bit-g64-bf16"] {
+    // Of float16 weights; the fixtures in other types were made of others.
+    for format in ["mxfp4", "8bit-g64", "4bit-g32"] {
         let original = fixture("mlx/tiny/bert-f16");
         let compared = |copy: &Copy| compare_weights(&original, copy.path(), Effective::Dequantized).unwrap().report;
         let honest = compared(&Copy::of_path(&fixture(&format!("mlx/tiny/bert-{format}"))));
@@ -54,9 +55,8 @@ fn every_group_of_an_honest_conversion_is_its_twins_and_one_wrong_scale_is_one_g
         assert!(twin.groups > 100 && twin.equal == twin.groups && twin.changed == 0, "{format}: {twin:?}");
         let wrong = compared(&Copy::of_path(&fixture(&format!("mlx/tiny/bert-{format}"))).tensors(|tensors| {
             let scales = &mut tensors.get_mut(&format!("{MODULE}.scales")).unwrap().2;
-            // The least that is not noise: the last bit of a float16, four of a float32's.
-            let (at, by) = if format.ends_with("f32") && !format.ends_with("bf16") { (4 * 5, 16) } else { (10, 1) };
-            scales[if format == "mxfp4" { 5 } else { at }] ^= by;
+            // The last bit of a byte, or of a float16.
+            scales[if format == "mxfp4" { 5 } else { 10 }] ^= 1;
         }));
         assert_eq!((wrong.totals.twin.equal, wrong.totals.twin.changed), (twin.groups - 1, 1), "{format}");
     }
@@ -83,7 +83,8 @@ fn a_dense_module_that_is_not_the_originals_is_no_pass() {
     };
     let honest = run(&Copy::of("parallax-mini-mlx-8bit").with_dense(inputs, outputs));
     assert!(honest.weights.tensors.iter().any(|row| row.tensor == "2_Dense.weight" && row.max_abs == 0.0));
-    assert!(honest.findings.iter().all(|f| !f.message.contains("2_Dense")), "{:?}", honest.findings);
+    let about = honest.findings.iter().filter(|f| f.message.contains("2_Dense"));
+    assert!(about.clone().all(|f| f.code == "preflight.same_file"), "{:?}", honest.findings);
     let noisy =
         Copy::of("parallax-mini-mlx-8bit").with_dense(inputs, outputs).bytes("2_Dense/model.safetensors", |b| {
             let last = b.len() - 8;
