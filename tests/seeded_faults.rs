@@ -14,8 +14,15 @@ use seeded::{Fault, Outcome, Plant};
 /// Runs side by side; each has one thread of its own.
 const AT_ONCE: usize = 2;
 
-/// Models a fault is planted in at most, unless `PARALLAX_FAULT_WIDE` asks for all it names.
-const NARROW: usize = 3;
+/// Models a fault is planted in at most, unless `PARALLAX_FAULT_WIDE` asks for all it names. A mechanism's faults (`G…`)
+/// are many, and their mechanism is the same on every model.
+fn narrow(fault: &Fault) -> usize {
+    match fault.hazard.starts_with('G') {
+        _ if fault.exit == 0 => usize::MAX,
+        true => 1,
+        false => 3,
+    }
+}
 
 /// Runs every fault on each of its models and prints the table.
 fn run(faults: &[&Fault]) -> Vec<(usize, Model, Outcome)> {
@@ -26,7 +33,7 @@ fn run(faults: &[&Fault]) -> Vec<(usize, Model, Outcome)> {
         let named = fault.on.iter().copied();
         let all: Vec<Model> = match wide {
             true => named.clone().chain(named.filter_map(Model::real)).collect(),
-            false => named.take(if fault.exit == 0 { usize::MAX } else { NARROW }).collect(),
+            false => named.take(narrow(fault)).collect(),
         };
         EVERYWHERE.iter().copied().filter(|m| all.contains(m) && m.exists()).collect()
     };
