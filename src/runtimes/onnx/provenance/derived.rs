@@ -64,8 +64,9 @@ fn frequencies(values: &[f32], bases: &[f64]) -> Derived {
     let off = |base: f64| {
         let wrong = move |&(i, v): &(usize, &f32)| {
             let expected = base.powf(-(i as f64) / n);
-            // Written so that NaN is wrong.
-            !((f64::from(*v) - expected).abs() <= FREQUENCY * expected)
+            // NaN is wrong.
+            let right = (f64::from(*v) - expected).abs() <= FREQUENCY * expected;
+            !right
         };
         let mut all = values.iter().enumerate().filter(wrong).map(|(i, _)| i);
         let first = all.next();

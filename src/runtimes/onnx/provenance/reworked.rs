@@ -46,8 +46,9 @@ pub(super) fn reworked(
             continue;
         }
         g.makes(k).for_each(|t| mark(t, &mut carries));
-        let honest = LAYOUT.contains(&g.op(k)) || CODES.contains(&g.op(k)) || chosen(g, k);
-        if !honest && !(norms_less_one && one_added(g, k)) {
+        let laid_out = LAYOUT.contains(&g.op(k)) || CODES.contains(&g.op(k)) || chosen(g, k);
+        let honest = laid_out || (norms_less_one && one_added(g, k));
+        if !honest {
             let node = g.node(k);
             let name = if node.name.is_empty() { node.output.first().map_or("", String::as_str) } else { &node.name };
             found.push((node.op_type.clone(), name.to_owned()));
