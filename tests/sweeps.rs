@@ -3,7 +3,6 @@
 
 mod common;
 #[path = "seeded/onnx_edit.rs"]
-#[allow(dead_code)]
 mod onnx_edit;
 
 use std::path::Path;
