@@ -3,7 +3,7 @@
 //! Weights can be compared with the checkpoint's and hidden states with the control's, and a graph can still treat one
 //! word, one length or one batch size differently: no finite number of rows shows that it does not. So each operator
 //! is read. Every tensor is one of a few things (token ids, positions, mask, shape, hidden values at some step of a
-//! known formula, see [`value`]), and each operator is allowed between few of them: ids reach the word table and
+//! known formula, see `value.rs`), and each operator is allowed between few of them: ids reach the word table and
 //! nothing else, lengths shape tensors, conditions make masks. What is left treats all words, positions and batches
 //! alike, and is wrong for every row if it is wrong at all; the rows show that.
 
