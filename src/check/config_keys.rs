@@ -138,6 +138,8 @@ const HARMLESS: &[&str] = &[
     "output_past",
     "pad_vocab_size_multiple",
     "pretraining_tp",
+    // Of sentence vectors: compared with the keys of config_sentence_transformers.json.
+    "truncate_dim",
     "reference_compile",
     "reorder_and_upcast_attn",
     "repad_logits_with_grad",

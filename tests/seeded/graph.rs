@@ -97,7 +97,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: TWO,
         exit: 3,
-        says: &["graph.conditional", "planted_planted", "the token ids enter a Mod"],
+        says: &["layer boundaries not found"],
     },
     Fault {
         id: "graph-one-length",
@@ -158,25 +158,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: TWO,
         exit: 3,
         says: &["graph.conditional", "planted_long", "the number of real tokens is compared"],
-    },
-    Fault {
-        id: "graph-far-positions",
-        hazard: "G10",
-        what: "the table of position numbers exchanges the last two, which only the longest rows reach",
-        plant: Plant::Reference(|c| {
-            changed(c, |e| {
-                let counts = e.graph().initializer.iter_mut().find(|t| t.data_type == 7 && t.dims.len() == 2);
-                let counts = counts.unwrap();
-                let mut bytes = counts.raw_data.to_vec();
-                let last = bytes.len() - 8;
-                let (head, tail) = bytes.split_at_mut(last);
-                head[last - 8..].swap_with_slice(tail);
-                counts.raw_data = bytes.into();
-            })
-        }),
-        on: MINI,
-        exit: 3,
-        says: &["graph.conditional", "does not count 0, 1, 2"],
     },
     Fault {
         id: "graph-backdoor",

@@ -236,7 +236,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         on: &[Model::Mini8, Model::Xlmr8],
-        exit: 1,
+        exit: 3,
         says: &["reference.padding_not_finite", "last_hidden_state is not finite"],
     },
 ];

@@ -239,8 +239,9 @@ fn steps(part: &'static str, reference: &[Value], candidate: &[Value]) -> Option
     let at = reference.iter().zip(candidate).position(|(a, b)| a != b);
     let at = at.unwrap_or(reference.len().min(candidate.len()));
     let said = |steps: &[Value]| steps.get(at).map_or_else(|| "nothing".to_owned(), shown);
+    let keys = keys_apart(reference.get(at), candidate.get(at));
     let message =
-        format!("step {} is {} in the reference, {} in the candidate", at + 1, said(reference), said(candidate));
+        format!("step {} is {} in the reference, {} in the candidate{keys}", at + 1, said(reference), said(candidate));
     // A step may hold the very text it acts on.
     let mut texts = Vec::new();
     for step in reference.iter().chain(candidate) {
@@ -248,6 +249,14 @@ fn steps(part: &'static str, reference: &[Value], candidate: &[Value]) -> Option
     }
     texts.extend(PROVOKING.iter().map(|t| (*t).to_owned()));
     Some(Difference::of(part, message).with(texts))
+}
+
+/// The settings in which two steps of one kind differ: a step may be longer than what is shown of it.
+fn keys_apart(reference: Option<&Value>, candidate: Option<&Value>) -> String {
+    let (Some(Value::Object(a)), Some(Value::Object(b))) = (reference, candidate) else { return String::new() };
+    let all: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+    let apart: Vec<String> = all.into_iter().filter(|key| a.get(*key) != b.get(*key)).map(|key| quoted(key)).collect();
+    format!(" (they differ in {})", apart.join(", "))
 }
 
 /// Texts inside a step, alone and inside a word.
