@@ -9,7 +9,6 @@ use crate::common::plant::Copy;
 
 /// BERT with a table of positions, and XLM-R, which counts them.
 const TWO: &[Model] = &[Model::Mini8, Model::Xlmr8];
-/// A model whose ids reach nothing but the lookup.
 
 /// Edits the reference's graph.
 fn changed(folder: Copy, change: impl FnOnce(&mut Edited)) -> Copy {
