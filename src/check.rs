@@ -113,6 +113,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let twin = over_twin::Twin::build(sides, &weights)?;
     let beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
     findings.extend(over_twin::findings(&beside_twin));
+    findings.extend(output_error::findings(sides, &probed.judged, &weights)?);
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
@@ -129,7 +130,6 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     observer.event(Event::Phase("seeing what the gates are worth"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
-        findings.extend(output_error::findings(sides, sample, &weights)?);
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured, &twin)?;
     let recording = measured.recording();

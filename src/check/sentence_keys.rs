@@ -20,12 +20,13 @@ struct SentenceKey {
     file: &'static str,
     key: &'static str,
     default: &'static str,
-    /// True where silence of a whole file means the default as well: the width of a vector is what a user gets.
+    /// True where silence of a whole file means the default as well: the width of a vector and the score that ranks are
+    /// what a user gets.
     always: bool,
 }
 
 const KEYS: &[SentenceKey] = &[
-    SentenceKey { file: FILE, key: "similarity_fn_name", default: "\"cosine\"", always: false },
+    SentenceKey { file: FILE, key: "similarity_fn_name", default: "\"cosine\"", always: true },
     SentenceKey { file: FILE, key: "truncate_dim", default: "null", always: true },
     SentenceKey { file: FILE, key: "padding_side", default: "null", always: false },
     SentenceKey { file: FILE, key: "max_seq_length", default: "null", always: false },
@@ -45,6 +46,8 @@ pub(super) fn compare(
         let (ours, theirs) = (reference.json_object(key.file)?, candidate.json_object(key.file)?);
         let stated = |map: &Option<Map<String, Value>>| map.as_ref().map(|map| value(map, key));
         let (a, b) = (stated(&ours), stated(&theirs));
+        let silent = |side: &Option<String>| if side.is_none() { " (there is no such file)" } else { "" };
+        let (no_ours, no_theirs) = (silent(&a), silent(&b));
         let default = key.always.then(|| key.default.to_owned());
         let (a, b) = (a.or_else(|| default.clone()), b.or(default));
         let (Some(a), Some(b)) = (a, b) else { continue };
@@ -54,8 +57,13 @@ pub(super) fn compare(
         let (a, b) = (escape::plain(&a, SHOWN), escape::plain(&b, SHOWN));
         preflight.told(key.key, Some(a.clone()), Some(b.clone()));
         if a != b {
-            let message =
-                format!("{}: `{}` is {a} in {}, {b} in {}", key.file, key.key, reference.shown(), candidate.shown());
+            let message = format!(
+                "{}: `{}` is {a} in {}{no_ours}, {b} in {}{no_theirs}",
+                key.file,
+                key.key,
+                reference.shown(),
+                candidate.shown()
+            );
             out.push(Finding::new(Severity::Failure, &format!("preflight.{}", key.key), message));
         }
     }

@@ -87,8 +87,8 @@ fn in_half_steps(original: &[f32], candidate: &[f32], half_steps: f64) -> f64 {
     if squares == 0.0 { 0.0 } else { (squares / half_steps).sqrt() }
 }
 
-/// The way of bringing the original to the tensor's format that most groups of a few rows agree with; of equals, the
-/// first.
+/// The way of bringing the original to the tensor's format that most codes of a few rows agree with, and then most
+/// groups; of equals, the first. Scales may have been trained afterwards, so that a group agrees by chance alone.
 fn chosen(
     candidate: &Weight,
     mode: &'static QuantizationMode,
@@ -108,14 +108,13 @@ fn chosen(
             equal += (0..packed.cols / packed.group_size).filter(|g| same(recipe, *g, scratch, &mut metal)).count();
             codes += scratch.own.codes.iter().zip(&scratch.twin.codes).filter(|(a, b)| a == b).count();
         }
-        // Scales may have been trained: then the codes tell.
-        (equal, codes)
+        (codes, equal)
     };
     let mut best = (all[0], (0, 0));
     for recipe in all {
-        let equal = agree(&recipe, scratch);
-        if equal > best.1 {
-            best = (recipe, equal);
+        let agreed = agree(&recipe, scratch);
+        if agreed > best.1 {
+            best = (recipe, agreed);
         }
     }
     best.0

@@ -9,10 +9,10 @@ use rayon::prelude::*;
 
 use super::error::unlike;
 use super::model::{LayerOut, Model, Scratch};
-use super::ops::{Compute, ProductError};
+use super::ops::{Compute, ProductError, inputs_of};
 use super::recycled::Recycled;
 use super::{Architecture, NativeError};
-use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::checkpoint::{ModelConfig, Weight, WeightSet};
 use crate::hidden_states::{HiddenStates, LayoutError, Tap, TapStates};
 use crate::runtimes::{Encoder, RunError};
 use crate::tokens::TokenBatch;
@@ -83,6 +83,38 @@ impl NativeEncoder {
     /// Width of a state.
     pub fn hidden(&self) -> usize {
         self.model.limits().hidden
+    }
+
+    /// What some of its own linear layers inside layer `k` are fed with when the layer is given these states:
+    /// `[tokens, inputs]` for each weight, empty for one that is not a linear layer's there.
+    ///
+    /// # Errors
+    /// Layers that it has not, states of another width.
+    pub fn inputs_in_layer(
+        &self,
+        k: usize,
+        states: &TapStates,
+        weights: &[&Weight],
+    ) -> Result<Vec<Vec<f32>>, RunError> {
+        self.fits(k, states)?;
+        let (offsets, values) = end_to_end(states);
+        let panels: Vec<_> = weights.iter().map(|weight| weight.panels()).collect();
+        let run = || {
+            let mut output = vec![0.0; values.len()];
+            let out = LayerOut { states: &mut output, inside: None };
+            with_scratch(self.compute, |scratch| self.model.layer(k, &values, &offsets, out, scratch))
+        };
+        let (done, inputs) = inputs_of(&panels, run);
+        done.map_err(|e| self.product(&e)).map(|()| inputs)
+    }
+
+    fn fits(&self, k: usize, states: &TapStates) -> Result<(), RunError> {
+        if k < self.layers() && states.hidden() == self.hidden() {
+            return Ok(());
+        }
+        let (layers, hidden, width) = (self.layers(), self.hidden(), states.hidden());
+        let message = format!("layer {k} on states of width {width}: it has {layers} layers of width {hidden}");
+        Err(self.failed(message))
     }
 
     fn all_taps(&self) -> Vec<Tap> {
@@ -272,11 +304,7 @@ impl Encoder for NativeEncoder {
     }
 
     fn layer(&self, k: usize, states: &TapStates) -> Result<Option<TapStates>, RunError> {
-        if k >= self.layers() || states.hidden() != self.hidden() {
-            let (layers, hidden, width) = (self.layers(), self.hidden(), states.hidden());
-            let message = format!("layer {k} on states of width {width}: it has {layers} layers of width {hidden}");
-            return Err(self.failed(message));
-        }
+        self.fits(k, states)?;
         let (offsets, values) = end_to_end(states);
         let hidden = self.hidden();
         let mut output = Recycled::of(values.len());

@@ -162,8 +162,8 @@ fn judge(
     let (severity, so) = match key.effect {
         Effect::Text => (Severity::Note, "it changes text made of ids, and no vector"),
         // Where both sides state how long a sentence may be, this limit is not reached.
-        Effect::Cut if key.key == "model_max_length" && sentence_limits([reference, candidate]) => {
-            (Severity::Note, "max_seq_length of sentence_bert_config.json overrides it on both sides")
+        Effect::Cut if key.key == "model_max_length" && sentence_limit([reference, candidate]).is_some() => {
+            cut_otherwise(&[ours, theirs], sentence_limit([reference, candidate]))
         }
         Effect::Token if missing(key.key, reference, candidate) => return None,
         // A switch that neither class reads, or that one side leaves to its tokenizer.json.
@@ -198,11 +198,25 @@ fn missing(role: &str, reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -
     silent.tokenizer.id(&token).is_some()
 }
 
-fn sentence_limits(sides: [&LoaderSide<'_>; 2]) -> bool {
-    let stated = |side: &LoaderSide<'_>| {
-        side.files.sentence_config.as_ref().is_some_and(|map| map.get("max_seq_length").is_some_and(Value::is_u64))
+/// The smaller `max_seq_length`, where both sides state one.
+fn sentence_limit(sides: [&LoaderSide<'_>; 2]) -> Option<u64> {
+    let stated =
+        |side: &LoaderSide<'_>| side.files.sentence_config.as_ref().and_then(|map| map.get("max_seq_length")?.as_u64());
+    let [a, b] = sides.map(stated);
+    Some(a?.min(b?))
+}
+
+/// What two limits of a tokenizer do where `max_seq_length` is stated beside both: loaders that read that file obey it
+/// alone, all others obey the tokenizer's.
+fn cut_otherwise(limits: &[&Effective; 2], sentence: Option<u64>) -> (Severity, &'static str) {
+    let cuts = |limit: &&Effective| {
+        let tokens = limit.value.as_ref().and_then(|v| v.parse::<f64>().ok());
+        tokens.zip(sentence).is_some_and(|(tokens, sentence)| tokens < sentence as f64)
     };
-    sides.into_iter().all(stated)
+    match limits.iter().any(cuts) {
+        true => (Severity::Failure, "loaders that do not read sentence_bert_config.json cut long texts there"),
+        false => (Severity::Note, "max_seq_length of sentence_bert_config.json is below it on both sides"),
+    }
 }
 
 /// A side whose tokenizer.json says something else than what its loader ends at.

@@ -113,4 +113,7 @@ fn lengths_differ_only_where_nothing_overrides_them() {
         |n: f64| LoaderFiles { sentence_config: json!({"max_seq_length": 128}).as_object().cloned(), ..limit(n) };
     let note = ("tokenizer.model_max_length".to_owned(), Severity::Note);
     assert_eq!(told(&bert(), &sentence(512.0), &sentence(256.0)), [note]);
+    let code = ("tokenizer.model_max_length".to_owned(), Severity::Failure);
+    assert_eq!(told(&bert(), &sentence(8.0), &sentence(512.0)), std::slice::from_ref(&code));
+    assert_eq!(told(&bert(), &sentence(1e30), &sentence(127.0)), [code], "no limit on one side");
 }

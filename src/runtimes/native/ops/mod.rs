@@ -30,7 +30,7 @@ pub use gated::gated;
 pub use gelu::gelu;
 pub use gelu_tanh::gelu_tanh;
 pub use layer_norm::LayerNorm;
-pub use linear::PackedLinear;
+pub use linear::{PackedLinear, inputs_of};
 pub use product::{
     Bias, ProductError, Rows, RowsMut, Transposed, multiply, multiply_transposed, repack, repack_transposed,
 };
