@@ -110,6 +110,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let mut swept = sweep::run(sides, request, &workers, &probed.explaining)?;
     findings.append(&mut swept.findings);
     probed.outputs.absorb(std::mem::take(&mut swept.outputs));
+    observer.event(Event::Phase("comparing the candidate with an honest conversion"));
     let twin = over_twin::Twin::build(sides, &weights)?;
     let beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
     findings.extend(over_twin::findings(&beside_twin));

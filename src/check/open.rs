@@ -85,8 +85,10 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let positions = Positions { usable, fixed: fixed_tokens(&graph) };
     let max_length = longest(request, &heads, configs, &positions)?;
     findings.extend(positions.finding(max_length));
+    observer.event(Event::Phase("comparing tokenizers"));
     let Tokenizers { pair: tokenizers, section: tokenizers_compared, findings: of_tokenizers } =
         tokenizers(&reference, &folder, max_length)?;
+    observer.event(Event::Phase("building the control and the candidate"));
     let padded = padded(told.vocab, configs, &tokenizers)?;
     let in_use = |config: &ModelConfig| padded.as_ref().map_or_else(|| config.clone(), |p| p.config(config));
     let (control_config, config) = (&in_use(configs[0]), in_use(&stated));
@@ -143,6 +145,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let mut preflight = preflight::compare(&told, reference_config.as_ref(), &stated, &heads, &tokenizers, request);
     let of_sentences = sentence_keys::compare(reference.folder.as_ref(), &folder, &mut preflight)?;
 
+    observer.event(Event::Phase("auditing the reference's graph and its weights"));
     let (reference_taps, contradictions) = witnessed(&graph, &taps, &original, &candidate.weights);
     let (mut graph_audit, unaudited) =
         super::graph::audited(&graph, &taps, request, [reference_config.as_ref(), Some(&config)]);
@@ -177,6 +180,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(same_file(&reference, &model, &folder));
     findings.extend(recording.iter().flat_map(|r| r.findings(&folder.weight_files())));
 
+    observer.event(Event::Phase("opening the reference in ONNX Runtime"));
     // The middles of the layers have told whose weights are whose; comparing them too would double the outputs.
     taps.middles.clear();
     let options = SessionOptions { sessions: request.threads, ..SessionOptions::default() };
