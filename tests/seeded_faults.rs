@@ -103,6 +103,16 @@ fn every_fault_is_refused_by_name() {
 }
 
 #[test]
+fn every_way_has_five_faults_of_its_own() {
+    for (way, what) in seeded::WAYS {
+        let planted = seeded::tables().filter(|f| f.hazard == *way).count();
+        assert!(planted >= 5, "{way}, {what}: {planted}");
+    }
+    let known = |f: &&Fault| !f.hazard.starts_with('G') || seeded::WAYS.iter().any(|(way, _)| *way == f.hazard);
+    assert!(seeded::tables().all(|f| known(&f)));
+}
+
+#[test]
 fn the_same_tokenizer_written_otherwise_passes() {
     assert_all(&seeded::tokenizer_honest::HONEST.iter().collect::<Vec<_>>());
 }

@@ -31,7 +31,7 @@ use crate::report::RuntimeRecord;
 use crate::runtimes::Encoder;
 use crate::runtimes::known::{self, KnownRuntime};
 use crate::runtimes::native::ops::{Compute, activation_function};
-use crate::runtimes::native::{NativeEncoder, SentenceHead};
+use crate::runtimes::native::{NativeEncoder, PoolingError, SentenceHead};
 use crate::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Optimization, Runtime, SessionOptions, Stated, TapEntry, TapHints, TapMap,
     exactness, facts, fixed_tokens, locate, observer_effects,
@@ -129,10 +129,10 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         None => StageWeights::new(),
     };
     let reference_head = SentenceHead::with_weights(&heads.reference, control_config.hidden_size, &ours)
-        .map_err(|e| Error::BadInput(format!("the reference: {e}")))?;
+        .map_err(|e| no_head(request, "the reference", &e))?;
     let theirs = load_stages(&folder, &heads.candidate, &candidate.weights, config.raw(), request.weights)?;
     let stated_head = SentenceHead::with_weights(&heads.candidate, config.hidden_size, &theirs)
-        .map_err(|e| Error::BadInput(format!("{}: {e}", folder.shown())))?;
+        .map_err(|e| no_head(request, folder.shown(), &e))?;
     let (reference_head, stated_head) = (reference_head.skipping(skipped[0]), stated_head.skipping(skipped[1]));
     same_width(&reference_head, &stated_head)?;
     let (stage_weights, unpaired_stages) = heads::paired(&heads, &ours, &theirs);
@@ -295,6 +295,16 @@ fn longest(
     }
     let most = usable.min(positions.fixed.unwrap_or(usize::MAX));
     Ok(request.max_length.unwrap_or_else(|| heads.longest().min(most)))
+}
+
+/// Modules that do not fit, or a flag that does not.
+fn no_head(request: &CheckRequest, side: &str, e: &PoolingError) -> Error {
+    match (request.dim, e) {
+        (Some(dim), PoolingError::Truncate { found, .. }) => Error::Usage(format!(
+            "--dim {dim}: the vectors of {side} have {found} dimensions; at most these can be kept"
+        )),
+        _ => Error::BadInput(format!("{side}: {e}")),
+    }
 }
 
 /// Sentence vectors of different widths cannot be compared at all.

@@ -31,7 +31,7 @@ const FIRST: u64 = 1 << 40;
 /// A row for messages.
 pub(super) fn shown_row(row: RowId) -> String {
     match row {
-        RowId { set: RowSet::Probes, row } if row >= FIRST => format!("swept row {}", row - FIRST),
+        RowId { set: RowSet::Probes, row } if row >= FIRST => format!("row {} of the sweep", row - FIRST),
         other => other.to_string(),
     }
 }

@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::fold::folds;
 use super::groups::largest_shift;
-use super::quantizer::{Evidence, decide, is_mlx};
+use super::quantizer::{Evidence, decide, hold_few, is_mlx};
 use super::twin::twin_row;
 use super::{Quantizer, TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
-use crate::checkpoint::{Weight, WeightSet};
+use crate::checkpoint::{Weight, WeightSet, layer_of};
 use crate::quantization::FloatType;
 
 /// Sums over one pair of tensors.
@@ -52,6 +52,8 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
         .map(|(n, ..)| (*n).clone())
         .collect();
     let folds = undone(original, candidate, &mut sums, &mut changed_unquantized);
+    let of_layers = sums.iter_mut().filter(|s| layer_of(&s.row.tensor).is_some());
+    hold_few(of_layers.filter_map(|s| Some((s.row.twin.as_mut()?, &s.evidence))));
     let lacking = |of: &WeightSet, other: &WeightSet| -> Vec<String> {
         of.tensors().keys().filter(|n| !other.tensors().contains_key(*n)).cloned().collect()
     };

@@ -118,7 +118,7 @@ fn lines(text: &str) -> Vec<&str> {
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "evidence-case-and-punctuation",
-        hazard: "G11",
+        hazard: "G9",
         what: "130 texts of one sentence: in capitals or not, with more and more exclamation marks and spaces",
         plant: Plant::Corpus(|text| {
             let first = lines(text)[0];
@@ -131,7 +131,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "evidence-cut-to-one-row",
-        hazard: "G11",
+        hazard: "G9",
         what: "130 different sentences behind the same long beginning, cut to the same tokens",
         plant: Plant::Corpus(|text| {
             let head = lines(text).into_iter().take(40).collect::<Vec<_>>().join(" ");
@@ -143,7 +143,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "evidence-one-token",
-        hazard: "G11",
+        hazard: "G9",
         what: "the corpus is one word, once, twice, … 130 times: rows and tokens enough",
         plant: Plant::Corpus(|_| (1..=130).map(|i| format!("{}\n", "self ".repeat(i))).collect()),
         on: ONE,
@@ -152,7 +152,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "evidence-almost-one-token",
-        hazard: "G11",
+        hazard: "G9",
         what: "each row is one word forty times with another word at its end",
         plant: Plant::Corpus(|text| {
             text.lines().filter_map(|l| Some(format!("{}{}\n", "self ".repeat(40), l.split(' ').nth(1)?))).collect()
@@ -163,7 +163,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "evidence-three-words",
-        hazard: "G11",
+        hazard: "G9",
         what: "the corpus is three words in many orders: rows and tokens enough, nothing of the vocabulary",
         plant: Plant::Corpus(|_| {
             let word = |n: usize| ["self", "return", "name"][n % 3];
@@ -180,7 +180,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "evidence-diluted",
-        hazard: "G11",
+        hazard: "G9",
         what: "rows of one token, hidden among twenty copies of every good row",
         plant: Plant::Corpus(|text| {
             let good: Vec<&str> = lines(text).into_iter().take(20).collect();
@@ -194,7 +194,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-own",
-        hazard: "G11",
+        hazard: "G9",
         what: "a recording made by parallax on the candidate, shown as a device",
         plant: Plant::Request(|r| replay(r, "own-as-is", own(), |_, _| ())),
         on: ONE,
@@ -203,7 +203,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-own-renamed",
-        hazard: "G11",
+        hazard: "G9",
         what: "the same, saying that it is MLX's",
         plant: Plant::Request(|r| replay(r, "own-renamed", own(), |_, m| renamed(m))),
         on: ONE,
@@ -212,7 +212,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-own-nudged",
-        hazard: "G11",
+        hazard: "G9",
         what: "the same with every number moved to the one beside it",
         plant: Plant::Request(|r| {
             replay(r, "own-nudged", own(), |t, m| {
@@ -226,7 +226,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-own-rounded",
-        hazard: "G11",
+        hazard: "G9",
         what: "the same rounded to bfloat16, saying that MLX computed it so",
         plant: Plant::Request(|r| {
             replay(r, "own-rounded", own(), |t, m| {
@@ -241,7 +241,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-of-another-type",
-        hazard: "G11",
+        hazard: "G9",
         what: "MLX's float32 states said to be bfloat16, which has laxer limits",
         plant: Plant::Request(|r| replay(r, "another-type", mlx(), |_, m| set(m, "compute", "bfloat16"))),
         on: ONE,
@@ -250,7 +250,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-rounded-afterwards",
-        hazard: "G11",
+        hazard: "G9",
         what: "MLX's float32 states rounded to bfloat16 afterwards: half of the error that the type would make",
         plant: Plant::Request(|r| {
             replay(r, "rounded-afterwards", mlx(), |t, m| {
@@ -264,7 +264,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-hides-its-weights",
-        hazard: "G11",
+        hazard: "G9",
         what: "a recording that does not say from which weights it was made",
         plant: Plant::Request(|r| replay(r, "no-weights", mlx(), |_, m| drop(m.remove("weights")))),
         on: ONE,
@@ -273,7 +273,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-of-no-version",
-        hazard: "G11",
+        hazard: "G9",
         what: "a recording that names neither the version of its producer nor the type it was computed in",
         plant: Plant::Request(|r| {
             replay(r, "no-version", mlx(), |_, m| {
@@ -287,7 +287,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-off-by-little",
-        hazard: "G11",
+        hazard: "G9",
         what: "float32 states of a device that are off by 1e-4, thirty times what two engines differ by",
         plant: Plant::Request(|r| {
             replay(r, "off", mlx(), |t, _| {
@@ -300,7 +300,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recording-few-words",
-        hazard: "G11",
+        hazard: "G9",
         what: "a recording of the first sixty rows: the corpus has enough, the device has not",
         plant: Plant::Request(|r| {
             replay(r, "sixty", mlx(), |t, _| {
@@ -320,7 +320,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recorded-pooled-nan",
-        hazard: "G11",
+        hazard: "G14",
         what: "the recording's pooled vectors are NaN, and it has no sentence vectors",
         plant: Plant::Request(|r| {
             replay(r, "pooled-nan", mlx(), |t, _| {
@@ -335,7 +335,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recorded-pooled-of-another-kind",
-        hazard: "G11",
+        hazard: "G14",
         what: "the device pools by the first token, and says so in `pooled` only",
         plant: Plant::Request(|r| {
             replay(r, "pooled-cls", mlx(), |t, _| {
@@ -348,8 +348,24 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: &["pooled (device): relative_l2"],
     },
     Fault {
+        id: "recorded-sentences-negated",
+        hazard: "G14",
+        what: "the device's states are right, and the sentence vectors it returns point the other way",
+        plant: Plant::Request(|r| {
+            replay(r, "sentences-negated", mlx(), |t, _| {
+                let mut sentences = first_tokens(t);
+                let negated = |b: &[u8; 4]| (-f32::from_le_bytes(*b)).to_le_bytes();
+                sentences.2 = sentences.2.as_chunks::<4>().0.iter().flat_map(negated).collect();
+                t.insert("tap/sentence".to_owned(), sentences);
+            });
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["sentence (device): "],
+    },
+    Fault {
         id: "recorded-logits",
-        hazard: "G11",
+        hazard: "G14",
         what: "the recording holds the output of a head that nothing here computes",
         plant: Plant::Request(|r| {
             replay(r, "logits", mlx(), |t, _| {
@@ -363,7 +379,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "recorded-inside-a-layer",
-        hazard: "G11",
+        hazard: "G14",
         what: "the recording holds a tap inside a layer, which the candidate's run does not",
         plant: Plant::Request(|r| {
             replay(r, "inside", mlx(), |t, _| {

@@ -1,7 +1,7 @@
 //! References whose outputs are not what is compared.
 
 use super::models::{EIGHT, Model, ONE};
-use super::onnx_edit::{BOOL, FLOAT, INNER, LAST, behind, edited, floats, hidden, ints, node, output, with, with_list};
+use super::onnx_edit::{FLOAT, INNER, LAST, behind, edited, floats, hidden, ints, node, output, with, with_list};
 use super::sweeps::{seq, turning};
 use super::{Fault, Plant};
 
@@ -219,24 +219,5 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: SEEDED,
         exit: 3,
         says: &["reference.output: the graph's output `planted_ids`", "neither a hidden state nor a pooled vector"],
-    },
-    Fault {
-        id: "padding-nan",
-        hazard: "G11",
-        what: "the ONNX file's last hidden state is NaN behind the real tokens",
-        plant: Plant::Reference(|c| {
-            edited(c, |g| {
-                let constants = vec![ints("planted_last", &[1], |_| -1), floats("planted_nan", &[1], |_| f32::NAN)];
-                let nodes = vec![
-                    with(node("Cast", &["attention_mask"], "planted_bool"), "to", BOOL),
-                    node("Unsqueeze", &["planted_bool", "planted_last"], "planted_b3"),
-                    node("Where", &["planted_b3", INNER, "planted_nan"], LAST),
-                ];
-                behind(g, constants, nodes);
-            })
-        }),
-        on: &[Model::Mini8, Model::Xlmr8],
-        exit: 3,
-        says: &["reference.padding_not_finite", "last_hidden_state is not finite"],
     },
 ];

@@ -24,6 +24,17 @@ pub(super) const fn fault(
     Fault { id, hazard: "G4", what, plant, on, exit: 1, says }
 }
 
+/// A key of sentences: prompts, the score, the width of a vector.
+pub(super) const fn of_sentences(
+    id: &'static str,
+    what: &'static str,
+    plant: Plant,
+    on: &'static [Model],
+    says: &'static [&'static str],
+) -> Fault {
+    Fault { hazard: "G13", ..fault(id, what, plant, on, says) }
+}
+
 pub(super) const fn refused(
     id: &'static str,
     what: &'static str,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::models::{EIGHT, Model, ONE};
-use super::tokenizer::{fault, own, refused};
+use super::tokenizer::{fault, of_sentences, own, refused};
 use super::{Fault, Plant};
 use crate::common::plant::Copy;
 
@@ -116,7 +116,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         SEEDED,
         &["tokenizer.added_tokens", "<query>"],
     ),
-    fault(
+    of_sentences(
         "sentences-lower-cased",
         "sentence_bert_config.json lower-cases sentences before they are tokenized",
         Plant::Candidate(|c| c.json("sentence_bert_config.json", |s| s["do_lower_case"] = true.into())),
@@ -137,39 +137,57 @@ pub(crate) const FAULTS: &[Fault] = &[
         ONE,
         &["tokenizer.elsewhere", "fast_tokenizer_files"],
     ),
-    fault(
+    of_sentences(
         "prompt-of-another-name",
         "a prompt that is not the default has another text",
         Plant::Mixed(|c, r| sentence(c, r, |s| s["prompts"]["document"] = "document: ".into())),
         ONE,
         &["preflight.prompts", "`document`", "passage: "],
     ),
-    fault(
+    of_sentences(
         "prompt-missing",
         "a prompt that is not the default is not there",
         Plant::Mixed(|c, r| sentence(c, r, |s| s["prompts"] = json!({"query": ""}))),
         SEEDED,
         &["preflight.prompts", "absent in the candidate"],
     ),
-    fault(
+    of_sentences(
         "similarity",
         "vectors are to be compared by another function",
         Plant::Mixed(|c, r| sentence(c, r, |s| s["similarity_fn_name"] = "euclidean".into())),
         ONE,
         &["preflight.similarity_fn_name", "euclidean"],
     ),
-    fault(
+    of_sentences(
         "vectors-cut",
         "the candidate cuts its vectors to 64 dimensions",
         Plant::Mixed(|c, r| sentence(c, r, |s| s["truncate_dim"] = 64.into())),
         ONE,
         &["preflight.truncate_dim", "64"],
     ),
-    fault(
+    of_sentences(
         "vectors-cut-by-the-model",
         "config.json of the reference cuts vectors to 32 dimensions, the candidate says nothing",
         Plant::Reference(|c| c.json("config.json", |c| c["truncate_dim"] = 32.into())),
         SEEDED,
         &["preflight.truncate_dim", "32"],
+    ),
+    of_sentences(
+        "similarity-of-the-reference-only",
+        "the reference says that vectors are compared by their dot product, the candidate has no such file",
+        Plant::Reference(|c| {
+            let config = json!({"__version__": {}, "prompts": {}, "similarity_fn_name": "dot"});
+            std::fs::write(c.file("config_sentence_transformers.json"), config.to_string()).unwrap();
+            c
+        }),
+        EIGHT,
+        &["preflight.similarity_fn_name", "dot", "there is no such file"],
+    ),
+    of_sentences(
+        "length-below-the-sentences",
+        "tokenizer_config.json allows 8 tokens where sentence_bert_config.json allows 128",
+        Plant::Candidate(|c| key(c, "model_max_length", 8.into())),
+        ONE,
+        &["tokenizer.model_max_length", "loaders that do not read sentence_bert_config.json"],
     ),
 ];

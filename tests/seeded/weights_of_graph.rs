@@ -77,7 +77,7 @@ fn encoder(name: &str) -> bool {
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "graph-words-zeroed",
-        hazard: "G1",
+        hazard: "G3",
         what: "every word from id 600 on is zeros in the ONNX file, beside an intact checkpoint",
         plant: Plant::Reference(|c| changed(c, WORDS, |v, columns| v[600 * columns..].fill(0.0))),
         on: ONE,
@@ -90,7 +90,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-two-words-exchanged",
-        hazard: "G1",
+        hazard: "G3",
         what: "two rare words have each other's rows in the ONNX file",
         plant: Plant::Reference(|c| changed(c, WORDS, |v, columns| exchange(v, columns, 150, 151))),
         on: EIGHT,
@@ -99,7 +99,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-positions-exchanged",
-        hazard: "G1",
+        hazard: "G3",
         what: "two rows of positions that no row of the corpus reaches are exchanged in the ONNX file",
         plant: Plant::Reference(|c| changed(c, POSITIONS, |v, columns| exchange(v, columns, 200, 255))),
         on: ONE,
@@ -108,7 +108,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-bias-element",
-        hazard: "G1",
+        hazard: "G3",
         what: "one element of a bias is 1e-5 larger in the ONNX file: less than the engine's noise",
         plant: Plant::Reference(|c| changed(c, "encoder.layer.1.output.dense.bias", |v, _| v[5] += 1e-5)),
         on: EIGHT,
@@ -117,7 +117,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-key-bias",
-        hazard: "G1",
+        hazard: "G3",
         what: "a bias of keys is doubled in the ONNX file: no output can show it, every score moves alike",
         plant: Plant::Reference(|c| {
             changed(c, "encoder.layer.2.attention.self.key.bias", |v, _| v.iter_mut().for_each(|v| *v = 2.0 * *v + 0.1))
@@ -128,7 +128,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-norm-scaled",
-        hazard: "G1",
+        hazard: "G3",
         what: "one LayerNorm's scale is a millionth larger in the ONNX file",
         plant: Plant::Reference(|c| {
             changed(c, "encoder.layer.0.output.LayerNorm.weight", |v, _| v.iter_mut().for_each(|v| *v *= 1.000_001))
@@ -139,7 +139,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-matrix-ulp",
-        hazard: "G1",
+        hazard: "G3",
         what: "every weight of one matrix is one float32 step away in the ONNX file",
         plant: Plant::Reference(|c| {
             changed(c, "encoder.layer.1.intermediate.dense.weight", |v, _| {
@@ -152,7 +152,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-made-from-candidate",
-        hazard: "G1",
+        hazard: "G3",
         what: "the ONNX file holds the candidate's dequantized weights, beside an intact checkpoint",
         plant: Plant::Mixed(|c, reference| {
             made_from_candidate(&c, reference, encoder, |v| v);
@@ -164,7 +164,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-made-from-candidate-ulp",
-        hazard: "G1",
+        hazard: "G3",
         what: "the candidate's dequantized weights are in the ONNX file, each one float32 step away",
         plant: Plant::Mixed(|c, reference| {
             made_from_candidate(&c, reference, encoder, |v| f32::from_bits(v.to_bits() + 1));
@@ -176,7 +176,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-keys-made-from-candidate",
-        hazard: "G1",
+        hazard: "G3",
         what: "one matrix of the ONNX file is the candidate's dequantized one",
         plant: Plant::Mixed(|c, reference| {
             made_from_candidate(&c, reference, |name| name == "encoder.layer.3.attention.self.key.weight", |v| v);
@@ -188,7 +188,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "original-words-exchanged",
-        hazard: "G1",
+        hazard: "G3",
         what: "graph and candidate belong together, the checkpoint beside them has two words exchanged",
         plant: Plant::Reference(|c| {
             c.tensors(|t| {
@@ -206,7 +206,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-rotary-base",
-        hazard: "G1",
+        hazard: "G3",
         what: "the rotation's base is 150,000 in the ONNX file, 160,000 in every config.json",
         plant: Plant::Reference(|c| {
             edited(c, |g| {
@@ -222,7 +222,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
     Fault {
         id: "graph-rotary-bent",
-        hazard: "G1",
+        hazard: "G3",
         what: "one rotary frequency of the ONNX file is one in ten thousand too high",
         plant: Plant::Reference(|c| {
             edited(c, |g| {

@@ -43,6 +43,16 @@ pub enum PoolingError {
         /// Width before it.
         found: usize,
     },
+    /// More dimensions are to be kept than there are.
+    #[error(
+        "vectors are to be cut to {stated} dimensions (--dim, or truncate_dim in the model's files) and have {found}"
+    )]
+    Truncate {
+        /// Dimensions to keep.
+        stated: usize,
+        /// Dimensions there are.
+        found: usize,
+    },
     /// A module without its weights.
     #[error(
         "{module}: the module's `{tensor}` is missing; a Dense or LayerNorm module needs its weights (model.safetensors in its folder)"
@@ -82,7 +92,11 @@ impl PoolingError {
     /// A bad input when files disagree, a bug when the program disagrees with itself.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Dimension { .. } | Self::Stage { .. } | Self::Missing { .. } | Self::Shape { .. } => Fault::BadInput,
+            Self::Dimension { .. }
+            | Self::Stage { .. }
+            | Self::Truncate { .. }
+            | Self::Missing { .. }
+            | Self::Shape { .. } => Fault::BadInput,
             Self::Empty => Fault::Usage,
             Self::Width { .. } | Self::Layout(_) => Fault::Internal,
         }
@@ -258,7 +272,7 @@ fn load(stage: &Stage, width: usize, weights: &StageWeights) -> Result<(Loaded, 
     Ok(match stage {
         Stage::Normalize => (Loaded::Normalize, width),
         Stage::Truncate(n) if *n <= width => (Loaded::Truncate(*n), *n),
-        Stage::Truncate(n) => return Err(PoolingError::Stage { module: "--dim".to_owned(), stated: *n, found: width }),
+        Stage::Truncate(n) => return Err(PoolingError::Truncate { stated: *n, found: width }),
         Stage::LayerNorm { path, dimension } => {
             fits(path, *dimension)?;
             let [weight, bias] = [take(path, "weight", &[width])?, take(path, "bias", &[width])?];

@@ -60,7 +60,7 @@ pub(super) fn tokens(w: &mut Walk, k: NodeId, kind: Kind) -> Answer<Kind> {
                 (None, _) => conditional("token ids are compared with more than the padding's"),
             }
         }
-        op => conditional(format!("{} enter a {op}", kind.words())),
+        _ => conditional(format!("no encoder gives {} to a node of this kind", kind.words())),
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) fn padding(w: &Walk, k: NodeId) -> Answer<Kind> {
         "Mul" if w.all(k).any(|v| v.kind == Kind::Index(Index::Counted)) => Ok(Kind::Index(Index::Counted)),
         "Where" if w.all(k).any(|v| v.kind == Kind::Index(Index::Counted)) => index(w, k),
         _ if !w.has_mask => super::mask::mask(w, k),
-        op => conditional(format!("a comparison of the token ids enters a {op}: only positions may depend on it")),
+        _ => conditional("a comparison of the token ids goes elsewhere than into the positions"),
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn index(w: &Walk, k: NodeId) -> Answer<Kind> {
             "Neg" | "Abs" | "Log" | "Not" | "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "And" | "Or" | "Where"
             | "Clip" => Ok(Kind::Index(Relative)),
             _ if COMPARISONS.contains(&op) => Ok(Kind::Index(Relative)),
-            _ => conditional(format!("the distance of two tokens enters a {op}")),
+            _ => conditional("no encoder gives the distance of two tokens to a node of this kind"),
         };
     }
     match (op, first, second) {
@@ -181,7 +181,7 @@ pub(super) fn index(w: &Walk, k: NodeId) -> Answer<Kind> {
         {
             Ok(Kind::Index(Counted))
         }
-        _ => conditional(format!("positions enter a {op}")),
+        _ => conditional("no encoder gives positions to a node of this kind"),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn mask(w: &Walk, k: NodeId) -> Answer<Kind> {
         "Concat" if w.all(k).all(known) => Ok(Kind::Mask),
         _ if BY_ELEMENT.contains(&op) && w.all(k).all(known) => Ok(Kind::Mask),
         _ if w.all(k).any(|v| matches!(v.kind, Kind::Index(_))) => super::index::index(w, k),
-        _ => conditional(format!("the attention mask enters a {op}")),
+        _ => conditional("no encoder gives the attention mask to a node of this kind"),
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn lengths(w: &Walk, k: NodeId) -> Answer<Kind> {
         _ if super::index::COMPARISONS.contains(&op) || op == "Where" => {
             conditional("the number of real tokens is compared")
         }
-        _ => unknown(format!("the number of real tokens enters a {op}")),
+        _ => unknown("no encoder gives the number of real tokens to a node of this kind"),
     }
 }
 
@@ -99,6 +99,6 @@ pub(super) fn table(w: &Walk, k: NodeId, kind: Table) -> Answer<Kind> {
         // YaRN scales its tables; most exports multiply by 1.
         "Mul" if alone && w.all(k).any(|v| v.number().is_some()) => Ok(Kind::Table(kind)),
         _ if w.all(k).any(|v| v.kind == Kind::Mask) => super::mask::mask(w, k),
-        _ => conditional(format!("position or type embeddings enter a {op}")),
+        _ => conditional("no encoder gives position or type embeddings to a node of this kind"),
     }
 }
