@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(with(&|_, _| ()), None);
         let all = with(&|i, w| *w += if i % 2 == 0 { 0.1 } else { -0.1 }).unwrap();
         assert!(all.contains("moves its outputs "), "{all}");
-        let one = with(&|i, w| *w *= if i / WIDTH == 7 && i % WIDTH < 64 { 1.3 } else { 1.0 }).unwrap();
+        let one = with(&|i, w| *w *= if i / WIDTH == 7 && i % WIDTH < 64 { 1.6 } else { 1.0 }).unwrap();
         assert!(one.contains("its output 7 "), "{one}");
         assert!(with(&|i, w| *w = if i == 9 { f32::NAN } else { *w }).is_some());
         assert!(too_far(&original, &twin, &[]).is_some(), "no inputs prove nothing");
