@@ -93,10 +93,10 @@ fn without_canaries_the_verdict_says_so() {
 fn a_policy_whose_own_limits_see_no_fault_is_called_blind_in_the_verdict() {
     let dir = tempfile::tempdir().unwrap();
     let policy = dir.path().join("blind.toml");
-    let gate = |on: &str, arm: &str, stat: &str| {
-        format!("[[gate]]\non = \"{on}\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"{stat}\"\nmax = 0.9\n")
+    let gate = |on: &str, arm: &str, max: f64| {
+        format!("[[gate]]\non = \"{on}\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = {max}\n")
     };
-    std::fs::write(&policy, format!("schema = 1\n{}{}", gate("*", "engine", "p99"), gate("final", "total", "p99")))
+    std::fs::write(&policy, format!("schema = 1\n{}{}", gate("*", "engine", 0.01), gate("final", "total", 0.9)))
         .unwrap();
     let request = CheckRequest { policy: Some(policy.display().to_string()), ..request("parallax-mini-mlx-8bit") };
     let report = run(&request, |_| ());

@@ -65,7 +65,7 @@ fn varied(
 
 /// The most a row's states may differ between a padded batch and a batch of its own, on our own sides. Theirs
 /// are bit-identical by construction; ONNX Runtime itself stays below 2e-6.
-const ALONE: f64 = 1e-5;
+pub(super) const ALONE: f64 = 1e-5;
 
 /// Rows whose states depend on which other rows they are batched with: padding that is looked at, or a kernel
 /// that errs at some lengths. Needs no reference, so no quantization error hides it.

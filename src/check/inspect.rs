@@ -238,10 +238,10 @@ pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) 
     let report = weights::compare(&ours, &theirs.weights)?;
     let mut findings = theirs.findings;
     findings.extend(weights::findings(&ours, &theirs.weights, &report, &|_, _| None));
-    if let Some(first) = weights::unexplained(&report).first() {
+    if let Some((first, said)) = weights::beyond_rounding(&report).first() {
         let message = format!(
-            "the candidate's `{first}` was not rounded by any rule that is known, and only its layer's output can tell whether \
-             that was to compensate errors (GPTQ): run `parallax check`"
+            "the candidate's `{first}` {said}; only its outputs can tell whether that was to compensate errors (GPTQ, AWQ): run \
+             `parallax check`"
         );
         findings.push(Finding::new(Severity::Refusal, "weights.unexplained", message));
     }

@@ -1,5 +1,6 @@
-//! Matrices that no rule of rounding explains, judged by what they do: a quantizer that compensates errors (GPTQ) moves
-//! weights farther than rounding would, so that what the matrix gives is moved less.
+//! Matrices that rounding alone does not explain, judged by what they do: a quantizer that compensates errors (GPTQ), or
+//! clips where inputs are small (AWQ), moves weights farther than rounding would, so that what the matrix gives is moved
+//! less.
 //!
 //! What a linear layer gives is moved by `(Ŵ - W)·x`. Its inputs are the control's own, and the yardstick is what rounding
 //! every weight by itself would do to the same inputs, in all outputs together and in each by itself: a fault in a few
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::over_twin::Judged;
-use super::sides::{Sides, feeds_nothing};
+use super::sides::Sides;
 use crate::Error;
 use crate::checkpoint::{Weight, layer_of};
 use crate::finding::{Finding, Severity};
@@ -18,7 +19,7 @@ use crate::panels::Panels;
 use crate::runtimes::native::NativeEncoder;
 use crate::runtimes::native::ops::PackedLinear;
 use crate::verdict::number;
-use crate::weights::{WeightsReport, twin, unexplained};
+use crate::weights::{WeightsReport, beyond_rounding, scaled_original, twin};
 
 /// Most that such a matrix may move all its outputs together, over what rounding of every weight by itself would be
 /// expected to. Measured on the shipped model and the real MiniLM at 8 and 4 bits: GPTQ by the paper 1.11, by mlx-lm's
@@ -32,42 +33,39 @@ const ONE_OUTPUT: f64 = 3.8;
 /// Tokens that the inputs are taken from, at most.
 const TOKENS: usize = 2048;
 
-/// A failure for each of these matrices that moves its outputs too far, and for tables, which have no output to trade
-/// errors in.
+/// A failure for each of these matrices that moves its outputs too far.
 pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport) -> Result<Vec<Finding>, Error> {
-    let mut out = Vec::new();
-    let mut by_layer: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-    for name in unexplained(weights).into_iter().filter(|name| !feeds_nothing(name)) {
-        match layer_of(name) {
-            Some(layer) => by_layer.entry(layer).or_default().push(name),
-            None => out.push(unknown(name, "")),
+    let mut by_layer: BTreeMap<usize, Vec<(&str, String)>> = BTreeMap::new();
+    for (name, said) in beyond_rounding(weights) {
+        if let Some(layer) = layer_of(name) {
+            by_layer.entry(layer).or_default().push((name, said));
         }
     }
+    let mut out = Vec::new();
     if by_layer.is_empty() {
         return Ok(out);
     }
-    let control = NativeEncoder::build(&sides.facts.control_config, &sides.original, "the control")?;
-    for (layer, names) in by_layer {
+    // Where channels were scaled, what a matrix is fed with is scaled, too.
+    let original = scaled_original(&sides.original, &sides.candidate_weights, &weights.folds)
+        .map_err(|e| Error::Quantization(e.into()))?;
+    let control = NativeEncoder::build(&sides.facts.control_config, &original, "the control")?;
+    for (layer, named) in by_layer {
         let before = layer.checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
-        let originals: Vec<&Weight> =
-            names.iter().filter_map(|n| sides.original.tensors().get(*n)).map(|w| &**w).collect();
-        if originals.len() < names.len() {
-            out.extend(names.iter().map(|name| unknown(name, "")));
-            continue;
-        }
-        let inputs = inputs(&control, layer, before, judged, &originals)?;
-        for ((name, original), inputs) in names.iter().zip(&originals).zip(&inputs) {
-            let own = sides.candidate_weights.tensors().get(*name);
-            let said = own.map_or(Some(String::new()), |own| too_far(original, own, inputs));
-            out.extend(said.map(|said| unknown(name, &said)));
+        let pair =
+            |name: &str| Some((&**original.tensors().get(name)?, &**sides.candidate_weights.tensors().get(name)?));
+        let pairs: Vec<Option<(&Weight, &Weight)>> = named.iter().map(|(name, _)| pair(name)).collect();
+        let originals: Vec<&Weight> = pairs.iter().flatten().map(|(original, _)| *original).collect();
+        let mut inputs = inputs(&control, layer, before, judged, &originals)?.into_iter();
+        for ((name, said), pair) in named.iter().zip(pairs) {
+            let far = match pair.zip(inputs.next()) {
+                Some(((original, own), inputs)) => too_far(original, own, &inputs),
+                None => Some(String::new()),
+            };
+            let message = |far| format!("the candidate's `{name}` {said}{far}");
+            out.extend(far.map(|far| Finding::new(Severity::Failure, "weights.unexplained", message(far))));
         }
     }
     Ok(out)
-}
-
-fn unknown(name: &str, said: &str) -> Finding {
-    let message = format!("the candidate's `{name}` was made by no quantizer that is known{said}");
-    Finding::new(Severity::Failure, "weights.unexplained", message)
 }
 
 /// What matrices of a layer are fed with on the control, `[tokens, inputs]` each.
@@ -111,7 +109,7 @@ fn too_far(original: &Weight, own: &Weight, inputs: &[f32]) -> Option<String> {
         (false, _) => ("its outputs".to_owned(), all, ALL_OUTPUTS),
         (true, false) => (format!("its output {output}"), most, ONE_OUTPUT),
     };
-    Some(format!(": it moves {what} {} times as far as rounding would (limit {limit})", number(ratio)))
+    Some(format!(", and it moves {what} {} times as far as rounding would (limit {limit})", number(ratio)))
 }
 
 /// How far each output would be moved if every weight were rounded by itself, errors as large as MLX's own in the group:
@@ -185,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_matrix_is_judged_by_all_its_outputs_and_by_each() {
-        let original = weight(noise(32 * WIDTH, 1), false);
+        let original = weight(noise(96 * WIDTH, 1), false);
         let inputs = noise(200 * WIDTH, 2);
         let own = weight(original.rows().into_owned(), true);
         let twin = twin(&original, &own).unwrap();

@@ -16,11 +16,12 @@ mod twin_set;
 use crate::fault::Fault;
 
 pub use compare::compare;
+pub use fold::scaled_original;
 pub use groups::moved_by_codes;
 pub use identify::findings;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 pub use twin::twin;
-pub use twin_findings::{RowName, unexplained};
+pub use twin_findings::{RowName, beyond_rounding};
 pub use twin_row::{Quantizer, TwinRow, TwinTotals};
 pub use twin_set::twin_of;
 

@@ -50,4 +50,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         ),
         &["cosine_distance", "2.5"],
     ),
+    fault(
+        "an-engine-that-may-differ",
+        "a policy that lets the control differ from the reference by a half",
+        Plant::Policy(
+            "schema = 1\n[[gate]]\non = \"*\"\narm = \"engine\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.5\n",
+        ),
+        &["on the engine arm", "shows nothing"],
+    ),
 ];

@@ -6,12 +6,14 @@ use super::faults::{Fault, Plant};
 use super::{Cage, weight_error};
 use crate::Error;
 use crate::check::baselines::off_by_one;
+use crate::check::floor;
 use crate::check::measure::add_sentences;
 use crate::checkpoint::{ModelConfig, WeightSet};
 use crate::finding::Severity;
 use crate::hidden_states::{HiddenStates, TapStates};
 use crate::report::CanarySection;
 use crate::tokens::TokenBatch;
+use crate::verdict::number;
 use crate::weights::{self, TensorRow};
 
 impl Cage<'_> {
@@ -68,7 +70,12 @@ impl Cage<'_> {
                     return Ok(not("tokens behind a row's own change nothing in a model that looks back only"));
                 }
                 add_sentences(&sides.candidate_head, &mut states)?;
-                self.seen(id, "padding attended to".to_owned(), &states, None)
+                let alone = self.distance(&self.sample.seen.candidate, &states)?;
+                // Each row is run alone, too, and must give the same.
+                let proof = alone.filter(|moved| *moved > floor::ALONE).map(|moved| {
+                    format!("batch_dependence: a row would differ by {} from the same row alone", number(moved))
+                });
+                self.seen(id, "padding attended to".to_owned(), &states, proof)
             }
             Plant::Codes => Ok(match self.codes()? {
                 Some(codes) => CanarySection { id: id.to_owned(), codes, ..CanarySection::default() },
