@@ -6,6 +6,7 @@
 mod alike;
 mod baselines;
 mod canaries;
+mod causes;
 mod config_keys;
 mod configs;
 mod coverage;
@@ -151,9 +152,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         canaries::measure_codes(sides, sample, &measured.scales, &mut proof.canaries)?;
     }
     let mut explanation = growth::explain(&measured.measurements);
+    causes::name(&mut explanation, &decided.findings, &weights, sides.facts.graph_audit.weights.as_ref());
     if request.explain {
         observer.event(Event::Phase("trying what would help"));
-        explain::measure(sides, request, &measured.corpus.kept, &measured.scales, &mut explanation)?;
+        let advise = !causes::is_defect(&decided.findings);
+        explain::measure(sides, request, &measured.corpus.kept, &measured.scales, advise, &mut explanation)?;
     }
     let judged =
         Judged { policy: &policy, decided, weights, proof, twin: beside_twin, outputs, swept, explanation, started };

@@ -117,6 +117,28 @@ fn the_same_tokenizer_written_otherwise_passes() {
     assert_all(&seeded::tokenizer_honest::HONEST.iter().collect::<Vec<_>>());
 }
 
+#[test]
+fn explain_names_the_defect_first_and_advises_no_bits() {
+    let mut wrong = Vec::new();
+    for case in seeded::explained::CASES {
+        let report = case.report();
+        let (told, story) = (&report.explanation, report.explanation.story());
+        println!("\n{}\n  {}", case.what, story.join("\n  "));
+        let mut lacks: Vec<String> =
+            case.first.iter().filter(|w| !story[0].contains(**w)).map(|w| format!("`{w}`")).collect();
+        if told.tensors.first().map(|t| t.tensor.as_str()) != case.tensor {
+            lacks.push(format!("{:?} in place of {:?}", told.tensors.first(), case.tensor));
+        }
+        if !told.advice.is_empty() || report.exit_code == 0 {
+            lacks.push(format!("exit {}, {:?}", report.exit_code, told.advice));
+        }
+        if !lacks.is_empty() {
+            wrong.push(format!("{}: {}\n  {}", case.what, lacks.join(", "), story.join("\n  ")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Hazards that are no defect of a model or a corpus: the file and the test that meets each.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("F18", "tests/every_run_proves_itself.rs", "a_reference_that_differs_from_itself_is_no_reference"),

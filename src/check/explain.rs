@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use super::CheckRequest;
+use super::causes::{Kind, kind, settle, stage_of};
 use super::measure::{Accumulators, Scales, add_sentences, batches};
 use super::sides::Sides;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, Weight, WeightSet, layer_of};
+use crate::checkpoint::{ModelConfig, Weight, WeightSet};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap};
 use crate::quantization::requantized;
-use crate::report::{Advice, Explanation, InnerError, StageEffect, TensorEffect};
+use crate::report::{Advice, Explanation, InnerError, ProvenCause, StageEffect, TensorEffect, Undone};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::tokens::{TokenBatch, TokenRow};
+use crate::weights::twin;
 
 /// Rows of the corpus the trials run on.
 pub(super) const ROWS: usize = 32;
@@ -21,6 +23,8 @@ pub(super) const ROWS: usize = 32;
 const STAGES: usize = 3;
 /// Tensors advised on, and combined.
 const ADVISED: usize = 3;
+/// Proven defects that are undone, one run each.
+const UNDONE: usize = 8;
 /// More bits than these are no quantization.
 const MOST_BITS: u32 = 8;
 /// Advice that brings less than this share of the error is none.
@@ -37,14 +41,20 @@ struct Bench<'a> {
     scales: &'a Scales,
 }
 
-/// Fills in stages, inner taps, tensors and advice.
+/// Fills in what undoing proven defects brings, stages, inner taps, tensors and, where bits may be what is missing
+/// (`advise`), advice.
 pub(super) fn measure(
     sides: &mut Sides,
     request: &CheckRequest,
     rows: &[(RowId, TokenRow)],
     scales: &Scales,
+    advise: bool,
     explanation: &mut Explanation,
 ) -> Result<(), Error> {
+    // Every trial is held against the control: of a wrong original, or beside a wrong graph, it proves nothing.
+    if explanation.proven.iter().any(|cause| kind(cause) == Some(Kind::Reference)) {
+        return Ok(());
+    }
     let batches = batches(rows, request.batch_tokens);
     let mut control = Vec::with_capacity(batches.len());
     for batch in &batches {
@@ -54,6 +64,17 @@ pub(super) fn measure(
     }
     let bench = Bench { sides, batches, control, scales };
     let Some(before) = bench.sentence_error(&[])? else { return Ok(()) };
+    for cause in explanation.proven.iter_mut().take(UNDONE) {
+        cause.undone = bench.undone(before, cause)?;
+    }
+    // What cures most is nearest; what could not be undone stays behind it, in its order.
+    let after = |cause: &ProvenCause| cause.undone.as_ref().map_or(f64::INFINITY, |undone| undone.after);
+    explanation.proven.sort_by(|a, b| after(a).total_cmp(&after(b)));
+    settle(explanation);
+    // With another configuration or other modules, weights are not what to look at.
+    if explanation.proven.first().is_some_and(|nearest| kind(nearest) != Some(Kind::Weights)) {
+        return Ok(());
+    }
 
     let mut stages: Vec<Tap> = sides.candidate_weights.tensors().keys().filter_map(|n| stage_of(n)).collect();
     stages.sort_unstable();
@@ -64,18 +85,19 @@ pub(super) fn measure(
         }
     }
     explanation.stages.sort_by(|a, b| a.after.total_cmp(&b.after).then(a.tap.cmp(&b.tap)));
-    let Some(guilty) = explanation.stages.first().map(|s| s.tap) else { return Ok(()) };
-    explanation.cause = Some(guilty);
-    explanation.inside = bench.inside(guilty)?;
-    explanation.tensors = bench.tensors(guilty)?;
-    let worst: Vec<Tap> = explanation.stages.iter().take(STAGES).map(|s| s.tap).collect();
-    explanation.advice = bench.advice(before, &worst)?;
+    let Some(most) = explanation.stages.first().map(|s| s.tap) else { return Ok(()) };
+    let guilty = if explanation.proven.is_empty() { Some(most) } else { explanation.cause };
+    explanation.cause = guilty;
+    if let Some(guilty) = guilty {
+        explanation.inside = bench.inside(guilty)?;
+        let wrong: Vec<&String> = explanation.proven.iter().flat_map(|cause| &cause.tensors).collect();
+        explanation.tensors = bench.tensors(guilty, &wrong)?;
+    }
+    if advise {
+        let worst: Vec<Tap> = explanation.stages.iter().take(STAGES).map(|s| s.tap).collect();
+        explanation.advice = bench.advice(before, &worst)?;
+    }
     Ok(())
-}
-
-/// The stage a tensor belongs to.
-fn stage_of(tensor: &str) -> Option<Tap> {
-    layer_of(tensor).map(Tap::Layer).or_else(|| tensor.starts_with("embeddings").then_some(Tap::Embeddings))
 }
 
 impl Bench<'_> {
@@ -149,21 +171,58 @@ impl Bench<'_> {
         Ok(all.filter_map(|m| Some(InnerError { tap: m.tap, isolated: m.mean? })).collect())
     }
 
-    /// Each matrix of a stage, quantized alone in an otherwise float32 model; the worst first.
-    fn tensors(&self, stage: Tap) -> Result<Vec<TensorEffect>, Error> {
+    /// A defect taken back, and what comes of it; none where that cannot be done.
+    fn undone(&self, before: f64, cause: &ProvenCause) -> Result<Option<Undone>, Error> {
+        let (facts, base) = (&self.sides.facts, &self.sides.candidate_weights);
+        let run = |config: &ModelConfig, head: &SentenceHead, changes: &[Change]| {
+            // Tensors of one configuration need not fit another.
+            let Ok(mut encoder) = self.encoder(config, base, changes) else { return Ok(None) };
+            self.mean(&mut encoder, head, Tap::Sentence, "cosine_distance")
+        };
+        let (with, after) = match kind(cause) {
+            Some(Kind::Weights) => {
+                let pair = |name: &String| {
+                    let (original, own) = (self.sides.original.tensors().get(name)?, base.tensors().get(name)?);
+                    let honest = twin(original, own).map_or_else(|| Arc::clone(original), Arc::new);
+                    (original.shape == own.shape).then(|| (name.clone(), honest))
+                };
+                let changes: Vec<Change> = cause.tensors.iter().filter_map(pair).collect();
+                if changes.is_empty() || changes.len() < cause.tensors.len() {
+                    return Ok(None);
+                }
+                let with = "the original's values there, in the candidate's format,";
+                (with, run(&facts.candidate_config, &self.sides.candidate_head, &changes)?)
+            }
+            Some(Kind::Configuration) => {
+                ("the reference's config.json", run(&facts.control_config, &self.sides.candidate_head, &[])?)
+            }
+            Some(Kind::Modules) => {
+                ("the reference's modules", run(&facts.candidate_config, &self.sides.reference_head, &[])?)
+            }
+            Some(Kind::Reference) | None => return Ok(None),
+        };
+        Ok(after.map(|after| Undone { with: with.to_owned(), before, after }))
+    }
+
+    /// Each tensor of a stage, alone in an otherwise float32 model: those that are `wrong` first, then the worst.
+    fn tensors(&self, stage: Tap, wrong: &[&String]) -> Result<Vec<TensorEffect>, Error> {
         let config = &self.sides.facts.control_config;
         let mut effects = Vec::new();
         for (tensor, weight) in self.of_stage(&self.sides.candidate_weights, stage) {
-            if weight.shape.len() != 2 {
+            let original = self.sides.original.tensors().get(&tensor);
+            if original.is_some_and(|o| o.shape == weight.shape && o.rows() == weight.rows()) {
                 continue;
             }
+            let wrong = wrong.iter().any(|name| **name == tensor);
             let bits = weight.storage.bits;
             let mut encoder = self.encoder(config, &self.sides.original, &[(tensor.clone(), weight)])?;
             if let Some(alone) = self.mean(&mut encoder, &self.sides.reference_head, stage, "relative_l2")? {
-                effects.push(TensorEffect { tensor, bits, alone });
+                effects.push(TensorEffect { tensor, bits, alone, wrong });
             }
         }
-        effects.sort_by(|a, b| b.alone.total_cmp(&a.alone).then(a.tensor.cmp(&b.tensor)));
+        effects.sort_by(|a, b| {
+            b.wrong.cmp(&a.wrong).then(b.alone.total_cmp(&a.alone)).then_with(|| a.tensor.cmp(&b.tensor))
+        });
         Ok(effects)
     }
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::CheckRequest;
 use crate::checkpoint::{ModelConfig, StageWeights, Weight, WeightSet};
 use crate::finding::{Finding, Severity};
-use crate::report::GraphWeightsSection;
+use crate::report::{GraphWeightsSection, OddOne, OddTensor};
 use crate::runtimes::native::{Architecture, NativeEncoder};
 use crate::runtimes::onnx::{Difference, Forms, Graph, Odd, Provenance, Sources, TapMap, provenance};
 
 /// The code of everything found here.
-const CODE: &str = "graph.weights";
+pub(super) const CODE: &str = "graph.weights";
 /// Differences told one by one; more are counted.
 const NAMED: usize = 5;
 /// Differences listed in the report.
@@ -133,6 +133,7 @@ impl Told<'_> {
             derived: found.derived,
             others: found.heads + found.small.len(),
             different: differing.chain(missing).chain(unknown).take(LISTED).collect(),
+            odd: found.different.iter().take(LISTED).map(odd_tensor).collect(),
         }
     }
 
@@ -211,6 +212,16 @@ impl Told<'_> {
 fn unknown(name: &str, shape: &[usize]) -> String {
     let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("`{}` ({})", name.escape_debug(), shape.join(" × "))
+}
+
+fn odd_tensor(d: &Difference) -> OddTensor {
+    let odd = match d.odd {
+        Odd::MadeFromCandidate => OddOne::MadeFromCandidate,
+        Odd::Original => OddOne::Original,
+        Odd::Graph => OddOne::Graph,
+        Odd::Unknown => OddOne::Unknown,
+    };
+    OddTensor { tensor: d.tensor.clone(), differing: d.differing, elements: d.elements, odd }
 }
 
 /// Who is the odd one, and what to do.

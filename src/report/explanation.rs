@@ -13,20 +13,58 @@ pub struct Explanation {
     pub layers: Vec<LayerErrors>,
     /// The first tap whose error grows more than the other layers' would make it.
     pub first: Option<Tap>,
-    /// The layer (or the embeddings) that causes most of it.
+    /// The layer (or the embeddings) that causes most of it; with `--explain`, the one of the nearest proven defect.
     pub cause: Option<Tap>,
+    /// Defects that the findings prove, the nearest cause first: what is wrong before any precision is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proven: Vec<ProvenCause>,
     /// Sentence error with one stage restored to float32, largest gain first; with `--explain`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageEffect>,
-    /// The finer taps of the layer that causes most, by itself; with `--explain`.
+    /// The finer taps of the layer in `cause`, by itself; with `--explain`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inside: Vec<InnerError>,
-    /// The tensors of that layer, each quantized alone, worst first; with `--explain`.
+    /// The tensors of that layer, biases and norms included, each taken from the candidate alone: those proven to be
+    /// wrong first, then the worst first; with `--explain`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<TensorEffect>,
-    /// What would help, most first, each measured by doing it; with `--explain`.
+    /// What would help, most first, each measured by doing it; with `--explain`. Empty where a defect is proven: more
+    /// bits would not cure it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<Advice>,
+}
+
+/// A defect that a finding proves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ProvenCause {
+    /// The code of the finding that proves it.
+    pub code: String,
+    /// What is wrong: a tensor and its side, a key and its file; empty where the finding names neither.
+    pub subject: String,
+    /// The sentence that proves it.
+    pub message: String,
+    /// Tensors of the candidate that are wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tensors: Vec<String>,
+    /// What the run did to undo it, in words, and the mean sentence error before and after; with `--explain`, where it
+    /// can be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone: Option<Undone>,
+}
+
+/// A defect undone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Undone {
+    /// How: `the original's values in the candidate's format`.
+    pub with: String,
+    /// Mean cosine distance of the sentence vectors as the candidate is.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub before: f64,
+    /// With the defect undone.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub after: f64,
 }
 
 /// One tap's mean relative L2 of the quantization arm.
@@ -81,10 +119,13 @@ pub struct TensorEffect {
     pub tensor: String,
     /// Its bits; none when it is not quantized.
     pub bits: Option<u32>,
-    /// Mean relative L2 of its layer's output when nothing else is quantized.
+    /// Mean relative L2 of its layer's output when nothing else is the candidate's.
     #[serde(with = "number")]
     #[schemars(with = "number::Written")]
     pub alone: f64,
+    /// True where a finding proves that it is not the original's.
+    #[serde(default)]
+    pub wrong: bool,
 }
 
 /// More bits for some tensors, and what came of it.
@@ -114,12 +155,47 @@ fn listed(names: &[String]) -> String {
     }
 }
 
+/// Lines of a kind in the story.
+const TOLD: usize = 3;
+/// A defect whose correction takes less than this share of the error away is not what the error comes from. Chosen: the
+/// same share as advice must bring.
+const SHARE: f64 = 0.01;
+
+impl ProvenCause {
+    /// What is wrong, what proves it, and what came of undoing it.
+    fn sentence(&self) -> String {
+        let undone = self.undone.as_ref().map_or_else(String::new, |undone| {
+            format!(
+                "; with {} the mean sentence error would be {} in place of {} (measured)",
+                undone.with,
+                shown(undone.after),
+                shown(undone.before)
+            )
+        });
+        // Where the error stays what it was, this is wrong and is not what most of it comes from.
+        let (what, rest) = match &self.undone {
+            Some(undone) if undone.after > (1.0 - SHARE) * undone.before => {
+                ("a defect is proven", "; most of the error comes from elsewhere")
+            }
+            _ => ("the cause is proven", ""),
+        };
+        format!("{what} ({}): {}{undone}{rest}", self.code, self.message)
+    }
+}
+
 impl Explanation {
+    /// True where there is anything to tell.
+    pub fn is_told(&self) -> bool {
+        !self.layers.is_empty() || !self.proven.is_empty()
+    }
+
     /// Where it starts and what grows it, in one sentence; none when nothing grows out of proportion.
     pub fn sentence(&self) -> Option<String> {
         let first = self.first?;
         let at = self.layers.iter().find(|l| l.tap == first)?;
+        let proven = self.proven.iter().find(|p| !p.subject.is_empty());
         let cause = match self.cause {
+            _ if proven.is_some() => format!("proven to be wrong: {}", proven.map_or("", |p| p.subject.as_str())),
             Some(cause) if cause == first => "its own weights make most of it".to_owned(),
             Some(cause) => format!("{cause} causes most of it"),
             None => "no single layer causes it".to_owned(),
@@ -133,9 +209,14 @@ impl Explanation {
 
     /// The whole story, a line each.
     pub fn story(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        lines.push(self.sentence().unwrap_or_else(|| "the error grows evenly from layer to layer".to_owned()));
-        for stage in self.stages.iter().take(3) {
+        let mut lines: Vec<String> = self.proven.iter().take(TOLD).map(ProvenCause::sentence).collect();
+        if let Some(more) = self.proven.len().checked_sub(TOLD).filter(|n| *n > 0) {
+            lines.push(format!("{more} more defects are proven; the reasons name them"));
+        }
+        if !self.layers.is_empty() || lines.is_empty() {
+            lines.push(self.sentence().unwrap_or_else(|| "the error grows evenly from layer to layer".to_owned()));
+        }
+        for stage in self.stages.iter().take(TOLD) {
             lines.push(format!(
                 "with {} in float32 the mean sentence error would be {} in place of {}",
                 stage.tap,
@@ -147,9 +228,14 @@ impl Explanation {
             let parts: Vec<String> = self.inside.iter().map(|i| format!("{} {}", i.tap, shown(i.isolated))).collect();
             lines.push(format!("by itself it makes: {}", parts.join(", ")));
         }
-        for tensor in self.tensors.iter().take(3) {
+        for tensor in self.tensors.iter().take(TOLD) {
             let bits = tensor.bits.map_or_else(|| "unquantized".to_owned(), |b| format!("{b} bits"));
-            lines.push(format!("{} ({bits}) alone makes {} there", tensor.tensor, shown(tensor.alone)));
+            let wrong = if tensor.wrong { ", not the original's values" } else { "" };
+            lines.push(format!("{} ({bits}{wrong}) alone makes {} there", tensor.tensor, shown(tensor.alone)));
+        }
+        if !self.proven.is_empty() {
+            lines
+                .push("more bits would not cure this: correct what is proven to be wrong, then check again".to_owned());
         }
         for advice in &self.advice {
             let what = if advice.bits == 32 { "unquantized".to_owned() } else { format!("at {} bits", advice.bits) };

@@ -35,6 +35,36 @@ pub struct GraphWeightsSection {
     /// What differs, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub different: Vec<String>,
+    /// Tensors that differ between graph and original, and which of the three is not like the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odd: Vec<OddTensor>,
+}
+
+/// A tensor of which graph, original and candidate are not all alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct OddTensor {
+    /// The original's name of it.
+    pub tensor: String,
+    /// Elements that differ between graph and original.
+    pub differing: usize,
+    /// Elements compared.
+    pub elements: usize,
+    /// Which one is not like the others.
+    pub odd: OddOne,
+}
+
+/// Which of graph, original and candidate is not like the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OddOne {
+    /// The graph: it holds what the candidate's weights are after rounding.
+    MadeFromCandidate,
+    /// The original: graph and candidate belong together.
+    Original,
+    /// The graph: original and candidate belong together.
+    Graph,
+    /// No two belong together, or the candidate has no such tensor.
+    Unknown,
 }
 
 impl GraphWeightsSection {

@@ -9,12 +9,16 @@ use super::words::{canaries, caveats, compute, count, device, value};
 /// The story of the error, layer by layer; empty without layers.
 pub(super) fn story(report: &Report, out: &mut String) {
     let told = &report.explanation;
-    if told.layers.is_empty() {
+    if !told.is_told() {
         return;
     }
     line(out, "## Where the error comes from\n");
     for sentence in told.story() {
         line(out, &format!("- {}", text(&sentence)));
+    }
+    if told.layers.is_empty() {
+        out.push('\n');
+        return;
     }
     line(out, "\nMean relative L2 of the quantization arm: as it arrives, and of each layer by itself.\n");
     line(out, "| tap | as it arrives | expected | by itself |");

@@ -34,8 +34,8 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use error::ReportError;
-pub use explanation::{Advice, Explanation, InnerError, LayerErrors, StageEffect, TensorEffect};
-pub use graph_audit::{GraphAuditSection, GraphWeightsSection};
+pub use explanation::{Advice, Explanation, InnerError, LayerErrors, ProvenCause, StageEffect, TensorEffect, Undone};
+pub use graph_audit::{GraphAuditSection, GraphWeightsSection, OddOne, OddTensor};
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, OutputSection, RecordingSection,
     SweepSection, TwinBatch, TwinSection, TwinTap, UnlikeSection,

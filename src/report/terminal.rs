@@ -192,7 +192,7 @@ fn worst_row(row: &WorstRowSection) -> String {
 
 fn explanation(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    if !report.explanation.layers.is_empty() {
+    if report.explanation.is_told() {
         lines.push("  where the error comes from".to_owned());
         let told = report.explanation.story();
         lines.extend(told.iter().map(|l| format!("    {}", plain(l, TEXT))));

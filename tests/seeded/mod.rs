@@ -4,6 +4,7 @@ pub(crate) mod config;
 pub(crate) mod corpus;
 pub(crate) mod encoders;
 pub(crate) mod evidence;
+pub(crate) mod explained;
 pub(crate) mod files;
 pub(crate) mod flags;
 pub(crate) mod gaps;
@@ -43,6 +44,7 @@ use crate::common::plant::Copy;
 use models::Model;
 
 /// How a fault gets in.
+#[derive(Clone, Copy)]
 pub(crate) enum Plant {
     /// Nothing is planted: the twin that must pass, or the table proves nothing.
     Nothing,

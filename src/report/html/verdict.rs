@@ -121,11 +121,15 @@ pub(super) fn why(report: &Report) -> String {
         }
         content.push_str("</p>\n");
     }
-    if !report.explanation.layers.is_empty() {
+    if report.explanation.is_told() {
         let mut story = report.explanation.story().into_iter();
         let first = story.next().map_or_else(String::new, |first| format!("<p>{}.</p>\n", capital(&first)));
         content.push_str(&format!("<h3>Where the error comes from</h3>\n{first}"));
-        content.push_str(&details("Which layers and tensors, and what more bits would bring", &list("why", story)));
+        let about = match report.explanation.proven.is_empty() {
+            true => "Which layers and tensors, and what more bits would bring",
+            false => "Which layers and tensors",
+        };
+        content.push_str(&details(about, &list("why", story)));
     }
     content.push_str(&list("why", [compute(report), device(report)].into_iter().flatten()));
     section("why", "Why", "", &content)
