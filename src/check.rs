@@ -98,7 +98,9 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
 
     observer.event(Event::Phase("comparing weights"));
     let (original, candidate) = sides.compared_weights()?;
-    let weights = weights::compare(&original, &candidate)?;
+    let mut weights = weights::compare(&original, &candidate)?;
+    let heads = Some(sides.facts.control_config.num_attention_heads);
+    weights.equivalents = weights::equivalents(&original, &candidate, &weights, heads);
     let mut findings = sides.facts.findings.clone();
     findings.extend(weights::findings(&original, &candidate, &weights, &|tensor, row| sides.row_name(tensor, row)));
     findings.extend(sides.without_original(&weights));

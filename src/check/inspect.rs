@@ -235,7 +235,9 @@ pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) 
     let config: serde_json::Value = serde_json::from_slice(&folder.require("config.json")?)
         .map_err(|e| Error::BadInput(format!("{}/config.json: is not JSON: {e}", folder.shown())))?;
     let theirs = load_candidate(&folder, &config, effective)?;
-    let report = weights::compare(&ours, &theirs.weights)?;
+    let mut report = weights::compare(&ours, &theirs.weights)?;
+    let heads = config["num_attention_heads"].as_u64().and_then(|n| usize::try_from(n).ok());
+    report.equivalents = weights::equivalents(&ours, &theirs.weights, &report, heads);
     let mut findings = theirs.findings;
     findings.extend(weights::findings(&ours, &theirs.weights, &report, &|_, _| None));
     if let Some((first, said)) = weights::beyond_rounding(&report).first() {

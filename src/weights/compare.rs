@@ -63,6 +63,7 @@ pub fn compare(original: &WeightSet, candidate: &WeightSet) -> Result<WeightsRep
         totals: totals(&sums),
         changed_unquantized,
         folds,
+        equivalents: Vec::new(),
         without_original: lacking(candidate, original),
         without_candidate: lacking(original, candidate),
         tensors: sums.into_iter().map(|s| s.row).collect(),
@@ -136,6 +137,13 @@ impl Sums {
     }
 }
 
+/// One tensor by itself; `folded` tells that channels of the original were scaled by estimated factors first.
+pub(super) fn alone(name: &str, original: &Weight, candidate: &Weight, folded: bool) -> TensorRow {
+    let mut sums = pair(name, original, candidate, folded);
+    decided([&mut sums]);
+    sums.row
+}
+
 fn pair(name: &str, original: &Weight, candidate: &Weight, folded: bool) -> Sums {
     let (mut difference, mut o2, mut c2, mut oc) = (0.0f64, 0.0f64, 0.0f64, 0.0f64);
     let (mut max_abs, mut at) = (0.0f64, 0usize);
@@ -196,7 +204,7 @@ fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
 }
 
 /// Equal once the original is rounded to the candidate's stored type, from float32 or by way of another type.
-fn same_but_for_storage(original: &Weight, candidate: &Weight) -> bool {
+pub(super) fn same_but_for_storage(original: &Weight, candidate: &Weight) -> bool {
     let stored = FloatType::named(&candidate.storage.dtype).unwrap_or(FloatType::F32);
     let (o, c) = (original.rows(), candidate.rows());
     let by = |first: FloatType| o.iter().zip(c.iter()).all(|(&o, &c)| stored.round(first.round(o)) == c);

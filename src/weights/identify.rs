@@ -1,7 +1,7 @@
 //! When a matrix does not resemble its twin: whose is it?
 
 use super::twin_findings::twin_findings;
-use super::{RowName, WeightsReport};
+use super::{Equivalent, RowName, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
 use crate::finding::{Finding, Severity};
 
@@ -26,12 +26,16 @@ pub fn findings(
     report: &WeightsReport,
     name: &RowName<'_>,
 ) -> Vec<Finding> {
-    let mut out = twin_findings(original, report, name);
-    for row in report.tensors.iter().filter(|r| r.shape.len() == 2 && questionable(r.relative_error)) {
+    let mut out: Vec<Finding> = report.equivalents.iter().map(Equivalent::finding).collect();
+    out.extend(twin_findings(original, report, name));
+    let other = |tensor: &str| !report.is_equivalent(tensor);
+    for row in
+        report.tensors.iter().filter(|r| r.shape.len() == 2 && questionable(r.relative_error) && other(&r.tensor))
+    {
         let Some(matrix) = candidate.tensors().get(&row.tensor) else { continue };
         out.push(questioned(original, &row.tensor, matrix, row.relative_error));
     }
-    let changed = &report.changed_unquantized;
+    let changed: Vec<&String> = report.changed_unquantized.iter().filter(|name| other(name)).collect();
     if !changed.is_empty() {
         let named: Vec<String> = changed.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
         let more = if changed.len() > NAMED { format!(" and {} more", changed.len() - NAMED) } else { String::new() };
@@ -56,7 +60,7 @@ pub fn findings(
 }
 
 /// Not clearly its own twin's; an original of zeros (an error over nothing) counts.
-fn questionable(relative_error: f64) -> bool {
+pub(super) fn questionable(relative_error: f64) -> bool {
     relative_error.is_nan() || relative_error >= QUESTIONED
 }
 

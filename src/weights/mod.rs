@@ -1,9 +1,15 @@
 //! Weight-level error: each float32 tensor against its twin in the candidate. No inference.
 
 mod compare;
+mod equivalent;
 mod fold;
 mod groups;
 mod identify;
+mod permuted;
+mod permuted_blocks;
+mod permuted_factors;
+mod permuted_proof;
+mod permuted_rows;
 mod quantizer;
 mod recipe;
 mod row;
@@ -16,9 +22,11 @@ mod twin_set;
 use crate::fault::Fault;
 
 pub use compare::compare;
+pub use equivalent::Equivalent;
 pub use fold::scaled_original;
 pub use groups::moved_by_codes;
 pub use identify::findings;
+pub use permuted::equivalents;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 pub use twin::twin;
 pub use twin_findings::{RowName, beyond_rounding};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TwinRow, TwinTotals};
+use super::{Equivalent, TwinRow, TwinTotals};
 use crate::metrics::number;
 
 /// One tensor of the candidate against its float32 twin.
@@ -119,6 +119,10 @@ pub struct WeightsReport {
     /// whose columns were multiplied. Their rows here are against the original scaled in the same way.
     #[serde(default)]
     pub folds: Vec<(String, String)>,
+    /// Tensors that are not their twins and that compute the same: units in another order, or scaled by what the next
+    /// matrix undoes. [`equivalents`](super::equivalents) finds them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub equivalents: Vec<Equivalent>,
     /// Tensors of the candidate that have no float32 twin (the reference graph does not contain them).
     pub without_original: Vec<String>,
     /// Tensors of the original that the candidate does not have and the architecture does not need.
@@ -126,6 +130,11 @@ pub struct WeightsReport {
 }
 
 impl WeightsReport {
+    /// True where what differs in a tensor is its units' order or scale, and nothing is lost.
+    pub(super) fn is_equivalent(&self, tensor: &str) -> bool {
+        self.equivalents.iter().any(|e| e.tensors.iter().any(|name| name == tensor))
+    }
+
     /// True when any of its tensors is stored in codes.
     pub fn is_quantized(&self) -> bool {
         self.tensors.iter().any(|row| row.mode.is_some())

@@ -43,6 +43,9 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
     let mut out = Vec::new();
     let mut made_from = Vec::new();
     for (row, twin) in report.tensors.iter().filter_map(|row| Some((row, row.twin.as_ref()?))) {
+        if report.is_equivalent(&row.tensor) {
+            continue;
+        }
         if twin.changed > 0 {
             out.push(changed(row, twin, name));
         } else if let (true, Some(said)) = (layer_of(&row.tensor).is_none(), beyond(row, twin, name)) {
@@ -81,7 +84,7 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
 pub fn beyond_rounding<'a>(report: &'a WeightsReport) -> Vec<(&'a str, String)> {
     let of_layer = |row: &&TensorRow| layer_of(&row.tensor).is_some();
     let said = |row: &'a TensorRow| {
-        let twin = row.twin.as_ref().filter(|twin| twin.changed == 0)?;
+        let twin = row.twin.as_ref().filter(|twin| twin.changed == 0 && !report.is_equivalent(&row.tensor))?;
         Some((row.tensor.as_str(), beyond(row, twin, &|_, _| None)?))
     };
     report.tensors.iter().filter(of_layer).filter_map(said).collect()
@@ -115,6 +118,11 @@ fn changed(row: &TensorRow, twin: &TwinRow, name: &RowName<'_>) -> Finding {
 fn row_words(row: &TensorRow, r: usize, name: &RowName<'_>) -> String {
     let said = if names::is_table(&row.tensor) { name(&row.tensor, r) } else { None };
     said.map_or_else(|| format!("row {r}"), |said| format!("row {r} ({said})"))
+}
+
+/// True where rounding alone does not explain a tensor.
+pub(super) fn is_beyond(row: &TensorRow) -> bool {
+    row.twin.as_ref().is_some_and(|twin| beyond(row, twin, &|_, _| None).is_some())
 }
 
 /// How much farther from the original a tensor is than its quantizer leaves it: in words, behind the tensor's name.

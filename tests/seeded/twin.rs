@@ -1,6 +1,8 @@
 //! Codes, scales and biases that are not what a quantizer makes of the original, most of them with every group's mean
 //! kept or nearly so.
 
+use std::path::Path;
+
 use super::models::{ALL, Model};
 use super::{Fault, Plant};
 use crate::common::plant::{Copy, floats, stored};
@@ -48,12 +50,17 @@ fn exchange(bytes: &mut [u8], from: usize) {
     bytes.swap(at, at + 1);
 }
 
-/// A matrix of the original, as MLX would quantize it after `change`.
-fn remade(copy: Copy, reference: &std::path::Path, path: &str, change: fn(usize, f32) -> f32) -> Copy {
+/// A matrix of the original, as MLX would quantize it after `change` of each weight.
+fn remade(copy: Copy, reference: &Path, path: &str, change: fn(usize, f32) -> f32) -> Copy {
+    remade_by(copy, reference, path, |_, values| values.iter().enumerate().map(|(i, w)| change(i, *w)).collect())
+}
+
+/// The same, of all its values at once: `change` is told how many columns there are.
+fn remade_by(copy: Copy, reference: &Path, path: &str, change: impl Fn(usize, &[f32]) -> Vec<f32>) -> Copy {
     use parallax::checkpoint::{Storage, Weight};
     let original = stored(&reference.join("model.safetensors"));
     let (_, shape, bytes) = &original[&format!("{path}.weight")];
-    let values: Vec<f32> = floats(bytes).into_iter().enumerate().map(|(i, w)| change(i, w)).collect();
+    let values = change(shape[1], &floats(bytes));
     let plain =
         Storage { dtype: "F32".into(), mode: None, bits: None, group_size: None, bytes: 0, file: String::new() };
     let weight = Weight::new("a.weight", shape.clone(), values, plain);
@@ -67,6 +74,35 @@ fn remade(copy: Copy, reference: &std::path::Path, path: &str, change: fn(usize,
         put("scales", packed.scales());
         put("biases", packed.biases().unwrap().0);
     })
+}
+
+/// Rows of a matrix and of its bias, or columns, that come from others and are multiplied.
+fn moved(copy: Copy, reference: &Path, path: &str, columns: bool, change: fn(usize) -> (usize, f32)) -> Copy {
+    let along = |width: usize, all: &[f32]| -> Vec<f32> {
+        let one = |i: usize| {
+            let (row, column) = (i / width, i % width);
+            let (from, factor) = change(if columns { column } else { row });
+            factor * if columns { all[row * width + from] } else { all[from * width + column] }
+        };
+        (0..all.len()).map(one).collect()
+    };
+    let copy = remade_by(copy, reference, path, along);
+    if columns {
+        return copy;
+    }
+    let bias = along(1, &floats(&stored(&reference.join("model.safetensors"))[&format!("{path}.bias")].2));
+    let half = |v: f32| half::f16::from_f32(v).to_le_bytes();
+    copy.tensors(|t| t.get_mut(&format!("{path}.bias")).unwrap().2 = bias.into_iter().flat_map(half).collect())
+}
+
+/// Heads of the shipped model are 32 wide: each comes from the next one.
+fn next_head(j: usize) -> (usize, f32) {
+    ((j + 32) % 128, 1.0)
+}
+
+/// Neurons in the reverse order of their 512.
+fn reversed(j: usize) -> (usize, f32) {
+    (511 - j, 1.0)
 }
 
 pub(crate) const FAULTS: &[Fault] = &[
@@ -239,6 +275,67 @@ pub(crate) const FAULTS: &[Fault] = &[
         on: EIGHT_ONLY,
         exit: 1,
         says: &["`encoder.layer.1.output.dense.weight` was changed"],
+    },
+    Fault {
+        id: "twin-neurons-permuted",
+        hazard: "G1",
+        what: "the neurons of a feed-forward block stand in reverse order, in all three tensors alike",
+        plant: Plant::Mixed(|c, reference| {
+            let c = moved(c, reference, "encoder.layer.1.intermediate.dense", false, reversed);
+            moved(c, reference, OUTPUT, true, reversed)
+        }),
+        on: MINI,
+        exit: 1,
+        says: &[
+            "equivalent up to a permutation",
+            "`encoder.layer.1.intermediate.dense.weight` and `encoder.layer.1.output.dense.weight`",
+            "512 of 512 neurons",
+        ],
+    },
+    Fault {
+        id: "twin-heads-permuted",
+        hazard: "G1",
+        what: "the heads of layer 2 stand in another order, in queries, keys, values and outputs alike",
+        plant: Plant::Mixed(|c, reference| {
+            let at = |part: &str| format!("encoder.layer.2.attention.{part}");
+            let rows = |c, part| moved(c, reference, &at(part), false, next_head);
+            let c = ["self.query", "self.key", "self.value"].into_iter().fold(c, rows);
+            moved(c, reference, &at("output.dense"), true, next_head)
+        }),
+        on: MINI,
+        exit: 1,
+        says: &[
+            "equivalent up to a permutation",
+            "`encoder.layer.2.attention.self.query.weight` and `encoder.layer.2.attention.self.key.weight`",
+            "`encoder.layer.2.attention.self.value.weight` and `encoder.layer.2.attention.output.dense.weight`",
+        ],
+    },
+    Fault {
+        id: "twin-queries-rescaled",
+        hazard: "G1",
+        what: "the queries of layer 0 are multiplied with 1.7, the keys divided by it",
+        plant: Plant::Mixed(|c, reference| {
+            let c = moved(c, reference, "encoder.layer.0.attention.self.query", false, |j| (j, 1.7));
+            moved(c, reference, "encoder.layer.0.attention.self.key", false, |j| (j, 1.0 / 1.7))
+        }),
+        on: MINI,
+        exit: 1,
+        says: &[
+            "equivalent up to a rescaling",
+            "`encoder.layer.0.attention.self.query.weight` and `encoder.layer.0.attention.self.key.weight`",
+        ],
+    },
+    Fault {
+        id: "twin-neurons-half-permuted",
+        hazard: "G1",
+        what: "the neurons of a feed-forward block are written in reverse order and read in the old one",
+        plant: Plant::Mixed(|c, reference| moved(c, reference, "encoder.layer.1.intermediate.dense", false, reversed)),
+        on: MINI,
+        exit: 1,
+        says: &[
+            "`encoder.layer.1.intermediate.dense.weight` does not resemble",
+            "`encoder.layer.1.intermediate.dense.bias`: not quantized, and yet not the original's values",
+        ],
     },
     Fault {
         id: "twin-original-from-candidate",
