@@ -242,11 +242,16 @@ fn cancel(ours: &[f64], theirs: &[f64], width: usize) -> bool {
     sums.chunks(width).all(|head| (head.iter().sum::<f64>() / head.len() as f64).abs() <= CANCELS)
 }
 
-/// The same but for the stored type's rounding and an estimated factor's.
+/// The same but for the stored type's rounding and an estimated factor's: the candidate's value lies between what two factors
+/// a little apart round to.
 fn near(original: &Weight, candidate: &Weight) -> bool {
-    let unit = FloatType::named(&candidate.storage.dtype).unwrap_or(FloatType::F32).unit_roundoff();
+    let stored = FloatType::named(&candidate.storage.dtype).unwrap_or(FloatType::F32);
+    let rounded = |w: f32, factor: f64| f64::from(stored.round((f64::from(w) * factor) as f32));
+    let close = |(o, c): (&f32, &f32)| {
+        let (a, b) = (rounded(*o, 1.0 - BIAS), rounded(*o, 1.0 + BIAS));
+        // Written so that NaN is not near.
+        a.min(b) <= f64::from(*c) && f64::from(*c) <= a.max(b)
+    };
     let (o, c) = (original.rows(), candidate.rows());
-    let close =
-        |(o, c): (&f32, &f32)| (f64::from(*o) - f64::from(*c)).abs() <= (BIAS + 2.0 * unit) * f64::from(c.abs());
     o.len() == c.len() && o.iter().zip(c.iter()).all(close)
 }
