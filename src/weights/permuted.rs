@@ -7,7 +7,7 @@ use super::identify::questionable;
 use super::permuted_blocks::BLOCKS;
 use super::permuted_proof::There;
 use super::twin_findings::is_beyond;
-use super::{Equivalent, Quantizer, TensorRow, WeightsReport};
+use super::{Equivalent, TensorRow, WeightsReport};
 use crate::checkpoint::WeightSet;
 
 /// What of the tensors that are not their twins is equivalent to the original. `heads` is how many heads there are; without
@@ -43,15 +43,16 @@ pub fn equivalents(
 /// True where a tensor is proven not to be the original's.
 fn is_wrong(report: &WeightsReport, name: &str) -> bool {
     let row = report.tensors.iter().find(|row| row.tensor == name);
-    let by_twin = |row: &TensorRow| row.twin.as_ref().is_some_and(|t| t.changed > 0 || is_beyond(t));
-    row.is_some_and(|row| by_twin(row) || (row.shape.len() == 2 && questionable(row.relative_error)))
-        || report.changed_unquantized.iter().any(|changed| changed == name)
+    let by_row = |row: &TensorRow| {
+        let changed = row.twin.as_ref().is_some_and(|twin| twin.changed > 0);
+        changed || (row.shape.len() == 2 && questionable(row.relative_error))
+    };
+    row.is_some_and(by_row) || report.changed_unquantized.iter().any(|changed| changed == name)
 }
 
-/// True where no rule of rounding explains a tensor, which may be as honest as GPTQ.
+/// True where rounding alone does not explain a tensor, which may be as honest as GPTQ.
 fn is_unexplained(report: &WeightsReport, name: &str) -> bool {
-    let row = report.tensors.iter().find(|row| row.tensor == name);
-    row.and_then(|row| row.twin.as_ref()).is_some_and(|twin| twin.quantizer == Quantizer::Unknown)
+    report.tensors.iter().find(|row| row.tensor == name).is_some_and(is_beyond)
 }
 
 #[cfg(test)]

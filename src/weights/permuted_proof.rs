@@ -206,8 +206,9 @@ impl There<'_> {
             && changed.iter().all(|(name, o)| {
                 let Some(c) = self.candidate.tensors().get(name).filter(|c| c.shape == o.shape) else { return false };
                 let scaled = is_scaled(name);
-                match alone(name, o, c, scaled).twin {
-                    Some(twin) => twin.changed == 0 && twin.quantizer != Quantizer::Unknown && !is_beyond(&twin),
+                let row = alone(name, o, c, scaled);
+                match &row.twin {
+                    Some(twin) => twin.changed == 0 && twin.quantizer != Quantizer::Unknown && !is_beyond(&row),
                     None if c.storage.mode.is_some() => false,
                     None => same_but_for_storage(o, c) || (scaled && near(o, c)),
                 }
