@@ -284,6 +284,9 @@ pub(super) fn explain(
         first &= !per_token;
         let (is, finding) = words::explained(declared, seen, last, to, sides)?;
         findings.extend(finding);
+        if is.1 == Some(Is::Pooler) && sections.is_empty() && to.declared.len() > 1 {
+            findings.push(words::pooler_first(name));
+        }
         let distance = seen.and_then(|s| s.worst.get(&is.1?)).map(|w| w.distance);
         sections.push(OutputSection { name: name.to_owned(), is: is.0, rows: seen.map(|s| s.rows), distance });
     }

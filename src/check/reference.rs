@@ -31,12 +31,27 @@ impl Reference {
         let meta = std::fs::metadata(path).map_err(|e| Error::BadInput(format!("reference {shown}: {e}")))?;
         if meta.is_dir() {
             let folder = ModelFolder::open(path)?;
+            let mut there = Vec::new();
             for place in ONNX_PLACES {
-                if folder.exists(place)? {
-                    return Ok(Self { onnx: path.join(place), folder: Some(folder) });
+                // One may be a link to the other.
+                let same = |other: &&str| {
+                    std::fs::canonicalize(path.join(other)).ok() == std::fs::canonicalize(path.join(place)).ok()
+                };
+                if folder.exists(place)? && !there.iter().any(same) {
+                    there.push(*place);
                 }
             }
-            return Err(Error::BadInput(format!("reference {shown}: holds neither {}", ONNX_PLACES.join(" nor "))));
+            return match there.as_slice() {
+                [] => {
+                    let places = ONNX_PLACES.join(" nor ");
+                    Err(Error::BadInput(format!("reference {shown}: holds neither {places}")))
+                }
+                [place] => Ok(Self { onnx: path.join(place), folder: Some(folder) }),
+                several => Err(Error::Incomparable(format!(
+                    "reference {shown}: holds {}, and loaders differ in which they take; name the file, or take one out",
+                    several.join(" and ")
+                ))),
+            };
         }
         if !meta.is_file() {
             return Err(Error::BadInput(format!("reference {shown}: is neither a file nor a folder")));

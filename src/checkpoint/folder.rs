@@ -2,6 +2,7 @@
 //! hashed for the report.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +16,8 @@ use crate::memory::Memory;
 
 /// Largest file read whole that is not a tensor file.
 const MAX_TEXT_BYTES: u64 = 256 << 20;
+/// Folders below a model's that are looked into, at most: a link may lead to a whole disk.
+const MAX_FOLDERS: usize = 10_000;
 
 /// One file that a run read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,34 +223,40 @@ impl ModelFolder {
         Ok(names)
     }
 
-    /// Files in the folder and `depth` levels of folders below it whose own name is `wanted`, as paths within
-    /// the folder, sorted. Links to folders are not followed, since they may lead in circles, and hidden
-    /// folders are left alone, as globs do.
-    pub(super) fn names_below(&self, depth: usize, wanted: fn(&str) -> bool) -> Result<Vec<String>, CheckpointError> {
+    /// Files in the folder and in every folder below it whose own name is `wanted`, as paths within the folder, sorted.
+    /// Links to folders are followed, as `glob("**")` follows them, each folder once; hidden ones are left alone.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed, or more than [`MAX_FOLDERS`] of them.
+    pub(super) fn names_below(&self, wanted: fn(&str) -> bool) -> Result<Vec<String>, CheckpointError> {
+        let failed = |reason: String| CheckpointError::Io { path: self.shown.clone(), reason };
         let mut found = Vec::new();
-        let mut level = vec![String::new()];
-        for _ in 0..=depth {
-            let mut below = Vec::new();
-            for folder in level {
-                let path = self.root.join(&folder);
-                let io = |e: std::io::Error| CheckpointError::Io { path: self.shown.clone(), reason: e.to_string() };
-                let entries = match fs::read_dir(&path) {
-                    // What we may not look into, no loader of the same user reads.
-                    Err(_) if !folder.is_empty() => continue,
-                    entries => entries.map_err(io)?,
-                };
-                for entry in entries {
-                    let entry = entry.map_err(io)?;
-                    let Ok(name) = entry.file_name().into_string() else { continue };
-                    let inside = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-                    if entry.file_type().map_err(io)?.is_dir() {
-                        below.extend((!name.starts_with('.')).then_some(inside));
-                    } else if wanted(&name) {
-                        found.push(inside);
-                    }
+        let mut seen = BTreeSet::new();
+        let mut left = vec![String::new()];
+        while let Some(folder) = left.pop() {
+            let path = self.root.join(&folder);
+            // What we may not look into, no loader of the same user reads.
+            let Ok(real) = fs::canonicalize(&path) else { continue };
+            if !seen.insert(real) {
+                continue;
+            }
+            if seen.len() > MAX_FOLDERS {
+                return Err(failed(format!("holds more than {MAX_FOLDERS} folders")));
+            }
+            let entries = match fs::read_dir(&path) {
+                Err(_) if !folder.is_empty() => continue,
+                entries => entries.map_err(|e| failed(e.to_string()))?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(|e| failed(e.to_string()))?;
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let inside = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+                if entry.path().is_dir() {
+                    left.extend((!name.starts_with('.')).then_some(inside));
+                } else if wanted(&name) {
+                    found.push(inside);
                 }
             }
-            level = below;
         }
         found.sort();
         Ok(found)
@@ -316,8 +325,10 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_below_but_not_in_hidden_folders_nor_through_links() {
-        let dir = tempfile::tempdir().unwrap();
+    fn names_are_found_below_and_through_links_once_but_not_in_hidden_folders() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("model.y"), "").unwrap();
+        symlink(outside.path(), dir.path().join("linked")).unwrap();
         for folder in ["a/b/c/d", ".hidden"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
@@ -326,8 +337,7 @@ mod tests {
         }
         symlink(dir.path(), dir.path().join("a/round")).unwrap();
         let folder = ModelFolder::open(dir.path()).unwrap();
-        let found = |depth| folder.names_below(depth, |n| n.starts_with("model")).unwrap();
-        assert_eq!(found(0), ["model.x"]);
-        assert_eq!(found(3), ["a/b/c/model.x", "a/model.x", "model.x"]);
+        let found = folder.names_below(|n| n.starts_with("model")).unwrap();
+        assert_eq!(found, ["a/b/c/d/model.x", "a/b/c/model.x", "a/model.x", "linked/model.y", "model.x"]);
     }
 }

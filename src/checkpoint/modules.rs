@@ -191,6 +191,9 @@ impl SentenceFiles {
                 Module::Dense => Stage::dense,
                 Module::LayerNorm => Stage::layer_norm,
                 _ => {
+                    if let Some(value) = object_or_list(&read, &file)? {
+                        plain_normalize(&value, &file)?;
+                    }
                     stages.iter_mut().for_each(|s| s.push(Stage::Normalize));
                     continue;
                 }
@@ -225,6 +228,16 @@ impl SentenceFiles {
             stated_in: Some(pooling.file),
         });
         Ok(Self { modules, stages, max_seq_length })
+    }
+}
+
+/// Normalize of the sentence vector in place, the only one that is computed; sentence-transformers 6 writes that down.
+fn plain_normalize(value: &Value, file: &str) -> Result<(), ModulesError> {
+    const NAMES: &[&str] = &["module_input_name", "module_output_name"];
+    let plain = |(key, value): (&String, &Value)| NAMES.contains(&key.as_str()) && value == "sentence_embedding";
+    match value.as_object() {
+        Some(map) if map.iter().all(plain) => Ok(()),
+        _ => Err(malformed(file, "a Normalize module can only take the sentence embedding and give it back")),
     }
 }
 

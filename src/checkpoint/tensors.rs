@@ -18,8 +18,6 @@ pub(super) const NPZ: &str = "weights.npz";
 const INDEX: &str = "model.safetensors.index.json";
 /// The code of a tensor file that is not read here and would be read elsewhere.
 pub const STALE_SHARD: &str = "checkpoint.stale_shard";
-/// Levels of folders searched for such files.
-const DEPTH: usize = 3;
 
 /// One stored tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +75,7 @@ impl RawTensors {
             out.findings.push(Finding::new(Severity::Warning, "checkpoint.second_file", message));
         }
         let unread = |name: &&String| !out.files.contains_key(*name) && !of_module(name);
-        let stale: Vec<String> = folder.names_below(DEPTH, is_tensor_file)?.iter().filter(unread).cloned().collect();
+        let stale: Vec<String> = folder.names_below(is_tensor_file)?.iter().filter(unread).cloned().collect();
         for stale in stale {
             let message = format!(
                 "{}/{stale} was not read, and loaders that go by file name would read it; take it out of the folder",

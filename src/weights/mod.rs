@@ -1,5 +1,6 @@
 //! Weight-level error: each float32 tensor against its twin in the candidate. No inference.
 
+mod chance;
 mod compare;
 mod equivalent;
 mod fold;

@@ -19,6 +19,9 @@ const MOST: f64 = 0.98;
 /// others, unless the whole model was made by the looser rule.
 const STRICT: f64 = 0.9;
 
+/// The rule that is left to chance: another one holds in none of its groups, but for accidents.
+const CHANCE: usize = 3;
+
 /// Share of the model's groups that a rule must have made to be the model's.
 const MODELS: f64 = 0.25;
 
@@ -76,6 +79,14 @@ impl Evidence {
         out
     }
 
+    /// Where it was not chance that rounded, no group keeps that rule.
+    pub(super) fn left_to_chance(mut self, fair: bool) -> Self {
+        if !fair {
+            (self.kept[CHANCE], self.broken[CHANCE]) = (0, (self.telling, Vec::new()));
+        }
+        self
+    }
+
     /// All groups are the twin's.
     pub(super) fn equal(groups: u64) -> Self {
         Self { telling: groups, kept: [groups; RULES.len()], ..Self::default() }
@@ -97,7 +108,8 @@ impl Evidence {
     /// The strictest rule without an exception, and whether a stricter one holds nearly everywhere.
     fn whole(&self) -> Option<(usize, bool)> {
         let rule = (self.first()..RULES.len()).find(|rule| self.holds(*rule))?;
-        Some((rule, (self.first()..rule).any(|stricter| self.share(stricter) >= STRICT)))
+        let most = if rule == CHANCE { BY_CHANCE } else { STRICT };
+        Some((rule, (self.first()..rule).any(|stricter| self.share(stricter) >= most)))
     }
 
     /// The rule that made the tensor; `models` are those that made the whole model.

@@ -1,5 +1,6 @@
 //! The twin: the original quantized exactly as MLX would, beside what the candidate's file holds, group by group.
 
+use super::chance::Chance;
 use super::quantizer::{Evidence, errors};
 use super::recipe::{Recipe, Scratch};
 use super::twin_groups::{Group, group_facts};
@@ -67,17 +68,21 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight, folded: bool) -> O
         return Some((out, Evidence::equal(groups)));
     }
     let mut facts: Vec<Group> = Vec::with_capacity(groups as usize);
+    let mut chance = Chance::default();
     let mut next = different.iter().peekable();
     for (r, row) in values.chunks(cols).enumerate() {
         recipe.quantize(row, &mut scratch);
         scratch.own.read(&packed, r);
+        if mode.floats.is_none() {
+            chance.add(row, &scratch.own, packed.group_size);
+        }
         for g in 0..cols / packed.group_size {
             let equal = next.next_if(|d| **d == (r, g)).is_none();
             facts.push(group_facts(&recipe, row, g, (equal, folded), &scratch));
         }
     }
     errors(&mut out, &facts, cols / packed.group_size, packed.group_size);
-    Some((out, Evidence::of(&facts, cols / packed.group_size, folded)))
+    Some((out, Evidence::of(&facts, cols / packed.group_size, folded).left_to_chance(chance.is_fair())))
 }
 
 /// The root mean square difference over that of half the steps.

@@ -179,6 +179,27 @@ fn one_fault_in_any_of_them_is_a_failure() {
 }
 
 #[test]
+fn rounding_toward_one_direction_is_no_chance() {
+    let original = original(5, 4 * ROWS);
+    let said = |candidate: Weight| {
+        let (report, ..) = alone(&original, candidate);
+        report.tensors[0].twin.as_ref().unwrap().quantizer
+    };
+    for bits in [8, 4] {
+        assert_eq!(said(made(&original, bits, "stochastic")), Quantizer::Stochastic);
+        // Up in every other column, down in the others.
+        let mut i = 0;
+        let toward = stored(&original, bits, |w| {
+            between(w, bits, 1.0, |x| {
+                i += 1;
+                if i % 2 == 0 { x.ceil() } else { x.floor() }
+            })
+        });
+        assert_eq!(said(toward), Quantizer::Unknown);
+    }
+}
+
+#[test]
 fn what_no_rule_explains_is_left_to_the_output() {
     let original = original(3, ROWS);
     let (report, _, text) = alone(&original, made(&original, 8, "noise"));

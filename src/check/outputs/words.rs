@@ -1,7 +1,7 @@
 //! What is said of one output.
 
 use super::pooled::{in_words, nearest};
-use super::{CODE, EXPLAINED, Explaining, Is, SENTENCE, SENTENCE_CODE, Seen, far, limit};
+use super::{CODE, EXPLAINED, Explaining, Is, LAST, SENTENCE, SENTENCE_CODE, Seen, far, limit};
 use crate::Error;
 use crate::check::likeness::change;
 use crate::check::sides::Sides;
@@ -32,6 +32,9 @@ pub(super) fn explained(
 ) -> Result<Said, Error> {
     let name = plain(&declared.name, SHOWN);
     let limit = limit(&to.declared, &declared.name);
+    if let Some(claimed) = misnamed(declared, seen) {
+        return Ok(refused("misnamed", CODE, format!("the graph's output `{name}` is {claimed}")));
+    }
     match &declared.carries {
         Carries::Other(found) => {
             let message = format!(
@@ -60,6 +63,29 @@ pub(super) fn explained(
     match seen.per_token {
         true => per_token(&name, seen, last, limit),
         false => per_row(&declared.name, seen, limit, to, sides),
+    }
+}
+
+/// An output whose name promises another kind of values, in words.
+fn misnamed(declared: &DeclaredOutput, seen: Option<&Seen>) -> Option<String> {
+    let name = declared.name.as_str();
+    let per_token = match &declared.carries {
+        Carries::Tap(_) => true,
+        Carries::Values { .. } => seen.filter(|s| s.rows > 0)?.per_token,
+        Carries::Other(_) => return None,
+    };
+    if !per_token && LAST.contains(&name) {
+        return Some("one vector per row, where loaders take the states of every token".to_owned());
+    }
+    if per_token && SENTENCE.contains(&name) {
+        return Some("the states of every token, where loaders take one vector per row".to_owned());
+    }
+    let number: usize = name.strip_prefix("hidden_states")?.trim_start_matches(['.', '_', '/']).parse().ok()?;
+    // transformers counts the embeddings as the first.
+    let own = number.checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
+    match &declared.carries {
+        Carries::Tap(tap) if *tap != own && *tap != Tap::Final => Some(format!("{tap}; its name says {own}")),
+        _ => None,
     }
 }
 
@@ -170,6 +196,16 @@ fn per_row(raw: &str, seen: &Seen, limit: f64, to: &Explaining, sides: &Sides) -
         None => format!("the graph's own `{name}` has another width than any pooling of its last states ({says})"),
     };
     Ok(refused("unexplained", SENTENCE_CODE, message))
+}
+
+/// A pooler in front of the states: who takes the first output takes it for them.
+pub(super) fn pooler_first(name: &str) -> Finding {
+    let message = format!(
+        "the graph's first output `{}` is the checkpoint's pooler; loaders that take the first output get it in place of the last \
+         hidden state: export that one first",
+        plain(name, SHOWN)
+    );
+    Finding::new(Severity::Refusal, CODE, message)
 }
 
 /// What is known of a pooler that does not explain the output.

@@ -6,7 +6,7 @@ use super::added;
 use super::keys::{Effect, KEYS, LoaderKey};
 use super::side::{Effective, LoaderSide};
 use crate::finding::{Finding, Severity};
-use crate::tokens::structure::quoted;
+use crate::tokens::structure::{quoted, shown};
 
 /// One key as both sides end at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,20 @@ fn elsewhere(whose: &str, side: &LoaderSide<'_>) -> Vec<Finding> {
         let message = format!("{whose}'s tokenizer_config.json states `{key}`: {does}; remove it");
         Some(Finding::new(Severity::Refusal, "tokenizer.elsewhere", message))
     };
-    ELSEWHERE.iter().filter_map(finding).collect()
+    ELSEWHERE.iter().filter_map(finding).chain(no_token(whose, side)).collect()
+}
+
+/// A key of special_tokens_map.json that is no special token.
+fn no_token(whose: &str, side: &LoaderSide<'_>) -> Option<Finding> {
+    const LISTS: &[&str] = &["additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"];
+    let map = side.files.special_tokens_map.as_ref()?;
+    let key = map.keys().find(|key| !key.ends_with("_token") && !LISTS.contains(&key.as_str()))?;
+    let message = format!(
+        "{whose}'s special_tokens_map.json states {}, which is no special token: transformers hands every key of that file to \
+         the tokenizer; take it out",
+        quoted(key)
+    );
+    Some(Finding::new(Severity::Refusal, "tokenizer.elsewhere", message))
 }
 
 /// Compares what loaders make of both sides.
@@ -145,6 +158,7 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
     }
     out.findings.extend(unknown(reference, candidate));
     out.findings.extend(unknown_of_sentences(reference, candidate));
+    out.findings.extend(uncomputed(reference, candidate));
     out
 }
 
@@ -264,7 +278,7 @@ fn classes(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
 /// Keys of which nothing is known, and that differ or that one side has alone. transformers 5 makes the value of any key
 /// that ends in `_token` a token of its own, and hands the others to the class.
 fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
-    let (ours, theirs) = (reference.files.tokenizer_config.as_ref()?, candidate.files.tokenizer_config.as_ref()?);
+    let (ours, theirs) = (reference.merged.as_ref()?, candidate.merged.as_ref()?);
     let known = |key: &str| {
         KEPT_BOOKS.contains(&key) || KEYS.iter().any(|k| k.key == key) || ELSEWHERE.iter().any(|(name, _)| *name == key)
     };
@@ -279,8 +293,8 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
     };
     (!names.is_empty()).then(|| {
         let message = format!(
-            "tokenizer_config.json: {} differ between the sides; transformers makes special tokens of such keys, drops the mask, or \
-             hands them to the tokenizer's class: state the same on both sides",
+            "tokenizer_config.json: the sides state {} differently; transformers makes a token of its own of each key that ends in \
+             `_token`, and hands the others to the tokenizer: state the same on both sides",
             names.join(", ")
         );
         Finding::new(severity, "tokenizer.unread_keys", message)
@@ -291,18 +305,50 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
 fn unknown_of_sentences(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
     let (ours, theirs) = (reference.files.sentence_config.as_ref()?, candidate.files.sentence_config.as_ref()?);
     let known = |key: &str| key == "max_seq_length" || KEYS.iter().any(|k| k.key == key);
-    let said = |map: &Map<String, Value>, key: &str| map.get(key).filter(|value| !is_nothing(key, value)).cloned();
+    let said = |map: &Map<String, Value>, key: &str| map.get(key).filter(|value| !is_default(key, value)).cloned();
     let all: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| !known(key)).collect();
     let names: Vec<String> =
         all.into_iter().filter(|key| said(ours, key) != said(theirs, key)).map(|key| quoted(key)).take(8).collect();
     (!names.is_empty()).then(|| {
         let message = format!(
-            "sentence_bert_config.json: {} differ between the sides; sentence-transformers hands such keys to the model, the \
-             tokenizer or the processor: state the same on both sides",
+            "sentence_bert_config.json: the sides state {} differently; sentence-transformers hands such keys to the model, the \
+             tokenizer or the processor: take them out on both sides",
             names.join(", ")
         );
         Finding::new(Severity::Refusal, "tokenizer.unread_keys", message)
     })
+}
+
+/// Values that sentence-transformers 6 writes of every plain text encoder.
+fn is_default(key: &str, value: &Value) -> bool {
+    match key {
+        "transformer_task" => value == "feature-extraction",
+        "module_output_name" => value == "token_embeddings",
+        "modality_config" => {
+            *value == serde_json::json!({"text": {"method": "forward", "method_output_name": "last_hidden_state"}})
+        }
+        _ => is_nothing(key, value),
+    }
+}
+
+/// Keys of sentence_bert_config.json that both sides state alike. sentence-transformers obeys them, MLX's runtimes do not
+/// read the file, and nothing here computes them.
+fn uncomputed(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
+    let (ours, theirs) = (reference.files.sentence_config.as_ref()?, candidate.files.sentence_config.as_ref()?);
+    let idle = |key: &str, value: &Value| match key {
+        "max_seq_length" => true,
+        // A tokenizer that lower-cases leaves nothing to do.
+        "do_lower_case" => value != true || candidate.lowers().as_deref() == Some("true"),
+        _ => is_default(key, value),
+    };
+    let (key, value) = ours.iter().find(|(key, value)| !idle(key, value) && theirs.get(*key) == Some(value))?;
+    let message = format!(
+        "sentence_bert_config.json: {} is {} on both sides; sentence-transformers obeys it, MLX's runtimes do not read that file, \
+         so that the two give different vectors: state it where every loader reads it (tokenizer_config.json, config.json)",
+        quoted(key),
+        shown(value)
+    );
+    Some(Finding::new(Severity::Refusal, "tokenizer.unread_keys", message))
 }
 
 /// What a tokenizer returns beside ids.

@@ -66,9 +66,15 @@ pub(super) fn content(value: &Value) -> Option<String> {
     }
 }
 
+/// Characters of the longest word that BERT's classes of transformers split.
+const LONGEST_WORD: usize = 100;
+
 /// One side as loaders see it.
 pub struct LoaderSide<'a> {
     pub(super) files: &'a LoaderFiles,
+    /// `tokenizer_config.json` with every key of `special_tokens_map.json` laid over it, as transformers does where no
+    /// `added_tokens_decoder` is stated.
+    pub(super) merged: Option<Map<String, Value>>,
     pub(super) tokenizer: &'a WordTokenizer,
     pub(super) parts: TokenizerParts,
     pub(super) chosen: Chosen,
@@ -83,7 +89,12 @@ impl<'a> LoaderSide<'a> {
         let stated =
             text(&files.tokenizer_config, "tokenizer_class").or_else(|| text(&files.model_config, "tokenizer_class"));
         let chosen = choose(stated.as_deref(), text(&files.model_config, "model_type").as_deref());
-        Self { files, tokenizer, parts: tokenizer.parts(), chosen }
+        let decoder = files.tokenizer_config.as_ref().is_some_and(|c| c.contains_key("added_tokens_decoder"));
+        let mut merged = files.tokenizer_config.clone();
+        if let Some(map) = files.special_tokens_map.as_ref().filter(|_| !decoder) {
+            merged.get_or_insert_default().extend(map.clone());
+        }
+        Self { files, merged, tokenizer, parts: tokenizer.parts(), chosen }
     }
 
     /// The name of the class that transformers would load, escaped.
@@ -103,7 +114,7 @@ impl<'a> LoaderSide<'a> {
     }
 
     pub(super) fn config(&self, key: &str) -> Option<&Value> {
-        self.files.tokenizer_config.as_ref()?.get(key)
+        self.merged.as_ref()?.get(key)
     }
 
     /// A key of tokenizer_config.json as it is stated; null is not stated.
@@ -111,11 +122,9 @@ impl<'a> LoaderSide<'a> {
         self.config(key).filter(|v| !v.is_null()).map(shown)
     }
 
-    /// A special token's text and where it comes from: special_tokens_map.json wins where there is no
-    /// `added_tokens_decoder`.
+    /// A special token's text and where it comes from.
     pub(super) fn token_text(&self, role: &str) -> (Option<String>, Source) {
-        let mapped = self.files.special_tokens_map.as_ref().filter(|_| self.config("added_tokens_decoder").is_none());
-        if let Some(value) = mapped.and_then(|map| map.get(role)).or_else(|| self.config(role)) {
+        if let Some(value) = self.config(role) {
             return (content(value), Source::Stated);
         }
         let default = self.row().and_then(|c| c.tokens.iter().find(|(name, _)| *name == role)).map(|(_, token)| *token);
@@ -185,6 +194,10 @@ impl<'a> LoaderSide<'a> {
         }
         if !kinds(&self.parts.pre_tokenizer, "BertPreTokenizer") {
             return Some("the pre-tokenizer");
+        }
+        let unknown = self.token_text("unk_token").0.unwrap_or_default();
+        if self.parts.wordpiece != Some((unknown, "##".to_owned(), LONGEST_WORD)) {
+            return Some("the WordPiece model");
         }
         let around = self.parts.template.around();
         let expected =

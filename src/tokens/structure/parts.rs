@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
+use tokenizers::models::ModelWrapper;
 
 use super::template::Template;
 use super::{Difference, NAMED, quoted, shown};
@@ -75,6 +76,9 @@ pub struct TokenizerParts {
     pub truncation: Option<Value>,
     /// The file's own padding.
     pub padding: Option<Value>,
+    /// The settings of a WordPiece model: the unknown token, the prefix of a continued word, the longest word in
+    /// characters; none for another model.
+    pub wordpiece: Option<(String, String, usize)>,
     decoder: Value,
 }
 
@@ -136,6 +140,14 @@ impl TokenizerParts {
             added: inner.get_added_tokens_decoder().iter().map(entry).collect(),
             truncation,
             padding,
+            wordpiece: match inner.get_model() {
+                ModelWrapper::WordPiece(model) => Some((
+                    model.unk_token.clone(),
+                    model.continuing_subword_prefix.clone(),
+                    model.max_input_chars_per_word,
+                )),
+                _ => None,
+            },
             decoder: json(inner.get_decoder()),
         }
     }
