@@ -19,26 +19,30 @@ use crate::panels::Panels;
 use crate::runtimes::native::NativeEncoder;
 use crate::runtimes::native::ops::PackedLinear;
 use crate::verdict::number;
-use crate::weights::{WeightsReport, beyond_rounding, scaled_original, twin};
+use crate::weights::{Beyond, Quantizer, WeightsReport, beyond_rounding, scaled_original, twin};
 
 /// Most that such a matrix may move all its outputs together, over what rounding of every weight by itself would be
 /// expected to. Measured on the shipped model and the real MiniLM at 8 and 4 bits: GPTQ by the paper 1.11, by mlx-lm's
-/// code 1.33, MLX's own rounding 1.1; flipped bits 1.9.
+/// code 1.33, MLX's own rounding 1.1; flipped bits 1.9. Where every code is the nearest one for its scale, only scales
+/// can be wrong: symmetric ones 1.62.
 const ALL_OUTPUTS: f64 = 1.5;
+const ALL_OUTPUTS_NEAREST: f64 = 2.0;
 
 /// The same for one output of the matrix, which errors of one sign move farther. Measured there: GPTQ by the paper 2.94,
-/// by mlx-lm's code 3.34, MLX's own rounding 3.79; one scale in a hundred 20 % too large 4.4.
+/// by mlx-lm's code 3.34, MLX's own rounding 3.79; one scale in a hundred 20 % too large 4.4. With the nearest codes:
+/// clipping by activations at 8 bits 6.6, symmetric scales 7.3.
 const ONE_OUTPUT: f64 = 3.8;
+const ONE_OUTPUT_NEAREST: f64 = 10.0;
 
 /// Tokens that the inputs are taken from, at most.
 const TOKENS: usize = 2048;
 
 /// A failure for each of these matrices that moves its outputs too far.
 pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport) -> Result<Vec<Finding>, Error> {
-    let mut by_layer: BTreeMap<usize, Vec<(&str, String)>> = BTreeMap::new();
-    for (name, said) in beyond_rounding(weights) {
-        if let Some(layer) = layer_of(name) {
-            by_layer.entry(layer).or_default().push((name, said));
+    let mut by_layer: BTreeMap<usize, Vec<Beyond<'_>>> = BTreeMap::new();
+    for beyond in beyond_rounding(weights) {
+        if let Some(layer) = layer_of(beyond.tensor) {
+            by_layer.entry(layer).or_default().push(beyond);
         }
     }
     let mut out = Vec::new();
@@ -53,12 +57,12 @@ pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport
         let before = layer.checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
         let pair =
             |name: &str| Some((&**original.tensors().get(name)?, &**sides.candidate_weights.tensors().get(name)?));
-        let pairs: Vec<Option<(&Weight, &Weight)>> = named.iter().map(|(name, _)| pair(name)).collect();
+        let pairs: Vec<Option<(&Weight, &Weight)>> = named.iter().map(|beyond| pair(beyond.tensor)).collect();
         let originals: Vec<&Weight> = pairs.iter().flatten().map(|(original, _)| *original).collect();
         let mut inputs = inputs(&control, layer, before, judged, &originals)?.into_iter();
-        for ((name, said), pair) in named.iter().zip(pairs) {
+        for (Beyond { tensor: name, quantizer, said }, pair) in named.iter().zip(pairs) {
             let far = match pair.zip(inputs.next()) {
-                Some(((original, own), inputs)) => too_far(original, own, &inputs),
+                Some(((original, own), inputs)) => too_far(original, own, &inputs, limits(*quantizer)),
                 None => Some(String::new()),
             };
             let message = |far| format!("the candidate's `{name}` {said}{far}");
@@ -94,8 +98,16 @@ fn total(states: &TapStates) -> usize {
     (0..states.rows()).map(|r| states.tokens(r)).sum()
 }
 
+/// Most for all outputs together, and for one.
+fn limits(quantizer: Quantizer) -> [f64; 2] {
+    match quantizer {
+        Quantizer::Nearest => [ALL_OUTPUTS_NEAREST, ONE_OUTPUT_NEAREST],
+        _ => [ALL_OUTPUTS, ONE_OUTPUT],
+    }
+}
+
 /// Where the candidate's matrix moves its outputs farther than rounding is expected to: in words.
-fn too_far(original: &Weight, own: &Weight, inputs: &[f32]) -> Option<String> {
+fn too_far(original: &Weight, own: &Weight, inputs: &[f32], [all_limit, one_limit]: [f64; 2]) -> Option<String> {
     let expected = twin(original, own).and_then(|twin| expected(original, &twin, inputs));
     let (Some(moved), Some(expected)) = (moved(original, own, inputs), expected) else { return Some(String::new()) };
     let all = (moved.iter().sum::<f64>() / expected.iter().sum::<f64>()).sqrt();
@@ -103,11 +115,11 @@ fn too_far(original: &Weight, own: &Weight, inputs: &[f32]) -> Option<String> {
     // An output whose weights are all on MLX's codes has nothing to be moved by.
     let ratios = ratios.zip(&moved).map(|(ratio, moved)| if *moved == 0.0 { 0.0 } else { ratio });
     let (output, most) = ratios.enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    let (what, ratio, limit) = match (all <= ALL_OUTPUTS, most <= ONE_OUTPUT) {
+    let (what, ratio, limit) = match (all <= all_limit, most <= one_limit) {
         (true, true) => return None,
         // NaN is neither.
-        (false, _) => ("its outputs".to_owned(), all, ALL_OUTPUTS),
-        (true, false) => (format!("its output {output}"), most, ONE_OUTPUT),
+        (false, _) => ("its outputs".to_owned(), all, all_limit),
+        (true, false) => (format!("output {output} of them"), most, one_limit),
     };
     Some(format!(", and it moves {what} {} times as far as rounding would (limit {limit})", number(ratio)))
 }
@@ -189,14 +201,14 @@ mod tests {
         let twin = twin(&original, &own).unwrap();
         let with = |change: &dyn Fn(usize, &mut f32)| {
             let all = twin.changed(|all| all.iter_mut().enumerate().for_each(|(i, w)| change(i, w)));
-            too_far(&original, &all, &inputs)
+            too_far(&original, &all, &inputs, limits(Quantizer::Unknown))
         };
         assert_eq!(with(&|_, _| ()), None);
         let all = with(&|i, w| *w += if i % 2 == 0 { 0.1 } else { -0.1 }).unwrap();
         assert!(all.contains("moves its outputs "), "{all}");
         let one = with(&|i, w| *w *= if i / WIDTH == 7 && i % WIDTH < 64 { 1.6 } else { 1.0 }).unwrap();
-        assert!(one.contains("its output 7 "), "{one}");
+        assert!(one.contains("output 7 of them"), "{one}");
         assert!(with(&|i, w| *w = if i == 9 { f32::NAN } else { *w }).is_some());
-        assert!(too_far(&original, &twin, &[]).is_some(), "no inputs prove nothing");
+        assert!(too_far(&original, &twin, &[], limits(Quantizer::Unknown)).is_some(), "no inputs prove nothing");
     }
 }

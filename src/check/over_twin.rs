@@ -15,9 +15,8 @@ use crate::verdict::number;
 use crate::weights::{self, WeightsReport};
 
 /// Most that the candidate's mean error in one batch may be over the twin's. Measured on the shipped model at 8 and 4
-/// bits, every quantizer of `scripts/quantizers`: 1.6 at most (stochastic rounding, whose errors are √2 times those of
-/// rounding to nearest); MLX's own 1.
-const MOST: f64 = 2.0;
+/// bits and the real MiniLM, every quantizer of `scripts/quantizers`: 2.01 at most (DWQ at 4 bits); MLX's own 1.
+const MOST: f64 = 2.5;
 
 /// The limit at a tap: a cosine distance grows with the square of the error.
 fn most(tap: Tap) -> f64 {

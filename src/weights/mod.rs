@@ -30,7 +30,7 @@ pub use identify::findings;
 pub use permuted::equivalents;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 pub use twin::twin;
-pub use twin_findings::{RowName, beyond_rounding};
+pub use twin_findings::{Beyond, RowName, beyond_rounding};
 pub use twin_row::{Quantizer, TwinRow, TwinTotals};
 pub use twin_set::twin_of;
 

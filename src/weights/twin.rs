@@ -74,7 +74,7 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight, folded: bool) -> O
         recipe.quantize(row, &mut scratch);
         scratch.own.read(&packed, r);
         if mode.floats.is_none() {
-            chance.add(row, &scratch.own, packed.group_size);
+            chance.add(row, &scratch.own, packed.group_size, 2f64.powi(packed.bits as i32) - 1.0);
         }
         for g in 0..cols / packed.group_size {
             let equal = next.next_if(|d| **d == (r, g)).is_none();

@@ -203,7 +203,7 @@ fn rounding_toward_one_direction_is_no_chance() {
 fn what_no_rule_explains_is_left_to_the_output() {
     let original = original(3, ROWS);
     let (report, _, text) = alone(&original, made(&original, 8, "noise"));
-    let left: Vec<&str> = beyond_rounding(&report).into_iter().map(|(name, _)| name).collect();
+    let left: Vec<&str> = beyond_rounding(&report).into_iter().map(|beyond| beyond.tensor).collect();
     assert_eq!(left, [format!("{NAME}.weight")], "{text}");
 }
 
