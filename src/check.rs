@@ -122,6 +122,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;
     findings.extend(streamed.findings());
+    findings.extend(noticed::cut_elsewhere(&sides.facts, &streamed));
 
     let measured = evidence::gather(probed, streamed)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));

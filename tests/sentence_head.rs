@@ -173,7 +173,7 @@ fn modules_without_their_weights_or_of_other_widths_are_errors() {
         (plain(3, 3, false), "is for vectors of 3, it gets vectors of 2"),
         (dense("3_Dense", 2, 3, false, DenseActivation::Identity), "3_Dense: the module's `weight` is missing"),
         (Stage::LayerNorm { path: "2_Dense".into(), dimension: 2 }, "has shape [3, 2]"),
-        (Stage::Truncate(3), "--dim: is for vectors of 3"),
+        (Stage::Truncate(3), "are to be cut to 3 dimensions"),
     ] {
         let e = SentenceHead::with_weights(&of(stage), 2, &all).unwrap_err();
         assert!(e.to_string().contains(word), "{e}");

@@ -1,12 +1,27 @@
 //! What a person should know of the corpus.
 
 use super::device::Device;
+use super::sides::SidesFacts;
 use super::stream::Streamed;
 use crate::finding::{Finding, Severity};
 
 /// Share of rows without content, of unknown tokens only, or of one token over and over, above which a corpus proves
 /// nothing: of all rows, and of the different ones.
 const DEGENERATE_LIMIT: f64 = 0.01;
+
+/// Rows that the check cut where the program that runs the candidate would not, or elsewhere: their texts are others there.
+pub(super) fn cut_elsewhere(facts: &SidesFacts, streamed: &Streamed) -> Option<Finding> {
+    let rows = [streamed.truncated, streamed.rows];
+    facts.runs_to.and_then(|own| elsewhere(rows, [facts.max_length, own], &facts.runs_on))
+}
+
+fn elsewhere([cut, rows]: [u64; 2], [here, own]: [usize; 2], runs_on: &str) -> Option<Finding> {
+    let message = format!(
+        "{cut} of {rows} rows were cut at {here} tokens, where {runs_on} takes {own} unless its caller says otherwise: the \
+         verdict holds for callers that pass {here}"
+    );
+    (cut > 0).then(|| Finding::new(Severity::Warning, "runtime.cuts_elsewhere", message))
+}
 
 impl Streamed {
     /// What a person should know of the corpus.
@@ -57,5 +72,20 @@ impl Streamed {
             say(Severity::Refusal, "corpus.degenerate_rows", message);
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_cut_where_the_runtime_would_not_are_told() {
+        let found = elsewhere([49, 120], [256, 512], "mlx-embeddings 0.1.0").unwrap();
+        assert_eq!((found.severity, found.code.as_str()), (Severity::Warning, "runtime.cuts_elsewhere"));
+        assert!(
+            found.message.starts_with("49 of 120 rows were cut at 256 tokens, where mlx-embeddings 0.1.0 takes 512")
+        );
+        assert!(elsewhere([0, 120], [256, 512], "mlx-embeddings 0.1.0").is_none());
     }
 }

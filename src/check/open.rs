@@ -211,6 +211,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         prompt: heads.prompt.clone(),
         stated_head: stated_head.clone(),
         runs_on: program.label(),
+        runs_to: (!program.reads_length)
+            .then(|| program.longest(usable_positions(&stated), None))
+            .filter(|own| *own != max_length),
         deviations: emulated.deviations.clone(),
         mlx_pooling: emulated.pooling,
         reference: model.name().to_owned(),

@@ -1,5 +1,6 @@
 //! What a `REF` argument points at: an `.onnx` file or a model folder, and the files beside it.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::configs;
@@ -11,6 +12,9 @@ use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps, recov
 
 /// Where a folder keeps its ONNX file, in order of preference (Hugging Face and Optimum layouts).
 pub(super) const ONNX_PLACES: &[&str] = &["model.onnx", "onnx/model.onnx"];
+
+/// Bytes compared at a time.
+const CHUNK: usize = 1 << 20;
 
 /// A resolved reference.
 #[derive(Debug)]
@@ -33,10 +37,7 @@ impl Reference {
             let folder = ModelFolder::open(path)?;
             let mut there = Vec::new();
             for place in ONNX_PLACES {
-                // One may be a link to the other.
-                let same = |other: &&str| {
-                    std::fs::canonicalize(path.join(other)).ok() == std::fs::canonicalize(path.join(place)).ok()
-                };
+                let same = |other: &&str| same_bytes(&path.join(other), &path.join(place)).unwrap_or(false);
                 if folder.exists(place)? && !there.iter().any(same) {
                     there.push(*place);
                 }
@@ -80,6 +81,25 @@ impl Reference {
         let Some(folder) = &self.folder else { return Ok(None) };
         let Some(bytes) = folder.read("config.json")? else { return Ok(None) };
         Ok(Some(configs::parse(&bytes, &format!("{}/config.json", folder.shown()))?))
+    }
+}
+
+/// True where two files hold the same, or are one.
+fn same_bytes(a: &Path, b: &Path) -> std::io::Result<bool> {
+    if std::fs::canonicalize(a)? == std::fs::canonicalize(b)? {
+        return Ok(true);
+    }
+    let (mut a, mut b) = (std::fs::File::open(a)?, std::fs::File::open(b)?);
+    if a.metadata()?.len() != b.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut ours, mut theirs) = (vec![0; CHUNK], vec![0; CHUNK]);
+    loop {
+        let read = a.read(&mut ours)?;
+        b.read_exact(&mut theirs[..read])?;
+        if read == 0 || ours[..read] != theirs[..read] {
+            return Ok(read == 0);
+        }
     }
 }
 

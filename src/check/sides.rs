@@ -130,6 +130,8 @@ pub struct SidesFacts {
     pub stated_head: SentenceHead,
     /// The runtime the candidate is used with: `mlx-embeddings 0.1.0`.
     pub runs_on: String,
+    /// Tokens per row that this program takes unless its caller says otherwise, where that is not [`Self::max_length`].
+    pub runs_to: Option<usize>,
     /// Where that runtime departs from that file.
     pub deviations: Vec<Deviation>,
     /// That runtime's pooling, where it is another one than the candidate's.

@@ -99,6 +99,9 @@ const CAVEATS: &[(&str, &str)] = &[
     ("canary.blind", "blind"),
     ("baseline.other_format", "waived"),
     ("flag.overrules", "overruled"),
+    ("candidate.mlx_deviates", "computed otherwise"),
+    ("runtime.cuts_elsewhere", "cut elsewhere"),
+    ("tokenizer.contradicts_itself", "contradicts itself"),
 ];
 
 /// Each of them in words.

@@ -12,6 +12,7 @@ pub(crate) mod gates;
 pub(crate) mod graph;
 pub(crate) mod harm;
 pub(crate) mod keys;
+pub(crate) mod loaders;
 pub(crate) mod models;
 pub(crate) mod onnx_edit;
 pub(crate) mod outputs;
@@ -122,6 +123,7 @@ pub(crate) fn tables() -> impl Iterator<Item = &'static Fault> {
         corpus::FAULTS,
         tokenizer::FAULTS,
         tokenizer_keys::FAULTS,
+        loaders::FAULTS,
         silence::FAULTS,
         flags::FAULTS,
         keys::FAULTS,
