@@ -197,7 +197,7 @@ fn dimensions_may_be_left_out_on_both_sides() {
     };
     assert_ne!(sentence(&all), sentence(&few));
     let e = checked(ours.path(), theirs.path(), |r| r.dim = Some(33)).unwrap_err();
-    assert!(e.to_string().contains("--dim: is for vectors of 33, it gets vectors of 32"), "{e}");
+    assert!(e.to_string().contains("--dim 33: the vectors of the reference have 32 dimensions"), "{e}");
 }
 
 /// A graph that computes sentences itself: what they are is found, whatever the files say.
