@@ -23,18 +23,18 @@ use crate::weights::{Beyond, Quantizer, WeightsReport, beyond_rounding, scaled_o
 
 /// Most that such a matrix may move all its outputs together, over what rounding of every weight by itself would be
 /// expected to. Measured on the shipped model and the real MiniLM at 8 and 4 bits: GPTQ by the paper 1.11, by mlx-lm's
-/// code 1.33, MLX's own rounding 1.1; flipped bits 1.9. Where every code is the nearest one for its scale, only scales
-/// can be wrong: symmetric ones 1.62.
+/// code 1.33, MLX's own rounding 1.1; flipped bits 1.9.
 const ALL_OUTPUTS: f64 = 1.5;
+/// The same where every code is the nearest one for its scale, so that only scales can be wrong: symmetric ones 1.62.
 const ALL_OUTPUTS_NEAREST: f64 = 2.0;
 
 /// The same for one output of the matrix, which errors of one sign move farther. Measured there: GPTQ by the paper 2.94,
-/// by mlx-lm's code 3.34, MLX's own rounding 3.79; one scale in a hundred 20 % too large 4.4. With the nearest codes:
-/// clipping by activations at 8 bits 6.6, symmetric scales 7.3.
+/// by mlx-lm's code 3.34, MLX's own rounding 3.79; one scale in a hundred 20 % too large 4.4.
 const ONE_OUTPUT: f64 = 3.8;
+/// The same with the nearest codes: clipping by activations at 8 bits 6.6, symmetric scales 7.3.
 const ONE_OUTPUT_NEAREST: f64 = 10.0;
 
-/// Tokens that the inputs are taken from, at most.
+/// Tokens from which on no more batches are taken: their inputs are held in memory.
 const TOKENS: usize = 2048;
 
 /// A failure for each of these matrices that moves its outputs too far.
@@ -61,7 +61,8 @@ pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport
         let originals: Vec<&Weight> = pairs.iter().flatten().map(|(original, _)| *original).collect();
         let mut inputs = inputs(&control, layer, before, judged, &originals)?.into_iter();
         for (Beyond { tensor: name, quantizer, said }, pair) in named.iter().zip(pairs) {
-            let far = match pair.zip(inputs.next()) {
+            // A matrix without an original has no inputs to take.
+            let far = match pair.and_then(|pair| Some((pair, inputs.next()?))) {
                 Some(((original, own), inputs)) => too_far(original, own, &inputs, limits(*quantizer)),
                 None => Some(String::new()),
             };
