@@ -39,7 +39,7 @@
 //! | [`memory`] | large pieces of memory on huge pages |
 //! | [`panels`] | a weight as the matrix product wants it |
 //! | [`hidden_states`] | the vocabulary: taps, arms, rows, ragged states; depends on nothing |
-//! | [`fault`], [`finding`], [`observe`] | classes of errors, things noticed, progress |
+//! | [`fault`], [`figures`], [`finding`], [`observe`] | classes of errors, numbers for people, things noticed, progress |
 //! | [`corpus`] | texts in |
 //! | [`tokens`] | ids, and batches inside fixed blocks |
 //! | [`checkpoint`] | safetensors on disk, configuration, strict access |
@@ -68,6 +68,7 @@ pub mod checkpoint;
 pub mod corpus;
 mod error;
 pub mod fault;
+pub mod figures;
 pub mod finding;
 pub mod hidden_states;
 pub mod memory;

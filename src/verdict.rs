@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::{apart, number};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy};
@@ -240,40 +241,6 @@ fn message(worst: &GateResult, group: &[&GateResult]) -> String {
         text.push_str("; the control does not reproduce the reference, so the candidate is not judged");
     }
     text
-}
-
-/// A number for people: 3 significant digits, plain in the everyday range.
-pub fn number(value: f64) -> String {
-    digits(value, 3)
-}
-
-/// Two different numbers with as many digits as it takes to see that they differ.
-pub fn apart(a: f64, b: f64) -> (String, String) {
-    (3..=17).map(|n| (digits(a, n), digits(b, n))).find(|(x, y)| x != y).unwrap_or_else(|| (number(a), number(b)))
-}
-
-fn digits(value: f64, significant: usize) -> String {
-    if value.is_nan() {
-        return "NaN".to_owned();
-    }
-    if value.is_infinite() {
-        return if value.is_sign_negative() { "-infinity" } else { "infinity" }.to_owned();
-    }
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    let scientific = format!("{value:.*e}", significant - 1);
-    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..6).contains(&exponent) {
-        return format!("{}e{exponent}", trimmed(mantissa));
-    }
-    let places = usize::try_from(significant as i32 - 1 - exponent).unwrap_or(0);
-    trimmed(&format!("{value:.places$}")).to_owned()
-}
-
-fn trimmed(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 #[cfg(test)]

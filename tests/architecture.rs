@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "panels",
     "hidden_states",
     "fault",
+    "figures",
     "finding",
     "observe",
     "corpus",

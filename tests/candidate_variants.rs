@@ -172,3 +172,22 @@ fn an_architecture_that_is_none_is_told_with_the_nearest_and_what_parts_them() {
     assert_eq!(shown.exit_code(), 3);
     assert!(shown.tensors.len() > 60 && shown.facts.iter().any(|(name, _)| name == "quantization"));
 }
+
+#[test]
+fn a_tensor_file_of_any_name_matters_where_the_program_loads_them_all() {
+    let copy = Copy::of_path(&repository("models/parallax-mini-mlx-8bit"));
+    std::fs::create_dir(copy.file(".old")).unwrap();
+    std::fs::copy(copy.file("model.safetensors"), copy.file(".old/backup.safetensors")).unwrap();
+    let models = repository("models");
+    let run = |runtime: &str| {
+        checked(&models.join("parallax-mini"), copy.path(), &models.join("corpus.txt"), |r| {
+            r.runtime = runtime.to_owned();
+            r.pooling = Some("mean".parse().unwrap());
+        })
+    };
+    assert_eq!(run("mlx-embeddings").verdict, Verdict::Pass);
+    let swift = run("mlx-swift");
+    assert_eq!(swift.verdict, Verdict::Inconclusive);
+    let told = swift.reasons.iter().find(|r| r.code == "checkpoint.stale_shard").unwrap();
+    assert!(told.message.contains(".old/backup.safetensors") && told.message.contains("mlx-swift"), "{told:?}");
+}

@@ -7,6 +7,7 @@ use super::measure::{Accumulators, Scales, add_sentences};
 use super::sample::Sample;
 use super::sides::Sides;
 use crate::Error;
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap, TapStates};
 use crate::metrics::Measurement;
@@ -14,7 +15,6 @@ use crate::policy::{Baseline, GateResult, Policy};
 use crate::report::UnlikeSection;
 use crate::runtimes::native::SentenceHead;
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 use crate::weights::WeightsReport;
 
 /// The arms a gate may name.

@@ -7,13 +7,13 @@ use super::sample::Sample;
 use super::sides::Sides;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules};
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::runtimes::Encoder;
 use crate::runtimes::known::KnownRuntime;
 use crate::runtimes::native::{Deviation, NativeEncoder, SentenceHead};
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 
 const CODE: &str = "candidate.mlx_deviates";
 

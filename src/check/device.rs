@@ -162,8 +162,8 @@ impl Device {
                 let message = format!(
                     "{name} says it was computed in {compute}, but at {tap} it is {:.0} times nearer to the float32 states than computing in {compute} is predicted to leave it ({} in place of {}): state the type it was computed in",
                     predicted / seen,
-                    crate::verdict::number(seen),
-                    crate::verdict::number(predicted)
+                    crate::figures::number(seen),
+                    crate::figures::number(predicted)
                 );
                 Finding::new(Severity::Refusal, "recording.compute", message)
             })

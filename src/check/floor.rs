@@ -85,7 +85,7 @@ pub(super) fn batch_dependence(sides: &Sides, sample: &Sample) -> Result<Option<
         let message = format!(
             "the candidate's states depend on the rows beside them: from {} on, a row in a padded batch differs from the same row alone by {}",
             m.tap,
-            m.max.map_or_else(|| "an unknown amount".to_owned(), crate::verdict::number)
+            m.max.map_or_else(|| "an unknown amount".to_owned(), crate::figures::number)
         );
         Finding::new(Severity::Failure, "alignment.batch_dependence", message)
     }))
@@ -130,10 +130,10 @@ pub(super) fn findings(floors: &[FloorSection], gates: &[GateResult]) -> Vec<Fin
             let arm = gate.arm.map_or_else(String::new, |a| format!(" ({a})"));
             let message = format!(
                 "the reference differs from itself by {} at {} ({}): more than a quarter of the limit {} on {METRIC} {}{arm}; numbers that small say nothing about a model",
-                crate::verdict::number(seen),
+                crate::figures::number(seen),
                 floor.tap,
                 floor.variation,
-                crate::verdict::number(gate.limit),
+                crate::figures::number(gate.limit),
                 gate.stat,
             );
             let slot = worst.entry(&floor.variation).or_insert((f64::NEG_INFINITY, String::new()));

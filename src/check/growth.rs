@@ -1,11 +1,11 @@
 //! Where the candidate's error grows more than it should, from what each layer adds by itself.
 
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::{Explanation, LayerErrors};
-use crate::verdict::number;
 
 /// The metric of the story, and its mean: what one layer adds to another's error adds up in means.
 const METRIC: &str = "relative_l2";

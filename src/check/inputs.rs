@@ -1,9 +1,11 @@
 //! Which files a run read, and that the two sides are not the same ones.
 
 use super::reference::Reference;
-use crate::checkpoint::{InputFile, ModelFolder};
+use crate::Error;
+use crate::checkpoint::{InputFile, ModelFolder, STALE_SHARD};
 use crate::finding::{Finding, Severity};
-use crate::report::InputRecord;
+use crate::report::{InputRecord, escape};
+use crate::runtimes::known::KnownRuntime;
 use crate::runtimes::onnx::{DataFile, OnnxModel};
 
 /// A candidate made of the reference's own files compares a model with itself.
@@ -22,6 +24,25 @@ pub(super) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &Mo
     };
     let message = format!("{file} is byte for byte a file of the reference: {so}");
     Some(Finding::new(severity, "preflight.same_file", message))
+}
+
+/// Tensor files of the candidate that were not compared and that its program would load.
+pub(super) fn unread(program: &KnownRuntime, candidate: &ModelFolder) -> Result<Option<Finding>, Error> {
+    if !program.reads_all_tensor_files {
+        return Ok(None);
+    }
+    let unread = candidate.unread_tensor_files()?;
+    let told = |first: &String| {
+        let more = if unread.len() > 1 { format!(" and {} more", unread.len() - 1) } else { String::new() };
+        let message = format!(
+            "{}/{}{more} was not read, and {} loads every .safetensors file below the folder: take it out",
+            candidate.shown(),
+            escape::plain(first, 200),
+            program.label()
+        );
+        Finding::new(Severity::Refusal, STALE_SHARD, message)
+    };
+    Ok(unread.first().map(told))
 }
 
 /// Every file read, with its hash.

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::figures;
+
 /// Changes are told where they explain the values to this relative L2.
 const TOLD: f64 = 1e-5;
 
@@ -52,7 +54,7 @@ pub(super) fn change(found: &[f32], expected: &[f32], width: usize) -> Option<St
     if let Some(factor) = factor(found, expected) {
         return Some(match (factor + 1.0).abs() <= TOLD {
             true => "it is that state negated".to_owned(),
-            false => format!("it is that state multiplied by {factor:.4}"),
+            false => format!("it is that state multiplied by {}", figures::apart(factor, 1.0).0),
         });
     }
     let (rows, others) = (|| found.chunks(width), || expected.chunks(width));

@@ -13,12 +13,12 @@ use super::over_twin::Judged;
 use super::sides::Sides;
 use crate::Error;
 use crate::checkpoint::{Weight, layer_of};
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Tap, TapStates};
 use crate::panels::Panels;
 use crate::runtimes::native::NativeEncoder;
 use crate::runtimes::native::ops::PackedLinear;
-use crate::verdict::number;
 use crate::weights::{Beyond, Quantizer, WeightsReport, beyond_rounding, scaled_original, twin};
 
 /// Most that such a matrix may move all its outputs together, over what rounding of every weight by itself would be

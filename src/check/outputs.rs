@@ -11,13 +11,13 @@ use super::likeness::apart;
 use super::sides::Sides;
 use super::sweep::shown_row;
 use crate::Error;
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{HiddenStates, OutputValues, RowId, Tap, TapStates};
 use crate::report::OutputSection;
 use crate::runtimes::native::SentenceHead;
 use crate::runtimes::onnx::{Carries, DeclaredOutput};
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 use pooled::Pooler;
 
 /// Most that an output may be from what explains it, relative L2 per token, or per row for vectors: they are the same
@@ -47,6 +47,8 @@ pub(super) struct Explaining {
     /// The reference's modules; all dimensions are kept.
     head: SentenceHead,
     pooler: Option<Pooler>,
+    /// The reference's layers.
+    layers: usize,
 }
 
 impl Explaining {
@@ -55,7 +57,8 @@ impl Explaining {
         // A module behind the cut needs it.
         let head = sides.reference_head.untruncated().unwrap_or_else(|_| sides.reference_head.clone());
         let pooler = Pooler::of(&sides.original, sides.facts.hidden);
-        Self { declared: sides.facts.outputs.clone(), head, pooler }
+        let layers = sides.facts.control_config.num_hidden_layers;
+        Self { declared: sides.facts.outputs.clone(), head, pooler, layers }
     }
 }
 
@@ -271,7 +274,7 @@ pub(super) fn explain(
     sides: &Sides,
 ) -> Result<(Vec<Finding>, Vec<OutputSection>), Error> {
     let (mut findings, mut sections) = (Vec::new(), Vec::new());
-    let mut first = true;
+    let (mut first, mut compared) = (true, false);
     for declared in &to.declared {
         let name = declared.name.as_str();
         let seen = outputs.seen.get(name);
@@ -284,11 +287,15 @@ pub(super) fn explain(
         first &= !per_token;
         let (is, finding) = words::explained(declared, seen, last, to, sides)?;
         findings.extend(finding);
+        compared |= is.0 == "final" || matches!(is.1, Some(Is::Tap(Tap::Final | Tap::Sentence)));
         if is.1 == Some(Is::Pooler) && sections.is_empty() && to.declared.len() > 1 {
             findings.push(words::pooler_first(name));
         }
         let distance = seen.and_then(|s| s.worst.get(&is.1?)).map(|w| w.distance);
         sections.push(OutputSection { name: name.to_owned(), is: is.0, rows: seen.map(|s| s.rows), distance });
+    }
+    if !compared && findings.iter().all(|f| f.severity < Severity::Refusal) {
+        findings.push(words::none_compared(&sections));
     }
     for (place, broken) in &outputs.padding {
         let message = format!(

@@ -5,13 +5,13 @@ use super::measure::{Accumulators, Scales, add_sentences};
 use super::sides::Sides;
 use super::workers::Workers;
 use crate::Error;
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::report::{TwinBatch, TwinSection, TwinTap};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 use crate::weights::{self, WeightsReport};
 
 /// Most that the candidate's mean error in one batch may be over the twin's. Measured on the shipped model at 8 and 4

@@ -17,13 +17,13 @@ use super::workers::Workers;
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Measurement, ScaleAccumulator};
 use crate::report::FloorSection;
 use crate::runtimes::onnx::ObserverEffect;
 use crate::tokens::{TokenBatch, TokenRow};
-use crate::verdict::number;
 
 /// Most of the final states' difference that exposing taps may cause, as a share of the untouched
 /// output's norm. Measured: 0 (bit-identical) on MiniLM and the shipped model at every optimization

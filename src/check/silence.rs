@@ -252,20 +252,24 @@ fn length(sides: &[Said; 2]) -> Option<Finding> {
 }
 
 /// What the candidate's files state and its runtime does not read.
-pub(super) fn unread(candidate: &Said, config: &ModelConfig) -> Option<Finding> {
-    let (runtime, mut unread) = (candidate.runtime, Vec::new());
+pub(super) fn unread(candidate: &Said, config: &ModelConfig) -> Vec<Finding> {
+    let (runtime, mut found) = (candidate.runtime, Vec::new());
+    let (label, shown) = (runtime.label(), &candidate.shown);
     if let (Some(stated), false) = (candidate.files.max_seq_length, runtime.reads_length) {
         let own = runtime.longest(usable_positions(config), None);
         if own != stated {
-            unread.push(format!("max_seq_length {stated} (it takes {own} tokens unless its caller says otherwise)"));
+            let message = format!(
+                "{label} does not read what {shown} states: max_seq_length {stated} (it takes {own} tokens unless its caller says otherwise)"
+            );
+            found.push(Finding::new(Severity::Note, "runtime.unread", message));
         }
     }
     if !candidate.prompt.is_empty() && !runtime.reads_prompts {
-        unread.push(format!("prompt {} (callers put it there)", candidate.prompt_told()));
+        let message = format!(
+            "{label} does not read the prompt that {shown} states, {}: these are the vectors of callers who put it before every sentence themselves",
+            candidate.prompt_told()
+        );
+        found.push(Finding::new(Severity::Warning, "runtime.prompt_unread", message));
     }
-    (!unread.is_empty()).then(|| {
-        let message =
-            format!("{} does not read what {} states: {}", runtime.label(), candidate.shown, unread.join(", "));
-        Finding::new(Severity::Note, "runtime.unread", message)
-    })
+    found
 }

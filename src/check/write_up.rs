@@ -73,6 +73,7 @@ fn provenance(
         started: rfc3339(started),
         seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()),
         sweeps_cached: swept.cached.clone(),
+        sealed: None,
     };
     Provenance {
         inputs: sides.facts.inputs.clone(),

@@ -107,7 +107,7 @@ impl ModelFolder {
         }
         let target = fs::canonicalize(&joined).map_err(|e| refuse(&format!("its target cannot be read ({e})")))?;
         if !target.starts_with(&self.root) && !self.blobs().is_some_and(|blobs| target.starts_with(blobs)) {
-            return Err(refuse("it leads out of the folder"));
+            return Err(refuse("it leads out of the folder; copy the files there (cp -rL)"));
         }
         let meta = fs::metadata(&target).map_err(|e| refuse(&e.to_string()))?;
         if !meta.is_file() {
@@ -223,12 +223,23 @@ impl ModelFolder {
         Ok(names)
     }
 
+    /// Tensor files in the folder and below it, of any name, that nothing has read so far.
+    ///
+    /// # Errors
+    /// As the listing of any folder.
+    pub fn unread_tensor_files(&self) -> Result<Vec<String>, CheckpointError> {
+        let mut found = self.names_below(|name| name.ends_with(".safetensors"), true)?;
+        let inputs = self.inputs.borrow();
+        found.retain(|file| inputs.iter().all(|read| read.name != *file));
+        Ok(found)
+    }
+
     /// Files in the folder and in every folder below it whose own name is `wanted`, as paths within the folder, sorted.
-    /// Links to folders are followed, as `glob("**")` follows them, each folder once; hidden ones are left alone.
+    /// Links to folders are followed, as `glob("**")` follows them, each folder once; hidden ones only if asked for.
     ///
     /// # Errors
     /// A folder that cannot be listed, or more than [`MAX_FOLDERS`] of them.
-    pub(super) fn names_below(&self, wanted: fn(&str) -> bool) -> Result<Vec<String>, CheckpointError> {
+    pub(super) fn names_below(&self, wanted: fn(&str) -> bool, hidden: bool) -> Result<Vec<String>, CheckpointError> {
         let failed = |reason: String| CheckpointError::Io { path: self.shown.clone(), reason };
         let mut found = Vec::new();
         let mut seen = BTreeSet::new();
@@ -252,7 +263,7 @@ impl ModelFolder {
                 let Ok(name) = entry.file_name().into_string() else { continue };
                 let inside = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
                 if entry.path().is_dir() {
-                    left.extend((!name.starts_with('.')).then_some(inside));
+                    left.extend((hidden || !name.starts_with('.')).then_some(inside));
                 } else if wanted(&name) {
                     found.push(inside);
                 }
@@ -337,7 +348,7 @@ mod tests {
         }
         symlink(dir.path(), dir.path().join("a/round")).unwrap();
         let folder = ModelFolder::open(dir.path()).unwrap();
-        let found = folder.names_below(|n| n.starts_with("model")).unwrap();
+        let found = folder.names_below(|n| n.starts_with("model"), false).unwrap();
         assert_eq!(found, ["a/b/c/d/model.x", "a/b/c/model.x", "a/model.x", "linked/model.y", "model.x"]);
     }
 }

@@ -75,7 +75,7 @@ impl RawTensors {
             out.findings.push(Finding::new(Severity::Warning, "checkpoint.second_file", message));
         }
         let unread = |name: &&String| !out.files.contains_key(*name) && !of_module(name);
-        let stale: Vec<String> = folder.names_below(is_tensor_file)?.iter().filter(unread).cloned().collect();
+        let stale: Vec<String> = folder.names_below(is_tensor_file, false)?.iter().filter(unread).cloned().collect();
         for stale in stale {
             let message = format!(
                 "{}/{stale} was not read, and loaders that go by file name would read it; take it out of the folder",

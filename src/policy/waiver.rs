@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Date, GateResult, Outcome, Place, Policy, Stat};
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::{Arm, Tap};
 
@@ -89,7 +90,8 @@ fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
         more += 1;
         if worst.as_ref().is_none_or(|(most, _)| margin > *most) {
             let observed = gate.observed.unwrap_or(f64::NAN);
-            worst = Some((margin, format!("{} {observed:.3e} against {:.3e}", gate.on, gate.limit)));
+            worst =
+                Some((margin, format!("{}: {} where {} is the limit", gate.on, number(observed), number(gate.limit))));
         }
     }
     let Some((_, worst)) = worst else {

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::number as shown;
 use crate::hidden_states::Tap;
 use crate::metrics::number;
-use crate::verdict::number as shown;
 
 /// Where the candidate's error comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

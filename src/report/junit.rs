@@ -10,10 +10,11 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use super::escape::plain;
 use super::words::gate_name;
 use super::{Report, ReportError};
+use crate::figures::{apart, number};
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Arm;
 use crate::policy::{Direction, GateResult, Outcome};
-use crate::verdict::{Verdict, apart, number};
+use crate::verdict::Verdict;
 
 /// Characters of one message.
 const MESSAGE: usize = 2000;

@@ -3,9 +3,9 @@
 use super::escape::{markdown, plain};
 use super::words::{HEADLINE, amount, count, first_jump, measurement, outcome, taps, twin, value};
 use super::{Report, ReportError, markdown_proof};
+use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
-use crate::verdict::number;
 use crate::weights::TensorRow;
 
 /// GitHub takes a job summary of 1 MiB and drops it whole when it is larger.

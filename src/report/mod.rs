@@ -25,6 +25,7 @@ mod regression;
 #[cfg(test)]
 mod sample;
 mod schema;
+mod seal;
 mod sections;
 pub mod terminal;
 mod tokenizers;
@@ -138,12 +139,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Pretty JSON with a newline at its end; the same report gives the same bytes.
+    /// Pretty JSON with a newline at its end, sealed; the same report gives the same bytes.
     pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
-        let mut bytes = serde_json::to_vec_pretty(self)
-            .map_err(|e| ReportError::Render { format: "json", message: e.to_string() })?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        seal::sealed(self)
     }
 
     /// What limits on the device arm follow from; none without a recording.
@@ -152,7 +150,7 @@ impl Report {
     }
 
     /// Reads a report back; refuses another schema, sizes no run produces, and a report that contradicts
-    /// itself (a PASS that its own gates deny).
+    /// itself (a PASS that its own gates deny) or is not what was written.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ReportError> {
         #[derive(Deserialize)]
         struct Head {
@@ -166,8 +164,10 @@ impl Report {
         if schema != SCHEMA {
             return Err(ReportError::Schema { found: schema });
         }
-        let report: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        let mut report: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        let seal = report.provenance.run.sealed.take();
         consistent::check(&report)?;
+        seal::check(&report, seal.as_deref())?;
         Ok(report)
     }
 }

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::PolicyRecord;
 use super::words::{gate_place, value};
+use crate::figures::apart;
+use crate::figures::number as shown;
 use crate::hidden_states::Arm;
 use crate::metrics::number;
 use crate::policy::{Stat, Trend};
-use crate::verdict::{apart, number as shown};
 
 /// This run against an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -99,6 +99,9 @@ pub struct RunRecord {
     /// Sweeps that an earlier run had made of the same files: `ids`, `shapes`. A second run has them, a first one has not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps_cached: Vec<String>,
+    /// SHA-256 of this report without this line, in the file alone: a report changed since it was written is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
 /// What was said to both sides.

@@ -6,9 +6,10 @@ use super::words::{
     used, value,
 };
 use super::{Report, WorstRowSection};
+use crate::figures::apart;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
-use crate::verdict::{Verdict, apart};
+use crate::verdict::Verdict;
 
 /// Rows of the tap table without `explain`; the taps nearest to their limits are kept.
 const TABLE_ROWS: usize = 3;
@@ -164,7 +165,7 @@ fn sentence(report: &Report) -> Option<String> {
 fn weights(report: &Report) -> Option<String> {
     let totals = &report.weights.totals;
     (totals.matrix_elements > 0).then(|| {
-        let mut line = format!("      weights: relative error {}", crate::verdict::number(totals.relative_error));
+        let mut line = format!("      weights: relative error {}", crate::figures::number(totals.relative_error));
         if let Some(worst) = &totals.worst_tensor {
             line.push_str(&format!(", worst in {}", plain(worst, TEXT)));
         }
@@ -186,7 +187,7 @@ fn reasons(report: &Report, explain: bool) -> Vec<String> {
 fn worst_row(row: &WorstRowSection) -> String {
     let place = if row.place.is_empty() { row.row.to_string() } else { plain(&row.place, TEXT) };
     let metric = plain(&row.metric, TEXT);
-    let value = crate::verdict::number(row.value);
+    let value = crate::figures::number(row.value);
     format!("      worst row: {place} {} {metric} {value}: {}", row.tap, plain(&row.text, ROW_TEXT))
 }
 
@@ -206,7 +207,7 @@ fn explanation(report: &Report) -> Vec<String> {
     for gate in report.gates.iter().filter(|g| g.outcome != Outcome::Pass) {
         if let Some(why) = gate.why.as_deref().filter(|w| !said.contains(w)) {
             said.push(why);
-            let (metric, limit) = (plain(&gate.metric, TEXT), crate::verdict::number(gate.limit));
+            let (metric, limit) = (plain(&gate.metric, TEXT), crate::figures::number(gate.limit));
             lines.push(format!("  limit {limit} of {metric} {}: {}", gate.stat, plain(why, TEXT)));
         }
     }

@@ -2,10 +2,10 @@
 
 use super::Report;
 use super::escape::plain;
+use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{Direction, GateResult, Outcome};
-use crate::verdict::number;
 
 /// The metric of the per-tap table.
 pub(super) const HEADLINE: &str = "relative_l2";
@@ -58,7 +58,7 @@ pub(super) fn first_jump(report: &Report) -> Option<Jump> {
 impl Jump {
     /// One sentence.
     pub(super) fn sentence(&self) -> String {
-        let (before, after) = crate::verdict::apart(self.before, self.after);
+        let (before, after) = crate::figures::apart(self.before, self.after);
         format!("the error jumps at {}: {before} at {} becomes {after}", self.to, self.from)
     }
 }
@@ -101,13 +101,15 @@ const CAVEATS: &[(&str, &str)] = &[
     ("flag.overrules", "overruled"),
     ("candidate.mlx_deviates", "computed otherwise"),
     ("runtime.cuts_elsewhere", "cut elsewhere"),
+    ("runtime.prompt_unread", "left to callers"),
+    ("runtime.unread", "left to callers"),
     ("tokenizer.contradicts_itself", "contradicts itself"),
 ];
 
 /// Each of them in words.
 pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
-    let warnings = report.findings.iter().filter(|f| f.severity == crate::finding::Severity::Warning);
-    warnings.filter_map(|f| {
+    let noticed = report.findings.iter().filter(|f| f.severity <= crate::finding::Severity::Warning);
+    noticed.filter_map(|f| {
         let (_, word) = CAVEATS.iter().find(|(code, _)| *code == f.code)?;
         Some(format!("{word}: {}", f.message))
     })
@@ -173,7 +175,7 @@ pub(super) fn count(n: u64) -> String {
 
 /// A number of a report, or a dash where nothing was measured.
 pub(super) fn value(v: Option<f64>) -> String {
-    v.map_or_else(|| "-".to_owned(), crate::verdict::number)
+    v.map_or_else(|| "-".to_owned(), crate::figures::number)
 }
 
 /// How all gates on a tap came out: the worst of them; none without gates.

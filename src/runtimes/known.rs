@@ -25,6 +25,8 @@ pub struct KnownRuntime {
     pub reads_prompts: bool,
     /// It reads `sentence_bert_config.json`: the longest row.
     pub reads_length: bool,
+    /// It reads every tensor file below the folder, whatever its name; none other than `model*.safetensors` where not.
+    pub reads_all_tensor_files: bool,
     /// Its own limit on a row.
     pub limit: LengthLimit,
 }
@@ -106,6 +108,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
+        reads_all_tensor_files: false,
         limit: LengthLimit::Fixed(512),
     },
     // Commit 9b28270 (#63), unreleased: `pool_by_config` for BERT and XLM-R.
@@ -123,6 +126,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
+        reads_all_tensor_files: false,
         limit: LengthLimit::Fixed(512),
     },
     // `models/pooling.py`; `server/embeddings.py`: min(model_max_length, 8192).
@@ -140,9 +144,11 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
+        reads_all_tensor_files: false,
         limit: LengthLimit::Tokenizer(8192),
     },
     // mlx-swift-lm, Libraries/MLXEmbedders: `loadPooling`, `createAttentionMask`; callers normalize or do not.
+    // `loadWeights` in MLXLMCommons/Load.swift walks the folder for the extension.
     KnownRuntime {
         name: "mlx-swift",
         version: "3.31.4",
@@ -157,6 +163,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
+        reads_all_tensor_files: true,
         limit: LengthLimit::Positions,
     },
     // `SentenceTransformer._load_auto_model`, `Transformer.__init__`.
@@ -169,6 +176,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: true,
         reads_prompts: true,
         reads_length: true,
+        reads_all_tensor_files: false,
         limit: LengthLimit::Tokenizer(usize::MAX),
     },
 ];

@@ -127,27 +127,6 @@ fn reasons_are_worst_first_and_numbers_differ_visibly() {
     );
 }
 
-#[test]
-fn numbers_for_people() {
-    for (value, text) in [
-        (0.05, "0.05"),
-        (2e-5, "2e-5"),
-        (0.000_123_4, "0.000123"),
-        (123.456, "123"),
-        (99.96, "100"),
-        (1_234_567.0, "1.23e6"),
-        (-20.0, "-20"),
-        (0.0, "0"),
-        (f64::NAN, "NaN"),
-        (f64::INFINITY, "infinity"),
-    ] {
-        assert_eq!(number(value), text);
-    }
-    let next = f64::from_bits(0.05f64.to_bits() + 1);
-    let (a, b) = apart(next, 0.05);
-    assert_ne!(a, b);
-}
-
 proptest! {
     #[test]
     fn more_error_never_turns_a_verdict_into_a_pass(

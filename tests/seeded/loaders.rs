@@ -121,6 +121,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["reference.output", "the graph's first output `pooler_output` is the checkpoint's pooler"],
     ),
     refused(
+        "output-pooler-only",
+        "G2",
+        "the ONNX file's only output is its pooler, the files say mean",
+        Plant::Reference(|c| edited(c, |g| drop(g.output.remove(0)))),
+        ONE,
+        &["reference.output", "no output of the graph is the last hidden state"],
+    ),
+    refused(
         "two-onnx-files",
         "G2",
         "the folder holds two different ONNX files where loaders look for one",

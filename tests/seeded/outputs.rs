@@ -131,6 +131,20 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: &["reference.output", "multiplied by 1.02"],
     },
     Fault {
+        id: "output-of-another-layer",
+        hazard: "G2",
+        what: "the ONNX file gives its last state as hidden_states.1, the first layer's",
+        plant: Plant::Reference(|c| {
+            edited(c, |g| {
+                g.node.push(node("Identity", &[LAST], "hidden_states.1"));
+                output(g, "hidden_states.1");
+            })
+        }),
+        on: EIGHT,
+        exit: 3,
+        says: &["reference.output: the graph's output `hidden_states.1` is final; its name says layer.0"],
+    },
+    Fault {
         id: "output-first-35",
         hazard: "G2",
         what: "the ONNX file's sentence_embedding averages the first 35 tokens only",

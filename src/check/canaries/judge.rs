@@ -2,12 +2,12 @@
 //! be asked later.
 
 use crate::check::baselines::every_arm;
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Arm;
 use crate::metrics::Measurement;
 use crate::policy::{GateResult, Outcome, Policy};
 use crate::report::{CanariesSection, CanarySection, MovedCodes};
-use crate::verdict::number;
 use crate::weights::{TensorRow, WeightTotals, WeightsReport};
 
 /// Asks the policy's own limits about every planted fault; what they do not see, a proof may.

@@ -9,11 +9,11 @@ use crate::check::baselines::off_by_one;
 use crate::check::floor;
 use crate::check::measure::add_sentences;
 use crate::checkpoint::{ModelConfig, WeightSet};
+use crate::figures::number;
 use crate::finding::Severity;
 use crate::hidden_states::{HiddenStates, TapStates};
 use crate::report::CanarySection;
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 use crate::weights::{self, TensorRow};
 
 impl Cage<'_> {

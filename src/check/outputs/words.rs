@@ -6,11 +6,12 @@ use crate::Error;
 use crate::check::likeness::change;
 use crate::check::sides::Sides;
 use crate::check::sweep::shown_row;
+use crate::figures::number;
 use crate::finding::{Finding, Severity};
 use crate::hidden_states::Tap;
+use crate::report::OutputSection;
 use crate::report::escape::plain;
 use crate::runtimes::onnx::{Carries, DeclaredOutput};
-use crate::verdict::number;
 
 /// Characters of a name or shape out of a file.
 const SHOWN: usize = 120;
@@ -32,7 +33,7 @@ pub(super) fn explained(
 ) -> Result<Said, Error> {
     let name = plain(&declared.name, SHOWN);
     let limit = limit(&to.declared, &declared.name);
-    if let Some(claimed) = misnamed(declared, seen) {
+    if let Some(claimed) = misnamed(declared, seen, to.layers) {
         return Ok(refused("misnamed", CODE, format!("the graph's output `{name}` is {claimed}")));
     }
     match &declared.carries {
@@ -61,13 +62,13 @@ pub(super) fn explained(
         return Ok(refused("unexplained", CODE, message));
     }
     match seen.per_token {
-        true => per_token(&name, seen, last, limit),
+        true => per_token(&name, seen, last, limit, to.layers),
         false => per_row(&declared.name, seen, limit, to, sides),
     }
 }
 
 /// An output whose name promises another kind of values, in words.
-fn misnamed(declared: &DeclaredOutput, seen: Option<&Seen>) -> Option<String> {
+fn misnamed(declared: &DeclaredOutput, seen: Option<&Seen>, layers: usize) -> Option<String> {
     let name = declared.name.as_str();
     let per_token = match &declared.carries {
         Carries::Tap(_) => true,
@@ -80,13 +81,19 @@ fn misnamed(declared: &DeclaredOutput, seen: Option<&Seen>) -> Option<String> {
     if per_token && SENTENCE.contains(&name) {
         return Some("the states of every token, where loaders take one vector per row".to_owned());
     }
-    let number: usize = name.strip_prefix("hidden_states")?.trim_start_matches(['.', '_', '/']).parse().ok()?;
-    // transformers counts the embeddings as the first.
-    let own = number.checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
     match &declared.carries {
-        Carries::Tap(tap) if *tap != own && *tap != Tap::Final => Some(format!("{tap}; its name says {own}")),
+        Carries::Tap(tap) => other_layer(name, *tap, layers),
         _ => None,
     }
+}
+
+/// A state under the number of another one, in words.
+fn other_layer(name: &str, tap: Tap, layers: usize) -> Option<String> {
+    let number: usize = name.strip_prefix("hidden_states")?.trim_start_matches(['.', '_', '/']).parse().ok()?;
+    // transformers counts the embeddings as the first; its last is `final` where a norm behind the layers is in it.
+    let own = number.checked_sub(1).map_or(Tap::Embeddings, Tap::Layer);
+    let named = tap == own || (tap == Tap::Final && number == layers);
+    (!named).then(|| format!("{tap}; its name says {own}"))
 }
 
 fn inner(name: &str, tap: Tap) -> Said {
@@ -102,13 +109,18 @@ fn another(name: &str, tap: Tap) -> Said {
     ((tap.to_string(), Some(Is::Tap(tap))), Some(Finding::new(Severity::Note, CODE, message)))
 }
 
-fn per_token(name: &str, seen: &Seen, last: bool, limit: f64) -> Result<Said, Error> {
+fn per_token(name: &str, seen: &Seen, last: bool, limit: f64, layers: usize) -> Result<Said, Error> {
     let end = Is::Tap(Tap::Final);
+    let other_layer = |tap| other_layer(name, tap, layers);
+    let misnamed = |claimed| refused("misnamed", CODE, format!("the graph's output `{name}` is {claimed}"));
     if seen.is(end, limit) {
-        return Ok((("final".to_owned(), Some(end)), None));
+        return Ok(other_layer(Tap::Final).map_or_else(|| (("final".to_owned(), Some(end)), None), misnamed));
     }
     let other = seen.worst.keys().rev().find(|is| **is != end && seen.is(**is, limit));
     if let Some(Is::Tap(tap)) = other {
+        if let Some(claimed) = other_layer(*tap) {
+            return Ok(misnamed(claimed));
+        }
         return Ok(if last { inner(name, *tap) } else { another(name, *tap) });
     }
     let (mut where_, mut so) = (String::new(), String::new());
@@ -204,6 +216,16 @@ pub(super) fn pooler_first(name: &str) -> Finding {
         "the graph's first output `{}` is the checkpoint's pooler; loaders that take the first output get it in place of the last \
          hidden state: export that one first",
         plain(name, SHOWN)
+    );
+    Finding::new(Severity::Refusal, CODE, message)
+}
+
+/// Outputs of which none is what is compared.
+pub(super) fn none_compared(outputs: &[OutputSection]) -> Finding {
+    let each: Vec<String> = outputs.iter().map(|o| format!("`{}` is {}", plain(&o.name, SHOWN), o.is)).collect();
+    let message = format!(
+        "no output of the graph is the last hidden state or the files' sentence vector ({}): its users do not get what is compared",
+        each.join(", ")
     );
     Finding::new(Severity::Refusal, CODE, message)
 }

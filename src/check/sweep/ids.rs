@@ -9,12 +9,12 @@ use crate::Error;
 use crate::check::likeness::per_token;
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
+use crate::figures::number;
 use crate::finding::Finding;
 use crate::hidden_states::{RowId, RowSet, Tap, TapStates};
 use crate::report::escape::plain;
 use crate::runtimes::{Encoder, RunError};
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 
 /// Longest swept row: enough for words to stand at many positions.
 const LONGEST: usize = 128;

@@ -9,12 +9,12 @@ use crate::check::likeness::per_token;
 use crate::check::outputs::{Explaining, Outputs};
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
+use crate::figures::number;
 use crate::finding::Finding;
 use crate::hidden_states::{HiddenStates, Tap};
 use crate::report::SweepSection;
 use crate::runtimes::RunError;
 use crate::tokens::TokenBatch;
-use crate::verdict::number;
 
 /// One batch in which a row is not the control's.
 struct Wrong {

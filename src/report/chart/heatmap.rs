@@ -2,9 +2,9 @@
 //! the diagonal is dark.
 
 use super::{INK, at, label, open};
+use crate::figures::number;
 use crate::report::CrossMatchSection;
 use crate::report::escape::html;
-use crate::verdict::number;
 
 /// Largest side of the whole.
 const SIDE: f64 = 560.0;

@@ -1,11 +1,11 @@
 //! How many sentences are how far apart.
 
 use super::{GRID, INK, at, label, line, open};
+use crate::figures::number;
 use crate::metrics::STEPS;
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::words::count;
 use crate::report::{DistanceBucket, Report};
-use crate::verdict::number;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 260.0;

@@ -1,7 +1,7 @@
 //! Small pieces of HTML. Whatever others wrote goes through [`html`].
 
+use crate::figures::number;
 pub(super) use crate::report::escape::html;
-use crate::verdict::number;
 
 /// Characters of one piece of text that others wrote.
 const TEXT: usize = 400;

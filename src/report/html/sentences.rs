@@ -53,7 +53,7 @@ fn heat(row: &WorstRowSection) -> String {
             // A number that is none is as bad as can be.
             let step = if token.relative_l2.is_nan() { HEAT.len() } else { step };
             let name = if row.token == u32::try_from(i).ok() { "mark" } else { "span" };
-            let value = crate::verdict::number(token.relative_l2);
+            let value = crate::figures::number(token.relative_l2);
             format!("<{name} class=\"h{step}\" title=\"{value}\">{}</{name}> ", html(&token.text))
         })
         .collect();

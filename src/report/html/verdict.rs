@@ -1,11 +1,12 @@
 //! The top of the page: ship or not, and why.
 
 use super::markup::{details, inline, list, section, text};
+use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
 use crate::report::words::{HEADLINE, caveats, compute, count, device, planted, used};
-use crate::verdict::{Verdict, number};
+use crate::verdict::Verdict;
 
 /// Verdict, what was compared, and the four numbers most asked for.
 pub(super) fn head(report: &Report) -> String {

@@ -99,7 +99,9 @@ pub enum TapError {
         reason: String,
     },
     /// Another number of layers than configured.
-    #[error("{file}: the graph has {found} attention blocks, the configuration says {expected} layers")]
+    #[error(
+        "{file}: the graph shows {found} layers in a form that is known, the configuration says {expected}; where it has the others, state its taps with --taps"
+    )]
     Layers {
         /// The file.
         file: String,

@@ -71,7 +71,9 @@ fn unfinished(w: &Walk, name: &str, v: &Value) -> Option<Unaudited> {
     let form = v.form().filter(|f| !f.is_state() && !matches!(f, Form::Probabilities | Form::Scores))?;
     let node = w.g.find(name).and_then(|t| w.g.producer(t))?;
     let why = match form {
-        Form::Scaled(_, by) => format!("the output `{}` is multiplied by {by}", name.escape_debug()),
+        Form::Scaled(_, by) => {
+            format!("the output `{}` is multiplied by {}", name.escape_debug(), crate::figures::apart(by, 1.0).0)
+        }
         _ => format!("the output `{}` ends in the middle of a formula", name.escape_debug()),
     };
     Some(named(w, node, Refused::Unknown(why)))
