@@ -5,6 +5,7 @@
 
 mod alike;
 mod baselines;
+mod beside;
 mod canaries;
 mod causes;
 mod config_keys;

@@ -8,6 +8,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use common::repository;
+use parallax::report::Report;
 use serde_json::Value;
 
 fn parallax(arguments: &[&str]) -> Output {
@@ -45,6 +46,12 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
+/// An edited report as its forger would write it.
+fn resealed(mut value: Value) -> Vec<u8> {
+    value["provenance"]["run"]["sealed"] = Value::Null;
+    serde_json::from_value::<Report>(value).unwrap().to_json().unwrap()
+}
+
 #[test]
 fn the_same_limits_give_the_same_bytes_and_others_another_verdict() {
     let dir = tempfile::tempdir().unwrap();
@@ -68,10 +75,14 @@ fn the_same_limits_give_the_same_bytes_and_others_another_verdict() {
     let forged = |change: &dyn Fn(&mut Value)| {
         let (mut value, file) = (json(&report), dir.path().join("forged.json"));
         change(&mut value);
-        std::fs::write(&file, value.to_string()).unwrap();
-        let done = parallax(&["render", file.to_str().unwrap()]);
-        assert_eq!(done.status.code(), Some(4), "{}", text(&done.stdout));
-        text(&done.stderr)
+        let told = |json: &[u8]| {
+            std::fs::write(&file, json).unwrap();
+            let done = parallax(&["render", file.to_str().unwrap()]);
+            assert_eq!(done.status.code(), Some(4), "{}", text(&done.stdout));
+            text(&done.stderr)
+        };
+        told(value.to_string().as_bytes());
+        told(&resealed(value))
     };
     assert!(forged(&|r| drop(r["gates"].as_array_mut().unwrap().pop())).contains("asks for"));
     assert!(forged(&|r| r["gates"][0]["observed"] = 1e-9.into()).contains("another number"));
@@ -200,7 +211,7 @@ fn an_earlier_run_says_what_became_better_or_worse_and_sets_limits() {
     let file = out.join("report.json");
     let mut forged = json(&file);
     forged["regression"]["movements"] = Value::Array(vec![]);
-    std::fs::write(&file, forged.to_string()).unwrap();
+    std::fs::write(&file, resealed(forged)).unwrap();
     assert_eq!(parallax(&["render", file.to_str().unwrap()]).status.code(), Some(4));
     let kept = parallax(&["recheck", new, "--policy", policy, "--baseline", new]);
     assert_eq!(kept.status.code(), Some(0), "{}", text(&kept.stdout));
@@ -220,7 +231,7 @@ fn runs_that_answer_different_questions_are_not_compared() {
             input["sha256"] = Value::from("0".repeat(64));
         }
     }
-    std::fs::write(&old, other.to_string()).unwrap();
+    std::fs::write(&old, resealed(other)).unwrap();
     let beside = parallax(&["recheck", new.to_str().unwrap(), "--baseline", old.to_str().unwrap(), "--explain"]);
     assert!(
         beside.status.code() == Some(3) && text(&beside.stdout).contains("another reference"),
@@ -246,4 +257,20 @@ fn the_policy_of_the_readme_is_read_as_it_stands() {
     std::fs::write(&file, rest.split_once("```").unwrap().0).unwrap();
     let done = parallax(&["policy", "validate", file.to_str().unwrap()]);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+}
+
+#[test]
+fn the_earlier_run_may_lie_where_this_one_goes_and_nothing_of_it_stays_where_this_one_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, _) = check(dir.path(), 8, &[]);
+    let folder = old.parent().unwrap();
+    let more = ["--baseline", old.to_str().unwrap(), "--out", folder.to_str().unwrap()];
+    let common =
+        ["check", "--quiet", "--reference", "models/parallax-mini", "--corpus", "models/corpus.txt", "--limit", "150"];
+    let run = |candidate: &str| parallax(&[&common[..], &["--candidate", candidate], &more[..]].concat());
+    let again = run("models/parallax-mini-mlx-8bit");
+    assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
+    assert!(text(&again.stdout).contains("against the earlier run of"), "{}", text(&again.stdout));
+    assert_eq!(run("models/no-such-folder").status.code(), Some(4));
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "no green file of an earlier run stands for this one");
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::beside;
 use super::configs;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, WeightSet};
@@ -123,6 +124,7 @@ pub(super) fn original_weights(
     let from_folder = |folder: &ModelFolder| -> Result<Original, Error> {
         let loaded = load_float(folder)?;
         let mut findings = loaded.findings;
+        findings.extend(beside::findings(folder)?);
         if loaded.summary.dtype != "F32" {
             let message =
                 format!("the original {} is stored as {}, not as float32", folder.shown(), loaded.summary.dtype);

@@ -20,12 +20,13 @@ pub(super) fn run(a: &CheckArguments) -> Result<u8, Failure> {
     // Before any work: an output that cannot be written must not cost a run.
     let out = a.out.as_deref().map(OutputDir::probe).transpose().map_err(parallax::Error::from)?;
     a.node_data.as_deref().map(place).transpose()?;
+    // The earlier run may lie where this one goes, and a file that is no report is told before any work.
+    let earlier = a.baseline.as_deref().map(saved).transpose();
     // Nor may an earlier run's pass stand there if this one does not come to its end.
     if let Some(out) = &out {
         out.retract().map_err(parallax::Error::from)?;
     }
-    // Read before any work, too: a file that is no report is told at once.
-    let earlier = a.baseline.as_deref().map(saved).transpose()?;
+    let earlier = earlier?;
     let mut progress = Progress::new(a.quiet);
     let mut report = check::check(&request, &mut progress)?;
     if let Some(earlier) = &earlier {

@@ -35,20 +35,23 @@ impl OutputDir {
         &self.path
     }
 
-    /// Removes the verdict of an earlier run, if there is one. A run that then dies leaves no `report.json`
-    /// at all, instead of one that a pipeline would read as its own.
+    /// Removes the files of an earlier run, the verdict first. A run that then dies leaves none, instead of some that a
+    /// pipeline or a dashboard would read as its own.
     pub fn retract(&self) -> Result<(), ReportError> {
-        let path = self.path.join(VERDICT_FILE);
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(ReportError::Write { path, message: e.to_string().replace('\n', " ") })
+        let others = RENDERERS.iter().filter_map(|r| r.file_name).filter(|name| *name != VERDICT_FILE);
+        for path in std::iter::once(VERDICT_FILE).chain(others).map(|name| self.path.join(name)) {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ReportError::Write { path, message: e.to_string().replace('\n', " ") });
+                }
+                _ => (),
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
-    /// Writes every format, each to a temporary file that is then renamed, and `report.json` last; an
-    /// earlier one is removed first. So where it exists, the others belong to it. Returns the paths in
+    /// Writes every format, each to a temporary file that is then renamed, and `report.json` last;
+    /// earlier ones are removed first. So where it exists, the others belong to it. Returns the paths in
     /// the order of [`RENDERERS`].
     pub fn write_all(&self, report: &Report) -> Result<Vec<PathBuf>, ReportError> {
         // Everything is rendered before anything is replaced, so that a failure to render leaves the old files.
@@ -151,7 +154,7 @@ mod tests {
         out.retract().unwrap();
         out.write_all(&sample::passing()).unwrap();
         out.retract().unwrap();
-        assert!(!dir.path().join("report.json").exists() && dir.path().join("report.md").exists());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no file of an earlier run stays");
         std::fs::create_dir(dir.path().join("report.json")).unwrap();
         assert_eq!(out.retract().unwrap_err().fault(), Fault::Environment);
     }

@@ -121,6 +121,36 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["reference.output", "the graph's first output `pooler_output` is the checkpoint's pooler"],
     ),
     refused(
+        "adapter-beside-the-original",
+        "G3",
+        "the reference's folder holds an adapter that transformers loads over its weights",
+        Plant::Reference(|c| written(c, "adapter_config.json", &json!({"peft_type": "LORA", "r": 8}))),
+        ONE,
+        &["original.adapter", "LORA"],
+    ),
+    refused(
+        "original-quantized-when-loaded",
+        "G3",
+        "the reference's config.json asks for 8 bits when it is loaded",
+        Plant::Reference(|c| c.json("config.json", |o| o["quantization_config"] = json!({"load_in_8bit": true}))),
+        ONE,
+        &["original.quantized", "load_in_8bit"],
+    ),
+    refused(
+        "sparse-on-both-sides",
+        "G13",
+        "both sides' files say that the model is a sparse encoder",
+        Plant::Mixed(|c, r| {
+            for folder in [r, c.path()] {
+                let file = folder.join("config_sentence_transformers.json");
+                std::fs::write(file, json!({"model_type": "SparseEncoder"}).to_string()).unwrap();
+            }
+            c
+        }),
+        ONE,
+        &["original.model_type", "SparseEncoder"],
+    ),
+    refused(
         "output-pooler-only",
         "G2",
         "the ONNX file's only output is its pooler, the files say mean",

@@ -1,0 +1,59 @@
+//! Files beside the original's weights by which loaders make another model of them.
+
+use serde_json::{Map, Value};
+
+use crate::Error;
+use crate::checkpoint::ModelFolder;
+use crate::finding::{Finding, Severity};
+use crate::report::escape;
+
+/// Characters of a value in a message.
+const SHOWN: usize = 80;
+
+/// One file, and what loaders do with it.
+struct Beside {
+    file: &'static str,
+    code: &'static str,
+    /// What of its content matters; none where it changes nothing.
+    says: fn(&Map<String, Value>) -> Option<String>,
+    /// What loaders make of it, and what helps.
+    so: &'static str,
+}
+
+fn stated(map: &Map<String, Value>, key: &str) -> Option<String> {
+    map.get(key).filter(|v| !v.is_null()).map(|v| format!("`{key}` is {}", escape::plain(&v.to_string(), SHOWN)))
+}
+
+/// transformers: `PreTrainedModel.from_pretrained` (`find_adapter_config_file`, `quantization_config`);
+/// sentence-transformers 5: `model_type` chooses the class.
+const BESIDE: &[Beside] = &[
+    Beside {
+        file: "adapter_config.json",
+        code: "original.adapter",
+        says: |map| Some(stated(map, "peft_type").unwrap_or_else(|| "an adapter".to_owned())),
+        so: "transformers loads that adapter over the weights, and they are compared without it: merge it and export again, or take the file out",
+    },
+    Beside {
+        file: "config.json",
+        code: "original.quantized",
+        says: |map| stated(map, "quantization_config"),
+        so: "transformers quantizes the weights as it loads them, and they are compared as float32: take the key out",
+    },
+    Beside {
+        file: "config_sentence_transformers.json",
+        code: "original.model_type",
+        says: |map| stated(map, "model_type").filter(|_| map["model_type"] != "SentenceTransformer"),
+        so: "sentence-transformers builds a model that gives no dense sentence vectors, and those are compared",
+    },
+];
+
+/// What makes another model of the original's weights.
+pub(super) fn findings(folder: &ModelFolder) -> Result<Vec<Finding>, Error> {
+    let mut out = Vec::new();
+    for row in BESIDE {
+        let Some(says) = folder.json_object(row.file)?.as_ref().and_then(row.says) else { continue };
+        let message = format!("{}/{}: {says}; {}", folder.shown(), row.file, row.so);
+        out.push(Finding::new(Severity::Refusal, row.code, message));
+    }
+    Ok(out)
+}
