@@ -116,8 +116,11 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     probed.outputs.absorb(std::mem::take(&mut swept.outputs));
     observer.event(Event::Phase("comparing the candidate with an honest conversion"));
     let twin = over_twin::Twin::build(sides, &weights)?;
-    let beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
+    let mut beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
     findings.extend(over_twin::findings(&beside_twin));
+    let (words, lost) = sweep::words::over_twin(sides, &workers, &weights, &twin)?;
+    beside_twin.words = words;
+    findings.extend(lost);
     findings.extend(output_error::findings(sides, &probed.judged, &weights)?);
 
     observer.event(Event::Phase("comparing hidden states"));

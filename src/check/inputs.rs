@@ -2,7 +2,7 @@
 
 use super::reference::Reference;
 use crate::Error;
-use crate::checkpoint::{InputFile, ModelFolder, STALE_SHARD};
+use crate::checkpoint::{INDEX, InputFile, ModelFolder, STALE_SHARD};
 use crate::finding::{Finding, Severity};
 use crate::report::{InputRecord, escape};
 use crate::runtimes::known::KnownRuntime;
@@ -28,14 +28,13 @@ pub(super) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &Mo
 
 /// Tensor files of the candidate that were not compared and that its program would load.
 pub(super) fn unread(program: &KnownRuntime, candidate: &ModelFolder) -> Result<Option<Finding>, Error> {
-    if !program.reads_all_tensor_files {
-        return Ok(None);
-    }
-    let unread = candidate.unread_tensor_files()?;
+    let indexed = candidate.exists(INDEX)?;
+    let mut unread = candidate.unread_tensor_files()?;
+    unread.retain(|file| program.tensor_files.load(file, indexed));
     let told = |first: &String| {
         let more = if unread.len() > 1 { format!(" and {} more", unread.len() - 1) } else { String::new() };
         let message = format!(
-            "{}/{}{more} was not read, and {} loads every .safetensors file below the folder: take it out",
+            "{}/{}{more} was not read, and {} loads it with the others: take it out",
             candidate.shown(),
             escape::plain(first, 200),
             program.label()

@@ -213,7 +213,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         stated_head: stated_head.clone(),
         runs_on: program.label(),
         runs_to: (!program.reads_length)
-            .then(|| program.longest(usable_positions(&stated), None))
+            .then(|| program.takes(usable_positions(&stated)))
             .filter(|own| *own != max_length),
         deviations: emulated.deviations.clone(),
         mlx_pooling: emulated.pooling,

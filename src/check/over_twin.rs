@@ -25,7 +25,7 @@ fn most(tap: Tap) -> f64 {
 
 /// Errors below these are float32's own noise, relative L2 and cosine distance: two summation orders differ by as much
 /// (at most 1.7e-6 on MiniLM, 3.1e-6 on the shipped model). Neither side's error counts as less.
-const NOISE: f64 = 1e-5;
+pub(super) const NOISE: f64 = 1e-5;
 const SENTENCE_NOISE: f64 = 1e-9;
 
 /// The original in the candidate's own format, ready to run.
@@ -60,7 +60,7 @@ pub(super) struct Judged {
 /// The candidate beside the twin on batches of every kind that coverage asks for, in their order.
 pub(super) fn measure(twin: &Twin, workers: &Workers, judged: &[Judged]) -> Result<TwinSection, Error> {
     let one = |job: &Judged| compare(&job.batch, &job.control, &job.candidate, &twin.run(&job.batch)?);
-    Ok(TwinSection { batches: workers.map(judged, one)? })
+    Ok(TwinSection { batches: workers.map(judged, one)?, words: None })
 }
 
 /// Both against the control, on one batch.
@@ -153,10 +153,13 @@ mod tests {
         for broken in [(f64::NAN, 0.02), (0.02, f64::NAN), (f64::INFINITY, 0.02)] {
             assert!(exceeded(&batch(&[broken])).is_some(), "{broken:?}");
         }
-        let section = TwinSection { batches: vec![batch(&[(0.1, 0.1)]), batch(&[(0.9, 0.1)]), batch(&[(0.8, 0.1)])] };
+        let section = TwinSection {
+            batches: vec![batch(&[(0.1, 0.1)]), batch(&[(0.9, 0.1)]), batch(&[(0.8, 0.1)])],
+            words: None,
+        };
         let found = findings(&section);
         assert_eq!((found.len(), found[0].severity), (1, Severity::Failure));
         assert!(found[0].message.contains("layer.0") && found[0].message.contains("1 other"), "{}", found[0].message);
-        assert!(findings(&TwinSection { batches: vec![batch(&[(0.1, 0.1)])] }).is_empty());
+        assert!(findings(&TwinSection { batches: vec![batch(&[(0.1, 0.1)])], words: None }).is_empty());
     }
 }

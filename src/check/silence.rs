@@ -256,10 +256,12 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig) -> Vec<Finding> {
     let (runtime, mut found) = (candidate.runtime, Vec::new());
     let (label, shown) = (runtime.label(), &candidate.shown);
     if let (Some(stated), false) = (candidate.files.max_seq_length, runtime.reads_length) {
-        let own = runtime.longest(usable_positions(config), None);
+        let (positions, own) = (usable_positions(config), runtime.takes(usable_positions(config)));
         if own != stated {
+            let past =
+                if own > positions { format!(", past the model's {positions} positions") } else { String::new() };
             let message = format!(
-                "{label} does not read what {shown} states: max_seq_length {stated} (it takes {own} tokens unless its caller says otherwise)"
+                "{label} does not read what {shown} states: max_seq_length {stated} (it takes {own} tokens unless its caller says otherwise{past})"
             );
             found.push(Finding::new(Severity::Note, "runtime.unread", message));
         }

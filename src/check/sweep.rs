@@ -7,6 +7,7 @@ mod frame;
 mod ids;
 mod plan;
 mod shapes;
+pub(super) mod words;
 
 use std::sync::{Mutex, PoisonError};
 

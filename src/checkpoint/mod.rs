@@ -24,6 +24,7 @@ pub use pooling_config::{PoolingMode, UnknownPooling};
 pub use prompts::Prompts;
 pub use sequence_length::{max_sequence_length, stated_model_max_length, usable_positions};
 pub use stages::{DenseActivation, DenseModule, Stage, StageWeights};
+pub(crate) use tensors::INDEX;
 pub use tensors::{RawTensor, RawTensors, STALE_SHARD};
 pub use weight::{Bytes, PackedBytes, Storage, Weight};
 pub use weight_set::{Scope, WeightError, WeightSet};

@@ -15,7 +15,7 @@ const MAX_TENSOR_FILE: u64 = 64 << 30;
 const SINGLE: &str = "model.safetensors";
 /// What mlx-examples keep weights in.
 pub(super) const NPZ: &str = "weights.npz";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// The code of a tensor file that is not read here and would be read elsewhere.
 pub const STALE_SHARD: &str = "checkpoint.stale_shard";
 

@@ -39,7 +39,7 @@ pub use explanation::{Advice, Explanation, InnerError, LayerErrors, ProvenCause,
 pub use graph_audit::{GraphAuditSection, GraphWeightsSection, OddOne, OddTensor};
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, OutputSection, RecordingSection,
-    SweepSection, TwinBatch, TwinSection, TwinTap, UnlikeSection,
+    SweepSection, TwinBatch, TwinSection, TwinTap, TwinWords, UnlikeSection,
 };
 pub use regression::{Movement, RegressionSection};
 pub use schema::schema;

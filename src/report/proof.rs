@@ -188,6 +188,26 @@ pub struct SweepSection {
 pub struct TwinSection {
     /// Each batch they were compared on.
     pub batches: Vec<TwinBatch>,
+    /// Every word of the vocabulary; none where the candidate is the twin, group for group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<TwinWords>,
+}
+
+/// Every vocabulary id, among others in a row: the farthest that a token's last state is from the control's, relative L2.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct TwinWords {
+    /// Ids that were run.
+    pub ids: u64,
+    /// The id on which the candidate is farthest.
+    pub worst_id: u64,
+    /// Of the candidate.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub candidate: f64,
+    /// Of the twin, on any id.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
+    pub twin: f64,
 }
 
 /// One batch.

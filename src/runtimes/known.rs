@@ -25,8 +25,8 @@ pub struct KnownRuntime {
     pub reads_prompts: bool,
     /// It reads `sentence_bert_config.json`: the longest row.
     pub reads_length: bool,
-    /// It reads every tensor file below the folder, whatever its name; none other than `model*.safetensors` where not.
-    pub reads_all_tensor_files: bool,
+    /// The tensor files of the folder that it reads.
+    pub tensor_files: TensorFiles,
     /// Its own limit on a row.
     pub limit: LengthLimit,
 }
@@ -57,6 +57,29 @@ pub enum Silent {
     ByClassifier,
     /// It pools nothing and gives this.
     Gives(&'static str),
+}
+
+/// The tensor files that a program loads, by name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorFiles {
+    /// `model*.safetensors`, or those that an index names.
+    Models,
+    /// Every one in the folder, unless there is an index, and every one in a folder right below it.
+    Shallow,
+    /// Every one below the folder.
+    All,
+}
+
+impl TensorFiles {
+    /// Whether it loads a file of this path within a folder that has an index, or none.
+    pub fn load(self, path: &str, indexed: bool) -> bool {
+        match (self, path.matches('/').count()) {
+            (Self::Models, _) => false,
+            (Self::Shallow, 0) => !indexed,
+            (Self::Shallow, depth) => depth == 1,
+            (Self::All, _) => true,
+        }
+    }
 }
 
 /// Tokens per row, special tokens included, where nothing else limits them.
@@ -108,7 +131,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
-        reads_all_tensor_files: false,
+        tensor_files: TensorFiles::Models,
         limit: LengthLimit::Fixed(512),
     },
     // Commit 9b28270 (#63), unreleased: `pool_by_config` for BERT and XLM-R.
@@ -126,10 +149,10 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
-        reads_all_tensor_files: false,
+        tensor_files: TensorFiles::Models,
         limit: LengthLimit::Fixed(512),
     },
-    // `models/pooling.py`; `server/embeddings.py`: min(model_max_length, 8192).
+    // `models/pooling.py`; `server/embeddings.py`: min(model_max_length, 8192); `encoder_loader.py`: which files.
     KnownRuntime {
         name: "mlx-vlm",
         version: "0.7.10",
@@ -144,7 +167,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
-        reads_all_tensor_files: false,
+        tensor_files: TensorFiles::Shallow,
         limit: LengthLimit::Tokenizer(8192),
     },
     // mlx-swift-lm, Libraries/MLXEmbedders: `loadPooling`, `createAttentionMask`; callers normalize or do not.
@@ -163,7 +186,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: false,
         reads_prompts: false,
         reads_length: false,
-        reads_all_tensor_files: true,
+        tensor_files: TensorFiles::All,
         limit: LengthLimit::Positions,
     },
     // `SentenceTransformer._load_auto_model`, `Transformer.__init__`.
@@ -176,7 +199,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_modules: true,
         reads_prompts: true,
         reads_length: true,
-        reads_all_tensor_files: false,
+        tensor_files: TensorFiles::Models,
         limit: LengthLimit::Tokenizer(usize::MAX),
     },
 ];
@@ -225,6 +248,15 @@ impl KnownRuntime {
     /// The pooling it applies whatever the files say; none where it reads them, or does not pool.
     pub fn pools_always(&self, config: &ModelConfig) -> Option<PoolingMode> {
         self.computes(config).filter(|m| !m.reads_pooling).and_then(|m| m.silent.pooling(config))
+    }
+
+    /// Tokens of a row that it takes unless its caller says otherwise: more than there are positions, where it does not
+    /// look (mlx-embeddings 0.1.0 on a model of 256 positions reads past their table; run: NaN).
+    pub fn takes(&self, positions: usize) -> usize {
+        match self.limit {
+            LengthLimit::Fixed(n) => n,
+            _ => self.longest(positions, None),
+        }
     }
 
     /// Its limit on a row of a model with so many usable positions, whose tokenizer states `stated`.
@@ -312,6 +344,8 @@ mod tests {
         let of = |name: &str, positions, stated| KnownRuntime::find(name).unwrap().longest(positions, stated);
         assert_eq!(of("mlx-embeddings", 8192, Some(8192)), 512);
         assert_eq!(of("mlx-embeddings", 256, None), 256);
+        assert_eq!(KnownRuntime::find("mlx-embeddings").unwrap().takes(256), 512, "past the positions");
+        assert_eq!(KnownRuntime::find("mlx-swift").unwrap().takes(256), 256);
         assert_eq!(of("mlx-vlm", 32_768, Some(32_768)), 8192);
         assert_eq!(of(REFERENCE, 512, Some(128)), 128);
         assert_eq!(of("mlx-swift", 512, Some(128)), 512);

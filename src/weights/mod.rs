@@ -1,6 +1,7 @@
 //! Weight-level error: each float32 tensor against its twin in the candidate. No inference.
 
 mod chance;
+mod coherence;
 mod compare;
 mod equivalent;
 mod fold;

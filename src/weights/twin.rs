@@ -1,6 +1,7 @@
 //! The twin: the original quantized exactly as MLX would, beside what the candidate's file holds, group by group.
 
 use super::chance::Chance;
+use super::coherence::coherence;
 use super::quantizer::{Evidence, errors};
 use super::recipe::{Recipe, Scratch};
 use super::twin_groups::{Group, group_facts};
@@ -82,6 +83,8 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight, folded: bool) -> O
         }
     }
     errors(&mut out, &facts, cols / packed.group_size, packed.group_size);
+    out.coherence = quantized_as(original, mode, &Target { program: Program::Cpu, ..recipe.target })
+        .and_then(|twin| coherence(&values, &candidate.rows(), &twin.rows(), cols));
     Some((out, Evidence::of(&facts, cols / packed.group_size, folded).left_to_chance(chance.is_fair())))
 }
 
@@ -204,5 +207,9 @@ fn by_values(original: &Weight, candidate: &Weight, folded: bool) -> Option<(Twi
         ..TwinRow::equal(facts.len() as u64, equal(&facts) as u64, float.name())
     };
     errors(&mut out, &facts, per_row, group_size);
+    if first.is_some() {
+        out.coherence = quantized_as(original, mode, &Target { bits, group_size, float, program: Program::Cpu })
+            .and_then(|twin| coherence(&values, &own, &twin.rows(), cols));
+    }
     Some((out, Evidence::of(&facts, per_row, folded)))
 }

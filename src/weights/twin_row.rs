@@ -82,6 +82,10 @@ pub struct TwinRow {
     pub largest_error: f64,
     /// Row and column of that weight.
     pub largest_error_at: (usize, usize),
+    /// How far the errors point one way: their largest singular value over their root mean square, over the same of the
+    /// twin's errors. 1 for noise; none where every group is the twin's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coherence: Option<f64>,
 }
 
 impl TwinRow {
@@ -103,6 +107,7 @@ impl TwinRow {
             group_error_at: (0, 0),
             largest_error: 0.0,
             largest_error_at: (0, 0),
+            coherence: None,
         }
     }
 }

@@ -1,14 +1,47 @@
 //! Encoders and heads that do something else than their files say.
 
+use std::sync::Arc;
+
 use parallax::checkpoint::PoolingMode;
 use parallax::hidden_states::Tap;
 use parallax::runtimes::native::NativeEncoder;
+use parallax::tokens::TokenBatch;
 
 use super::models::{ALL, ONE};
-use super::wrap::{change, rewire, step, step_control, tf32, unmask};
+use super::wrap::{Open, change, rewire, step, step_control, tf32, unmask};
 use super::{Fault, Plant};
 
+/// A word that no corpus row and no probe has: turned around where the last layer ends.
+const LOST: u32 = 5_432;
+
+fn lost(batch: &TokenBatch, width: usize, open: &mut Open) {
+    let values = open.get_mut(&Tap::Final).unwrap();
+    for r in 0..batch.rows() {
+        let (from, ids) = (batch.offsets()[r], batch.ids(r));
+        for (t, _) in ids.iter().enumerate().filter(|(_, id)| **id == LOST) {
+            values[(from + t) * width..][..width].iter_mut().for_each(|v| *v = -*v);
+        }
+    }
+}
+
 pub(crate) const FAULTS: &[Fault] = &[
+    Fault {
+        id: "one-word-lost",
+        hazard: "G1",
+        what: "the candidate is not MLX's own conversion, and turns one word of the vocabulary around",
+        plant: Plant::Sides(|s| {
+            let tensor = "encoder.layer.1.output.LayerNorm.weight";
+            let other = s.candidate_weights.changed(|all| {
+                let changed = all[tensor].changed(|values| values[0] *= 1.01);
+                all.insert(tensor.to_owned(), Arc::new(changed));
+            });
+            s.candidate_weights = other.unwrap();
+            change(&mut s.candidate, lost);
+        }),
+        on: ONE,
+        exit: 1,
+        says: &["twin.words: the candidate loses 1 of 6000 words"],
+    },
     Fault {
         id: "layer-skipped",
         hazard: "F21",

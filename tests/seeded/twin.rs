@@ -105,7 +105,43 @@ fn reversed(j: usize) -> (usize, f32) {
     (511 - j, 1.0)
 }
 
+/// Every matrix of the layers with its own scales and the two codes around each weight, as stochastic rounding leaves
+/// them: but up or down is chosen, by one direction in each matrix.
+fn chosen(copy: Copy, reference: &Path) -> Copy {
+    let original = stored(&reference.join("model.safetensors"));
+    let half = |bytes: &[u8], i: usize| half::f16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]).to_f32();
+    let up = |i: usize, seed: usize| ((i + seed) * 2_654_435_761) >> 7 & 1 == 1;
+    copy.tensors(|t| {
+        let paths: Vec<String> = t.keys().filter_map(|k| k.strip_suffix(".scales")).map(str::to_owned).collect();
+        for path in paths.iter().filter(|path| path.starts_with("encoder.layer")) {
+            let (_, shape, bytes) = &original[&format!("{path}.weight")];
+            let (cols, weights) = (shape[1], floats(bytes));
+            let of = |part: &str| t[&format!("{path}.{part}")].clone();
+            let (scales, biases) = (of("scales"), of("biases"));
+            let bits = of("weight").1[1] * 32 / cols;
+            let group = cols / scales.1[1];
+            let mut codes = vec![0u8; weights.len() * bits / 8];
+            for (i, weight) in weights.iter().enumerate() {
+                let place = (weight - half(&biases.2, i / group)) / half(&scales.2, i / group);
+                let code = if up(i / cols, 1) == up(i % cols, 9) { place.ceil() } else { place.floor() };
+                let code = code.clamp(0.0, (1u32 << bits) as f32 - 1.0) as u8;
+                codes[i * bits / 8] |= code << (i * bits % 8);
+            }
+            t.get_mut(&format!("{path}.weight")).unwrap().2 = codes;
+        }
+    })
+}
+
 pub(crate) const FAULTS: &[Fault] = &[
+    Fault {
+        id: "twin-roundings-chosen",
+        hazard: "G1",
+        what: "every weight is rounded up or down as one direction of its matrix asks for",
+        plant: Plant::Mixed(chosen),
+        on: MINI,
+        exit: 1,
+        says: &["errors that point one way", "were chosen"],
+    },
     Fault {
         id: "twin-word-bytes-reversed",
         hazard: "G1",

@@ -88,7 +88,7 @@ fn embeddings(of: &dyn Encoder, batch: &TokenBatch) -> Result<std::sync::Arc<Tap
 }
 
 /// One pass over the vocabulary: every id in a place of its own.
-fn batches(vocab: usize, frame: &Frame, longest: usize, pass: u64, seed: u64) -> Vec<TokenBatch> {
+pub(super) fn batches(vocab: usize, frame: &Frame, longest: usize, pass: u64, seed: u64) -> Vec<TokenBatch> {
     let mut random = Random::new(seed.wrapping_add(pass.wrapping_mul(0x5851_f42d_4c95_7f2d)));
     let mut ids: Vec<u32> = (0..u32::try_from(vocab).unwrap_or(u32::MAX)).collect();
     random.shuffle(&mut ids);
