@@ -40,6 +40,9 @@ FLOOR = {"relative_l2": 2e-5, "standardized_l2": 2e-5, "cosine_distance": 1e-9, 
 FACTOR = 2.0
 # Two unrelated states are 1.41 apart: a limit near that would let anything pass.
 CEILING = {"relative_l2": 0.9, "standardized_l2": 0.9}
+# One token of a few thousand may be lost at 4 bits: honest conversions of MiniLM-L6 reach 1.51 (DWQ) on this corpus and 1.15
+# (MLX's own) on others. A token whose state is turned around is 2 apart.
+ONE_TOKEN = 1.75
 # Where the length of the vectors is judged too, by its mean (a single token's length swings widely at few bits).
 LENGTHS = ("layer.*", "final", "pooled")
 # Precisions coarse enough that neighbours move.
@@ -123,10 +126,13 @@ def main():
         for on, arm, metric, stat in GATES:
             seen = {m: worst(r, on, arm, metric, stat) for m, r in reports[policy].items()}
             wanted = up(max([FACTOR * v for v, _ in seen.values()] + [FLOOR[metric]]))
-            limit = min(wanted, CEILING.get(metric, math.inf))
+            one_token = on != "embeddings" and metric == "relative_l2" and stat == "max" and policy in NEIGHBOURS
+            limit = ONE_TOKEN if one_token else min(wanted, CEILING.get(metric, math.inf))
             parts = [f"{v:.3g} on {MODELS[m]}" + (f" ({at})" if at not in (on, "all matrices") else "") for m, (v, at) in seen.items()]
             tail = "twice the larger" if FACTOR * max(v for v, _ in seen.values()) > FLOOR[metric] else "float32 noise, not the weights, sets the limit"
-            if limit < wanted:
+            if one_token:
+                tail = "1.51 on it by DWQ, 1.15 on other sentences; a token turned around is 2 apart"
+            elif limit < wanted:
                 tail = "held below twice that, since two unrelated states are 1.41 apart"
             out.append(gate(on, arm, metric, stat, limit, f"measured {' and '.join(parts)}; {tail}"))
         if policy.startswith(("int", "mx", "nv")):

@@ -303,7 +303,7 @@ fn sense(known: &Known, stat: Stat, side: Bound, value: f64) -> Option<String> {
             if stat == Stat::Min {
                 return Some(format!("`max` on the smallest {id} says nothing of the rest: use `stat = \"max\"`"));
             }
-            if let Some(loosest) = known.loosest_max.filter(|loosest| value > *loosest) {
+            if let Some(loosest) = known.loosest(stat).filter(|loosest| value > *loosest) {
                 return Some(format!("`max = {value}` for {id} passes anything; it must be at most {loosest}"));
             }
             (value < 0.0).then(|| format!("`max = {value}` for {id} can never be met: it is never negative"))

@@ -123,6 +123,7 @@ fn policies_that_judge_nothing_are_refused() {
         (with("max = 0.05", "max = nan"), "finite"),
         (with("max = 0.05", "min = 0.05"), "needs `max`, not `min`"),
         (with("max = 0.05", "max = 1.01"), "passes anything"),
+        (with("p99", "max").replace("0.05", "1.91"), "passes anything"),
         (with("max = 0.05", "max = -1.0"), "never be met"),
         (with("relative_l2", "cosine_distance").replace("0.05", "0.51"), "passes anything"),
         (with("relative_l2", "sqnr_db").replace("max", "min"), "does not exist for sqnr_db; it has mean"),

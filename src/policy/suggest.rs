@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evaluate::GateResult;
 use super::metrics::Known;
-use super::{Direction, Place, Policy, loss, outward};
+use super::{Direction, Place, Policy, Stat, loss, outward};
 use crate::hidden_states::{Arm, Tap};
 
 /// Margins below this would fail the run they come from, and beyond it would pass anything.
@@ -77,7 +77,7 @@ fn entry(group: &Group<'_>, margin: f64, measured_on: &str) -> String {
         gate.limit
     } else {
         let allowed = loss::at_loss(metric, direction, loss::loss(metric, observed).max(loss::noise(metric)) * margin);
-        within(&group.on, metric, direction, outward(allowed, direction).unwrap_or(allowed))
+        within(&group.on, metric, gate.stat, direction, outward(allowed, direction).unwrap_or(allowed))
     };
     let at = if group.on == gate.on { String::new() } else { format!(" at {}", gate.on) };
     let why = match (&gate.why, fixed) {
@@ -97,10 +97,10 @@ fn entry(group: &Group<'_>, margin: f64, measured_on: &str) -> String {
 }
 
 /// A limit that could pass anything is held where one still can judge.
-fn within(on: &str, metric: &str, direction: Direction, limit: f64) -> f64 {
+fn within(on: &str, metric: &str, stat: Stat, direction: Direction, limit: f64) -> f64 {
     let place = Place::parse(on);
     let known: Option<&Known> = place.as_ref().and_then(|p| p.metrics().iter().find(|k| k.id == metric));
-    match (direction, known.and_then(|k| k.loosest_max), known.and_then(|k| k.loosest_min)) {
+    match (direction, known.and_then(|k| k.loosest(stat)), known.and_then(|k| k.loosest_min)) {
         (Direction::Max, Some(loosest), _) => limit.min(loosest),
         (Direction::Min, _, Some(loosest)) if limit <= loosest => loosest + 1e-3,
         _ => limit,
@@ -119,7 +119,6 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Stat;
 
     fn gate(on: &str, arm: Option<Arm>, metric: &str, stat: Stat, observed: Option<f64>, limit: f64) -> GateResult {
         let direction = if metric == "top10_overlap" { Direction::Min } else { Direction::Max };

@@ -18,9 +18,9 @@ use crate::report::escape::plain;
 use crate::weights::WeightsReport;
 
 /// Most that a token's last state may be from the control's, over the farthest that the twin is on any token. Measured:
-/// 1.3 at most for every quantizer of `scripts/quantizers` on the shipped model and 1.7 on MiniLM at 8 bits; 3.6 and 3.8
-/// where roundings were chosen against one word of a 4-bit model, at random otherwise.
-const MOST: f64 = 2.5;
+/// 1.3 at most for every quantizer of `scripts/quantizers` on the shipped model, 2.6 on MiniLM (symmetric scales at 4 bits);
+/// 3.6 and 3.8 where roundings were chosen against one word of a 4-bit model, at random otherwise.
+const MOST: f64 = 3.0;
 
 /// Tokens of a row, at most: few enough that one word matters to the others.
 const LONGEST: usize = 24;
