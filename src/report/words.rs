@@ -101,6 +101,7 @@ const CAVEATS: &[(&str, &str)] = &[
     ("flag.overrules", "overruled"),
     ("candidate.mlx_deviates", "computed otherwise"),
     ("runtime.cuts_elsewhere", "cut elsewhere"),
+    ("reference.outputs_elsewhere", "not what the graph gives"),
     ("runtime.prompt_unread", "left to callers"),
     ("runtime.unread", "left to callers"),
     ("tokenizer.contradicts_itself", "contradicts itself"),

@@ -151,14 +151,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["original.model_type", "SparseEncoder"],
     ),
     refused(
-        "output-pooler-only",
-        "G2",
-        "the ONNX file's only output is its pooler, the files say mean",
-        Plant::Reference(|c| edited(c, |g| drop(g.output.remove(0)))),
-        ONE,
-        &["reference.output", "no output of the graph is the last hidden state"],
-    ),
-    refused(
         "two-onnx-files",
         "G2",
         "the folder holds two different ONNX files where loaders look for one",
