@@ -58,7 +58,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         EIGHT,
-        &["weights.changed_groups", "word_embeddings.weight"],
+        &["the candidate's `embeddings.word_embeddings.weight`"],
     ),
     fault(
         "lax-bias-zeroed",

@@ -47,14 +47,15 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Reference(|c| {
             edited(c, |g| {
                 let [rows, _] = words(g);
-                let map = ints("planted", &[rows], |i| if (1000..1040).contains(&i) { 77 } else { i as i64 });
+                let from = rows as usize / 3;
+                let map = ints("planted", &[rows], |i| if (from..from + 40).contains(&i) { 77 } else { i as i64 });
                 let look_up = vec![node("Gather", &["planted", "input_ids"], "planted_in")];
                 before(g, "input_ids", vec![map], look_up);
             })
         }),
         on: &[Model::Mini8, Model::Xlmr8],
         exit: 3,
-        says: &["sweep.ids: the reference's `embeddings` are not the float32 weights' for 40 of"],
+        says: &["sweep.ids: the reference's `embeddings` are not the float32 weights' for", " token ids: id "],
     },
     Fault {
         id: "id-in-even-rows",
