@@ -27,7 +27,7 @@ pub(super) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &Mo
 }
 
 /// Tensor files of the candidate that were not compared and that its program would load.
-pub(super) fn unread(program: &KnownRuntime, candidate: &ModelFolder) -> Result<Option<Finding>, Error> {
+pub(super) fn stray(program: &KnownRuntime, candidate: &ModelFolder) -> Result<Option<Finding>, Error> {
     let indexed = candidate.exists(INDEX)?;
     let mut unread = candidate.unread_tensor_files()?;
     unread.retain(|file| program.tensor_files.load(file, indexed));

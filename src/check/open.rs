@@ -10,7 +10,7 @@ use super::configs;
 use super::deviation::Emulated;
 use super::graph_weights;
 use super::heads::{self, Heads};
-use super::inputs::{inputs, same_file, unread};
+use super::inputs::{inputs, same_file, stray};
 use super::padded::{Padded, padded};
 use super::preflight;
 use super::reference::{Reference, original_weights};
@@ -178,7 +178,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(of_sentences);
     findings.extend(padded.iter().map(Padded::finding));
     findings.extend(same_file(&reference, &model, &folder));
-    findings.extend(unread(program, &folder)?);
+    findings.extend(stray(program, &folder)?);
     findings.extend(recording.iter().flat_map(|r| r.findings(&folder.weight_files())));
 
     observer.event(Event::Phase("opening the reference in ONNX Runtime"));

@@ -16,11 +16,8 @@ fn pretty(report: &Report) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-/// The hash of everything but the seal.
+/// The hash of everything but the seal, which a report has in its file alone.
 fn seal(report: &Report) -> Result<String, ReportError> {
-    if report.provenance.run.sealed.is_none() {
-        return Ok(sha256_hex(&pretty(report)?));
-    }
     let mut bare = report.clone();
     bare.provenance.run.sealed = None;
     Ok(sha256_hex(&pretty(&bare)?))

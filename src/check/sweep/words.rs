@@ -86,8 +86,9 @@ pub(in crate::check) fn over_twin(
     Ok((Some(section), finding))
 }
 
+/// A twin that is nowhere near the control sets no limit.
 fn within(distance: f64, limit: f64) -> bool {
-    distance <= limit
+    distance <= limit && limit.is_finite()
 }
 
 /// `max` would drop a NaN.
@@ -115,5 +116,6 @@ mod tests {
         assert_eq!((larger(1.0, 2.0), larger(2.0, 1.0)), (2.0, 2.0));
         assert!(larger(f64::NAN, 2.0).is_nan() && larger(2.0, f64::NAN).is_nan());
         assert!(within(1.0, 1.0) && !within(1.1, 1.0) && !within(f64::NAN, 1.0) && !within(f64::INFINITY, 1.0));
+        assert!(!within(1.0, f64::INFINITY) && !within(f64::INFINITY, f64::INFINITY) && !within(1.0, f64::NAN));
     }
 }
