@@ -47,7 +47,11 @@ fn run(faults: &[&Fault]) -> Vec<(usize, Model, Outcome)> {
             scope.spawn(|| {
                 while let Some(&(i, model)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = faults[i].run(model);
-                    done.lock().unwrap().push((i, model, outcome));
+                    let mut done = done.lock().unwrap();
+                    done.push((i, model, outcome));
+                    if wide {
+                        eprintln!("{} of {}: {} on {}", done.len(), jobs.len(), faults[i].id, model.name());
+                    }
                 }
             });
         }
