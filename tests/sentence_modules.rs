@@ -250,3 +250,18 @@ fn row_length_follows_the_precedence_and_the_position_offset() {
     assert_eq!(stated_model_max_length(&json!({"model_max_length": "512"})), None);
     assert_eq!(stated_model_max_length(&json!({})), None);
 }
+
+#[test]
+fn an_empty_settings_file_before_another_one_is_obeyed_by_nobody() {
+    let mut folder = Folder::from([
+        ("modules.json", modules(&OLD)),
+        ("1_Pooling/config.json", json!({"pooling_mode_mean_tokens": true})),
+        ("sentence_bert_config.json", json!({})),
+    ]);
+    assert_eq!(read(&folder).unwrap().unwrap().max_seq_length, None);
+    folder.insert("sentence_roberta_config.json", json!({"max_seq_length": 8}));
+    let e = read(&folder).unwrap_err().to_string();
+    assert!(e.contains("sentence_bert_config.json") && e.contains("sentence_roberta_config.json"), "{e}");
+    folder.insert("sentence_bert_config.json", json!({"max_seq_length": 256}));
+    assert_eq!(read(&folder).unwrap().unwrap().max_seq_length, Some(256));
+}

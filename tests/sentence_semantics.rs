@@ -154,6 +154,8 @@ fn another_prompt_is_named_and_the_models_own_one_is_used() {
     let report = checked(ours.path(), theirs.path(), |_| ()).unwrap();
     assert_eq!(report.verdict, Verdict::Pass, "{}", reasons(&report));
     assert_eq!(report.corpus.prompt.as_deref(), Some("time "));
+    // mlx-embeddings does not read it.
+    assert!(caveat(&report, "runtime.prompt_unread"), "{:?}", report.findings);
     let named = checked(ours.path(), theirs.path(), |r| r.prompt_name = Some("document".to_owned())).unwrap();
     assert_eq!(named.corpus.prompt.as_deref(), Some("white "));
     let without = checked(reference().path(), candidate().path(), |_| ()).unwrap();
@@ -198,6 +200,28 @@ fn dimensions_may_be_left_out_on_both_sides() {
     assert_ne!(sentence(&all), sentence(&few));
     let e = checked(ours.path(), theirs.path(), |r| r.dim = Some(33)).unwrap_err();
     assert!(e.to_string().contains("--dim 33: the vectors of the reference have 32 dimensions"), "{e}");
+}
+
+/// Whether the verdict itself says so.
+fn caveat(report: &Report, code: &str) -> bool {
+    let found = report.findings.iter().find(|f| f.code == code);
+    found.is_some_and(|f| parallax::report::terminal::verdict_text(report, false, false).contains(&f.message))
+}
+
+/// Both sides' files cut vectors; mlx-embeddings does not read that.
+#[test]
+fn a_width_that_the_runtime_does_not_read_is_left_to_its_callers_and_said() {
+    let cut = |copy: Copy| {
+        let config = json!({"prompts": {}, "truncate_dim": 16});
+        fs::write(copy.file("config_sentence_transformers.json"), config.to_string()).unwrap();
+        copy
+    };
+    let (ours, theirs) = (cut(reference()), cut(candidate()));
+    let report = checked(ours.path(), theirs.path(), |_| ()).unwrap();
+    assert_eq!((report.verdict, width(&report)), (Verdict::Pass, 16), "{}", reasons(&report));
+    assert!(caveat(&report, "runtime.width_unread"), "{:?}", report.findings);
+    let all = checked(reference().path(), candidate().path(), |_| ()).unwrap();
+    assert!(!caveat(&all, "runtime.width_unread"));
 }
 
 /// A graph that computes sentences itself: what they are is found, whatever the files say.

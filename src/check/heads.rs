@@ -42,7 +42,7 @@ impl Heads {
         }
         let mut findings = silence::findings(request, &said);
         findings.extend(overruled::findings(request, &said));
-        findings.extend(silence::unread(theirs, config));
+        findings.extend(silence::unread(theirs, config, narrow.filter(|_| request.dim.is_none())));
         // Where nothing says how a side pools, a refusal stands, and the other's pooling gives the numbers beside it.
         let unknown = || vec![PoolingMode::Mean];
         let modules = |side: &Said, other: &Said| {

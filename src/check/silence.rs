@@ -252,7 +252,7 @@ fn length(sides: &[Said; 2]) -> Option<Finding> {
 }
 
 /// What the candidate's files state and its runtime does not read.
-pub(super) fn unread(candidate: &Said, config: &ModelConfig) -> Vec<Finding> {
+pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize>) -> Vec<Finding> {
     let (runtime, mut found) = (candidate.runtime, Vec::new());
     let (label, shown) = (runtime.label(), &candidate.shown);
     if let (Some(stated), false) = (candidate.files.max_seq_length, runtime.reads_length) {
@@ -266,12 +266,18 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig) -> Vec<Finding> {
             found.push(Finding::new(Severity::Note, "runtime.unread", message));
         }
     }
-    if !candidate.prompt.is_empty() && !runtime.reads_prompts {
+    if !candidate.prompt.is_empty() && !runtime.reads_sentence_config {
         let message = format!(
             "{label} does not read the prompt that {shown} states, {}: these are the vectors of callers who put it before every sentence themselves",
             candidate.prompt_told()
         );
         found.push(Finding::new(Severity::Warning, "runtime.prompt_unread", message));
+    }
+    if let (Some(width), false) = (width, runtime.reads_sentence_config) {
+        let message = format!(
+            "{label} does not read what {shown} states: truncate_dim {width} (it gives all dimensions); these are the vectors of callers who cut them to {width} themselves"
+        );
+        found.push(Finding::new(Severity::Warning, "runtime.width_unread", message));
     }
     found
 }

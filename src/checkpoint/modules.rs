@@ -32,7 +32,8 @@ const MODULES: &[(&str, Module)] = &[
     ("LayerNorm", Module::LayerNorm),
 ];
 
-/// Names sentence-transformers probes for the transformer module's own settings, first one wins.
+/// Names sentence-transformers probes for the transformer module's own settings. The first one that says anything
+/// wins in version 6 (`Transformer.load_config`), the first one that is there in older ones.
 const TRANSFORMER_FILES: &[&str] = &[
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -209,14 +210,9 @@ impl SentenceFiles {
             }
         }
         let (mut max_seq_length, mut do_lower_case) = (None, false);
-        for name in TRANSFORMER_FILES {
-            let file = join(&layout.transformer, name);
-            if let Some(value) = object_or_list(&read, &file)? {
-                let map = object(&value, &file)?;
-                max_seq_length = whole(map, "max_seq_length", &file)?;
-                do_lower_case = flag(map, "do_lower_case", &file)?.unwrap_or(false);
-                break;
-            }
+        if let Some((file, map)) = transformer_file(&read, &layout)? {
+            max_seq_length = whole(&map, "max_seq_length", &file)?;
+            do_lower_case = flag(&map, "do_lower_case", &file)?.unwrap_or(false);
         }
         let modules = pooling.map(|pooling| SentenceModules {
             pooling: pooling.modes,
@@ -285,13 +281,32 @@ pub(super) fn sentence_config<E: From<ModulesError>>(
         Some(value) => Layout::parse(&value)?,
         None => Layout::default(),
     };
+    Ok(transformer_file(&read, &layout)?.map(|(_, map)| map))
+}
+
+/// The transformer module's own settings, and the file that has them.
+fn transformer_file<E: From<ModulesError>>(
+    read: &impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
+    layout: &Layout,
+) -> Result<Option<(String, Map<String, Value>)>, E> {
+    let mut empty: Option<String> = None;
     for name in TRANSFORMER_FILES {
         let file = join(&layout.transformer, name);
-        if let Some(value) = object_or_list(&read, &file)? {
-            return Ok(Some(object(&value, &file)?.clone()));
+        let Some(value) = object_or_list(read, &file)? else { continue };
+        let stated = object(&value, &file)?;
+        match (&empty, stated.is_empty()) {
+            (None, false) => return Ok(Some((file, stated.clone()))),
+            (None, true) => empty = Some(file),
+            (Some(first), false) => {
+                let message = format!(
+                    "is empty, and {file} is not: sentence-transformers 6 obeys the second, older versions the first; keep one of them"
+                );
+                return Err(malformed(first, message).into());
+            }
+            (Some(_), true) => {}
         }
     }
-    Ok(None)
+    Ok(empty.map(|file| (file, Map::new())))
 }
 
 /// What `modules.json` says about the order of things.

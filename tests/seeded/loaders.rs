@@ -92,6 +92,33 @@ pub(crate) const FAULTS: &[Fault] = &[
         ONE,
         &["tokenizer.unread_keys", "on both sides"],
     ),
+    Fault {
+        id: "sentence-settings-behind-an-empty-file",
+        hazard: "G13",
+        what: "an empty sentence_bert_config.json of the reference hides sentence_roberta_config.json, which cuts rows to 8 tokens",
+        plant: Plant::Reference(|c| {
+            std::fs::write(c.file("sentence_bert_config.json"), "{}").unwrap();
+            std::fs::write(c.file("sentence_roberta_config.json"), r#"{"max_seq_length": 8}"#).unwrap();
+            c
+        }),
+        on: ONE,
+        exit: 4,
+        says: &["sentence_bert_config.json", "sentence_roberta_config.json"],
+    },
+    refused(
+        "sentence-settings-of-the-reference-alone",
+        "G13",
+        "the reference's tokenizer keeps capitals by a file that the candidate does not have",
+        Plant::Mixed(|c, r| {
+            let file = r.join("sentence_bert_config.json");
+            let config = json!({"max_seq_length": 256, "processor_kwargs": {"do_lower_case": false}});
+            std::fs::write(file, config.to_string()).unwrap();
+            std::fs::remove_file(c.file("sentence_bert_config.json")).ok();
+            c
+        }),
+        ONE,
+        &["tokenizer.unread_keys", "processor_kwargs"],
+    ),
     refused(
         "weights-five-folders-down",
         "G1",

@@ -303,7 +303,9 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
 
 /// Keys of sentence_bert_config.json that no row of [`KEYS`] has, that differ or that one side has alone.
 fn unknown_of_sentences(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Finding> {
-    let (ours, theirs) = (reference.files.sentence_config.as_ref()?, candidate.files.sentence_config.as_ref()?);
+    let ours = reference.files.sentence_config.as_ref()?;
+    // A candidate without the file says none of them.
+    let theirs = &candidate.files.sentence_config.clone().unwrap_or_default();
     let known = |key: &str| key == "max_seq_length" || KEYS.iter().any(|k| k.key == key);
     let said = |map: &Map<String, Value>, key: &str| map.get(key).filter(|value| !is_default(key, value)).cloned();
     let all: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).filter(|key| !known(key)).collect();
