@@ -63,11 +63,13 @@ pub(super) fn tokenizer_limit(folder: &ModelFolder) -> Result<Option<usize>, Che
 
 /// The files beside tokenizer.json that loaders read.
 fn loader_files(folder: &ModelFolder) -> Result<LoaderFiles, CheckpointError> {
+    let (sentence_file, sentence_config) = folder.sentence_config()?.unzip();
     Ok(LoaderFiles {
         tokenizer_config: folder.json_object("tokenizer_config.json")?,
         special_tokens_map: folder.json_object("special_tokens_map.json")?,
         added_tokens: folder.json_object("added_tokens.json")?,
-        sentence_config: folder.sentence_config()?,
+        sentence_config,
+        sentence_file,
         model_config: folder.json_object("config.json")?,
     })
 }

@@ -184,8 +184,8 @@ impl ModelFolder {
         }
     }
 
-    /// The transformer module's own settings (`sentence_bert_config.json`), where the folder has them.
-    pub fn sentence_config(&self) -> Result<Option<serde_json::Map<String, serde_json::Value>>, CheckpointError> {
+    /// The transformer module's own settings (`sentence_bert_config.json` or an older name): the file, and what it says.
+    pub(crate) fn sentence_config(&self) -> Result<Option<modules::Settings>, CheckpointError> {
         modules::sentence_config(|name| self.read(name).map_err(Reading::Folder)).map_err(|e| self.told(e))
     }
 

@@ -273,22 +273,25 @@ fn pooling<E: From<ModulesError>>(
     }
 }
 
+/// A file, and what it says.
+pub(super) type Settings = (String, Map<String, Value>);
+
 /// The transformer module's own settings (`sentence_bert_config.json` or an older name), none where there are none.
 pub(super) fn sentence_config<E: From<ModulesError>>(
     read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
-) -> Result<Option<Map<String, Value>>, E> {
+) -> Result<Option<Settings>, E> {
     let layout = match object_or_list(&read, "modules.json")? {
         Some(value) => Layout::parse(&value)?,
         None => Layout::default(),
     };
-    Ok(transformer_file(&read, &layout)?.map(|(_, map)| map))
+    transformer_file(&read, &layout)
 }
 
-/// The transformer module's own settings, and the file that has them.
+/// The same, where the order of the modules is known.
 fn transformer_file<E: From<ModulesError>>(
     read: &impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
     layout: &Layout,
-) -> Result<Option<(String, Map<String, Value>)>, E> {
+) -> Result<Option<Settings>, E> {
     let mut empty: Option<String> = None;
     for name in TRANSFORMER_FILES {
         let file = join(&layout.transformer, name);

@@ -108,16 +108,16 @@ pub(crate) const FAULTS: &[Fault] = &[
     refused(
         "sentence-settings-of-the-reference-alone",
         "G13",
-        "the reference's tokenizer keeps capitals by a file that the candidate does not have",
+        "the reference's tokenizer keeps capitals by a file of an older name, which the candidate does not have",
         Plant::Mixed(|c, r| {
-            let file = r.join("sentence_bert_config.json");
             let config = json!({"max_seq_length": 256, "processor_kwargs": {"do_lower_case": false}});
-            std::fs::write(file, config.to_string()).unwrap();
+            std::fs::remove_file(r.join("sentence_bert_config.json")).unwrap();
+            std::fs::write(r.join("sentence_roberta_config.json"), config.to_string()).unwrap();
             std::fs::remove_file(c.file("sentence_bert_config.json")).ok();
             c
         }),
         ONE,
-        &["tokenizer.unread_keys", "processor_kwargs"],
+        &["tokenizer.unread_keys", "processor_kwargs", "sentence_roberta_config.json"],
     ),
     refused(
         "weights-five-folders-down",

@@ -313,8 +313,9 @@ fn unknown_of_sentences(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) 
         all.into_iter().filter(|key| said(ours, key) != said(theirs, key)).map(|key| quoted(key)).take(8).collect();
     (!names.is_empty()).then(|| {
         let message = format!(
-            "sentence_bert_config.json: the sides state {} differently; sentence-transformers hands such keys to the model, the \
+            "{}: the sides state {} differently; sentence-transformers hands such keys to the model, the \
              tokenizer or the processor: take them out on both sides",
+            reference.files.sentence_name(),
             names.join(", ")
         );
         Finding::new(Severity::Refusal, "tokenizer.unread_keys", message)
@@ -345,8 +346,9 @@ fn uncomputed(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<
     };
     let (key, value) = ours.iter().find(|(key, value)| !idle(key, value) && theirs.get(*key) == Some(value))?;
     let message = format!(
-        "sentence_bert_config.json: {} is {} on both sides; sentence-transformers obeys it, MLX's runtimes do not read that file, \
+        "{}: {} is {} on both sides; sentence-transformers obeys it, MLX's runtimes do not read that file, \
          so that the two give different vectors: state it where every loader reads it (tokenizer_config.json, config.json)",
+        reference.files.sentence_name(),
         quoted(key),
         shown(value)
     );

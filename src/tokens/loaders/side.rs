@@ -17,8 +17,17 @@ pub struct LoaderFiles {
     pub added_tokens: Option<Map<String, Value>>,
     /// `sentence_bert_config.json` or one of its older names.
     pub sentence_config: Option<Map<String, Value>>,
+    /// Which of these names it has.
+    pub sentence_file: Option<String>,
     /// `config.json`.
     pub model_config: Option<Map<String, Value>>,
+}
+
+impl LoaderFiles {
+    /// The name under which the transformer's settings are known, or would be.
+    pub(super) fn sentence_name(&self) -> &str {
+        self.sentence_file.as_deref().unwrap_or("sentence_bert_config.json")
+    }
 }
 
 /// Where a value comes from.
