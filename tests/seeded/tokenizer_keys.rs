@@ -9,6 +9,12 @@ use crate::common::plant::Copy;
 
 const SEEDED: &[Model] = &[Model::Seeded8];
 
+/// Where special_tokens_map.json is, it is obeyed and tokenizer_config.json is not (transformers 5.23).
+fn without_map(copy: Copy) -> Copy {
+    std::fs::remove_file(copy.file("special_tokens_map.json")).ok();
+    copy
+}
+
 /// A key of the candidate's tokenizer_config.json.
 pub(super) fn key(copy: Copy, key: &str, value: Value) -> Copy {
     copy.json("tokenizer_config.json", |c| c[key] = value)
@@ -57,6 +63,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "truncation-side-of-the-block",
         "the truncation block in tokenizer.json cuts at the left, and no key says otherwise",
         Plant::Candidate(|c| {
+            let c = c.json("tokenizer_config.json", |c| drop(c.as_object_mut().unwrap().remove("truncation_side")));
             own(c, |t| {
                 t["truncation"] =
                     json!({"direction": "Left", "max_length": 128, "strategy": "LongestFirst", "stride": 0});
@@ -75,7 +82,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault(
         "cls-token-in-config-only",
         "tokenizer_config.json names [SEP] as the first token",
-        Plant::Candidate(|c| key(c, "cls_token", "[SEP]".into())),
+        Plant::Candidate(|c| key(without_map(c), "cls_token", "[SEP]".into())),
         ONE,
         &["tokenizer.cls_token"],
     ),
@@ -93,7 +100,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     fault(
         "pad-token-in-config-only",
         "tokenizer_config.json pads with a token that is not in the vocabulary",
-        Plant::Candidate(|c| key(c, "pad_token", "<filler>".into())),
+        Plant::Candidate(|c| key(without_map(c), "pad_token", "<filler>".into())),
         EIGHT,
         &["tokenizer.pad_token", "<filler>"],
     ),
