@@ -1,11 +1,14 @@
 //! Words and numbers that several formats share.
 
+use std::collections::BTreeSet;
+
 use super::Report;
 use super::escape::plain;
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{Direction, GateResult, Outcome};
+use crate::weights::Quantizer;
 
 /// The metric of the per-tap table.
 pub(super) const HEADLINE: &str = "relative_l2";
@@ -157,9 +160,16 @@ pub(super) fn amount(report: &Report) -> String {
     text
 }
 
-/// `354,408 of 354,408 groups are what MLX makes of this original`; none where nothing is quantized.
+/// `354,408 of 354,408 groups are what MLX makes of this original`, and which quantizers made the others; none where
+/// nothing is quantized.
 pub(super) fn twin(report: &Report) -> Option<String> {
-    report.weights.totals.twin.sentence()
+    let sentence = report.weights.totals.twin.sentence()?;
+    let all = report.weights.tensors.iter().filter_map(|row| Some(row.twin.as_ref()?.quantizer));
+    let others: BTreeSet<Quantizer> = all.filter(|quantizer| *quantizer != Quantizer::Mlx).collect();
+    let words: Vec<&str> = others.into_iter().map(Quantizer::words).collect();
+    let others =
+        if words.is_empty() { String::new() } else { format!("; the others look like {}", words.join(" and ")) };
+    Some(sentence + &others)
 }
 
 /// `12,345`.
