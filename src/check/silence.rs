@@ -266,14 +266,14 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize
             found.push(Finding::new(Severity::Note, "runtime.unread", message));
         }
     }
-    if !candidate.prompt.is_empty() && !runtime.reads_sentence_config {
+    if !candidate.prompt.is_empty() && !runtime.reads_prompts_and_width {
         let message = format!(
             "{label} does not read the prompt that {shown} states, {}: these are the vectors of callers who put it before every sentence themselves",
             candidate.prompt_told()
         );
         found.push(Finding::new(Severity::Warning, "runtime.prompt_unread", message));
     }
-    if let (Some(width), false) = (width, runtime.reads_sentence_config) {
+    if let (Some(width), false) = (width, runtime.reads_prompts_and_width) {
         let message = format!(
             "{label} does not read what {shown} states: truncate_dim {width} (it gives all dimensions); these are the vectors of callers who cut them to {width} themselves"
         );

@@ -22,7 +22,7 @@ pub struct KnownRuntime {
     /// It reads `modules.json`: the modules behind the pooling.
     pub reads_modules: bool,
     /// It reads `config_sentence_transformers.json`: prompts, the width of vectors.
-    pub reads_sentence_config: bool,
+    pub reads_prompts_and_width: bool,
     /// It reads `sentence_bert_config.json`: the longest row.
     pub reads_length: bool,
     /// The tensor files of the folder that it reads.
@@ -129,7 +129,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         ],
         normalizes: true,
         reads_modules: false,
-        reads_sentence_config: false,
+        reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::Models,
         limit: LengthLimit::Fixed(512),
@@ -147,7 +147,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         ],
         normalizes: true,
         reads_modules: false,
-        reads_sentence_config: false,
+        reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::Models,
         limit: LengthLimit::Fixed(512),
@@ -165,7 +165,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         ],
         normalizes: true,
         reads_modules: false,
-        reads_sentence_config: false,
+        reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::Shallow,
         limit: LengthLimit::Tokenizer(8192),
@@ -184,7 +184,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         ],
         normalizes: false,
         reads_modules: false,
-        reads_sentence_config: false,
+        reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::All,
         limit: LengthLimit::Positions,
@@ -197,7 +197,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         models: &[reading(computes(&[], Silent::ByHead, &[]))],
         normalizes: false,
         reads_modules: true,
-        reads_sentence_config: true,
+        reads_prompts_and_width: true,
         reads_length: true,
         tensor_files: TensorFiles::Models,
         limit: LengthLimit::Tokenizer(usize::MAX),
