@@ -191,3 +191,30 @@ fn a_tensor_file_of_any_name_matters_where_the_program_loads_them_all() {
     let told = swift.reasons.iter().find(|r| r.code == "checkpoint.stale_shard").unwrap();
     assert!(told.message.contains(".old/backup.safetensors") && told.message.contains("mlx-swift"), "{told:?}");
 }
+
+/// Transformers 5 writes the rotation's base where MLX's Qwen3 does not look: its default is a hundred times as large.
+#[test]
+fn a_setting_where_the_runtime_does_not_look_fails_and_names_the_cure() {
+    let reference = fixture("families/tiny-qwen3");
+    let run = |candidate: &Copy, change: fn(&mut CheckRequest)| {
+        checked(&reference.join("dyn18.onnx"), candidate.path(), &reference.join("corpus.txt"), change)
+    };
+    let codes = |r: &Report| r.reasons.iter().map(|reason| reason.code.clone()).collect::<Vec<_>>();
+    let eight = || Copy::of_path(&fixture("families/tiny-qwen3-mlx-8bit"));
+    let whole = run(&eight(), |_| ());
+    assert_eq!((whole.verdict, codes(&whole)), (Verdict::Pass, vec![]));
+    let newer = eight().json("config.json", |c| drop(c.as_object_mut().unwrap().remove("rope_theta")));
+    let found = run(&newer, |_| ());
+    assert_eq!((found.verdict, codes(&found)), (Verdict::Fail, vec!["runtime.config".to_owned()]));
+    let message = &found.reasons[0].message;
+    assert!(
+        message.contains("rope_theta") && message.contains("1000000") && message.contains("state rope_theta"),
+        "{message}"
+    );
+    // What it computes is another model, and numbers say so without the files.
+    let emulated = run(&newer, |r| r.emulate_mlx = true);
+    assert_eq!(emulated.verdict, Verdict::Fail);
+    assert!(!codes(&emulated).contains(&"runtime.config".to_owned()));
+    // A program that is told of elsewhere looks elsewhere.
+    assert_eq!(run(&newer, |r| r.runtime = "sentence-transformers".to_owned()).verdict, Verdict::Pass);
+}

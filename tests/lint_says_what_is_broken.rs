@@ -109,6 +109,15 @@ fn what_a_check_would_refuse_to_judge_is_told_as_that() {
     );
     let unknown = Copy::of(EIGHT).json("modules.json", |m| m[1]["type"] = "sentence_transformers.models.CNN".into());
     assert_told(unknown.path(), 3, &["CNN", "lint.modules"]);
+    let reference = || Copy::of("parallax-mini");
+    let renamed = reference();
+    fs::rename(renamed.file("model.safetensors"), renamed.file("pytorch_model.bin")).unwrap();
+    assert_told(renamed.path(), 3, &["original.unread", "pytorch_model.bin", "--original"]);
+    let elsewhere = reference().json("modules.json", |m| m[0]["path"] = "0_Transformer".into());
+    assert_told(elsewhere.path(), 3, &["lint.modules", "0_Transformer"]);
+    let adapter = reference();
+    fs::write(adapter.file("adapter_config.json"), "{}").unwrap();
+    assert_told(adapter.path(), 3, &["original.adapter"]);
 }
 
 /// A folder of the zoo with one of its graphs in the place a reference is looked for.

@@ -35,6 +35,9 @@ def main():
     mx.save_safetensors(str(args.out / "model.safetensors"), tensors, metadata={"format": "mlx"})
     config = json.loads((args.model / "config.json").read_text())
     config["quantization"] = {"group_size": args.group_size, "bits": args.bits, "mode": args.mode}
+    if config["model_type"] == "qwen3":
+        # MLX's Qwen3 looks for it here alone, and takes 1000000 where it is not.
+        config.setdefault("rope_theta", config["rope_parameters"]["rope_theta"])
     (args.out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     for name in COPIED:
         if (args.model / name).exists():

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::checkpoint::ModelFolder;
+use crate::checkpoint::{INDEX, ModelFolder};
 use crate::finding::{Finding, Severity};
 use crate::report::escape;
 
@@ -47,6 +47,11 @@ const BESIDE: &[Beside] = &[
     },
 ];
 
+/// Whether the folder holds the weights that a reference's original is read from.
+pub(super) fn holds_original(folder: &ModelFolder) -> Result<bool, Error> {
+    Ok(folder.exists("model.safetensors")? || folder.exists(INDEX)?)
+}
+
 /// What makes another model of the original's weights.
 pub(super) fn findings(folder: &ModelFolder) -> Result<Vec<Finding>, Error> {
     let mut out = Vec::new();
@@ -56,4 +61,38 @@ pub(super) fn findings(folder: &ModelFolder) -> Result<Vec<Finding>, Error> {
         out.push(Finding::new(Severity::Refusal, row.code, message));
     }
     Ok(out)
+}
+
+/// How weights are called that transformers loads; a folder of any of them is no folder without a checkpoint.
+const WEIGHTS: &[(&str, &str)] = &[
+    ("pytorch_model", ".bin"),
+    ("pytorch_model", ".bin.index.json"),
+    ("model", ".safetensors"),
+    ("tf_model", ".h5"),
+    ("flax_model", ".msgpack"),
+    ("weights", ".npz"),
+];
+
+/// Weights in the reference's folder of which none was read, so that the graph was compared with itself.
+pub(super) fn unread_weights(folder: &ModelFolder) -> Result<Option<Finding>, Error> {
+    let is_weights = |name: &String| WEIGHTS.iter().any(|(start, end)| name.starts_with(start) && name.ends_with(end));
+    let found: Vec<String> = folder.names()?.into_iter().filter(is_weights).collect();
+    Ok(found.first().map(|first| {
+        let more = if found.len() > 1 { format!(" and {} more", found.len() - 1) } else { String::new() };
+        let message = format!(
+            "{}/{}{more} was not read: loaders make the model of it, and nothing shows that the graph has these weights; \
+             write it as model.safetensors (`save_pretrained` does), or give the checkpoint with --original",
+            folder.shown(),
+            escape::plain(first, 200)
+        );
+        Finding::new(Severity::Refusal, "original.unread", message)
+    }))
+}
+
+/// What there is to say of a reference's folder.
+pub(super) fn all(folder: &ModelFolder) -> Result<Vec<Finding>, Error> {
+    match holds_original(folder)? {
+        true => findings(folder),
+        false => Ok(unread_weights(folder)?.into_iter().collect()),
+    }
 }

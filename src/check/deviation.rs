@@ -16,6 +16,8 @@ use crate::runtimes::native::{Deviation, NativeEncoder, SentenceHead};
 use crate::tokens::TokenBatch;
 
 const CODE: &str = "candidate.mlx_deviates";
+/// States that differ by no more are the same ones: the limit of the engines' own difference (relative L2).
+const SAME: f64 = 1e-5;
 
 /// The candidate's configuration and modules as they are computed, and where MLX departs from what the files say.
 pub(super) struct Emulated {
@@ -50,6 +52,17 @@ impl Emulated {
     }
 }
 
+/// Rows that the candidate's runtime makes no numbers of, in float16.
+pub(super) fn f16_window(runtime: &KnownRuntime, config: &ModelConfig, dtype: &str) -> Option<Finding> {
+    let masked = runtime.computes(config).is_some_and(|m| m.f16_window) && dtype == "F16";
+    let message = format!(
+        "{} masks this model's window by a number that is -infinity in float16: rows padded by more than half a window come \
+         out as NaN; convert to bfloat16, or give it rows of one length at a time",
+        runtime.label()
+    );
+    masked.then(|| Finding::new(Severity::Warning, "candidate.f16_window", message))
+}
+
 /// One finding per deviation, with its size.
 pub(super) fn findings(
     sides: &Sides,
@@ -59,13 +72,17 @@ pub(super) fn findings(
 ) -> Result<Vec<Finding>, Error> {
     let facts = &sides.facts;
     let mut out = Vec::new();
-    let said = |what: &str, size: String| {
-        let followed = match request.emulate_mlx {
-            true => "this verdict is on what it computes (--emulate mlx)",
-            false => "this verdict is on what the files say, --emulate mlx judges the other",
+    let said = |what: &str, size: String, cure: Option<&str>| {
+        let followed = match (request.emulate_mlx, cure) {
+            (true, _) => "this verdict is on what it computes (--emulate mlx)".to_owned(),
+            (false, Some(cure)) => format!("{cure}, or judge what it computes (--emulate mlx)"),
+            (false, None) => "this verdict is on what the files say, --emulate mlx judges the other".to_owned(),
         };
         let message = format!("{} computes this model with {what}: {size}; {followed}", facts.runs_on);
-        Finding::new(Severity::Warning, CODE, message)
+        match cure {
+            Some(_) if !request.emulate_mlx => Finding::new(Severity::Failure, "runtime.config", message),
+            _ => Finding::new(Severity::Warning, CODE, message),
+        }
     };
     let head = &facts.stated_head;
     for deviation in &facts.deviations {
@@ -84,7 +101,8 @@ pub(super) fn findings(
             "that moves its final states by {} (relative L2, at most, probes of up to {tokens} tokens)",
             number(farthest)
         );
-        out.push(said(deviation.what, size));
+        // What a file would cure is a fault of the file, where it is one at all.
+        out.push(said(deviation.what, size, deviation.cure.filter(|_| farthest.is_nan() || farthest > SAME)));
     }
     if let Some(mode) = facts.mlx_pooling {
         let encoder = NativeEncoder::build(&facts.stated_config, &sides.candidate_weights, "the candidate")?;
@@ -95,7 +113,11 @@ pub(super) fn findings(
             false => "vectors of another width".to_owned(),
         };
         let what = format!("{mode} pooling in place of {}", head.modules().pooling_name());
-        out.push(said(&what, format!("that moves its sentence vectors by {farthest} (cosine distance, at most)")));
+        out.push(said(
+            &what,
+            format!("that moves its sentence vectors by {farthest} (cosine distance, at most)"),
+            None,
+        ));
     }
     Ok(out)
 }

@@ -1,5 +1,7 @@
 //! Which files a run read, and that the two sides are not the same ones.
 
+use std::path::Path;
+
 use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{INDEX, InputFile, ModelFolder, STALE_SHARD};
@@ -44,6 +46,20 @@ pub(super) fn stray(program: &KnownRuntime, candidate: &ModelFolder) -> Result<O
     Ok(unread.first().map(told))
 }
 
+/// A folder's name that its program takes for a pattern: it finds other folders by it, or none.
+pub(super) fn pattern(program: &KnownRuntime, candidate: &ModelFolder) -> Option<Finding> {
+    let given = Path::new(candidate.shown()).file_name();
+    let names = [given, candidate.root().file_name()].into_iter().flatten().map(|name| name.to_string_lossy());
+    let name = names.into_iter().find(|name| name.contains(['*', '?', '[']))?;
+    let message = format!(
+        "{}: {} takes `{}` for a pattern and loads the files of other folders or none; rename the folder",
+        candidate.shown(),
+        program.label(),
+        escape::plain(&name, 200)
+    );
+    program.globs.then(|| Finding::new(Severity::Refusal, "candidate.pattern", message))
+}
+
 /// Every file read, with its hash.
 pub(super) fn inputs(
     reference: &Reference,
@@ -78,4 +94,29 @@ pub(super) fn inputs(
     all.extend(original.iter().flat_map(|f| of("original", f)));
     all.extend(of("candidate", candidate));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_a_pattern_is_refused_for_programs_that_take_it_for_one() {
+        let home = tempfile::tempdir().unwrap();
+        let of = |name: &str, program: &str| {
+            std::fs::create_dir_all(home.path().join(name)).unwrap();
+            let folder = ModelFolder::open(&home.path().join(name)).unwrap();
+            pattern(KnownRuntime::find(program).unwrap(), &folder)
+        };
+        for name in ["mini[8]", "mini*", "what?"] {
+            let found = of(name, "mlx-embeddings").unwrap();
+            assert_eq!(found.severity, Severity::Refusal);
+            assert!(found.message.contains(&format!("`{name}`")), "{}", found.message);
+            assert!(of(name, "mlx-vlm").is_none(), "{name}");
+        }
+        assert!(of("mini-8bit", "mlx-embeddings").is_none());
+        // The name that was given, where it leads to one that is none.
+        std::os::unix::fs::symlink(home.path().join("mini-8bit"), home.path().join("mini[4]")).unwrap();
+        assert!(of("mini[4]", "mlx-embeddings").is_some());
+    }
 }

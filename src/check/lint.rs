@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::beside;
 use super::configs;
 use super::heads::unused_dense;
 use super::reference::{ONNX_PLACES, Reference};
@@ -136,6 +137,8 @@ impl Lint {
         }
         self.tokenizer(folder, config.as_ref().map(|(_, c)| c), modules.as_ref())?;
         if let Some(onnx) = onnx {
+            let beside = self.part("lint.folder", beside::all(folder))?;
+            self.findings.extend(beside.unwrap_or_default());
             self.graph(&onnx, config.as_ref().map(|(_, c)| c), weights.as_ref())?;
         }
         Ok(())

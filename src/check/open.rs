@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::CheckRequest;
 use super::config_keys;
 use super::configs;
-use super::deviation::Emulated;
+use super::deviation::{Emulated, f16_window};
 use super::graph_weights;
 use super::heads::{self, Heads};
-use super::inputs::{inputs, same_file, stray};
+use super::inputs::{inputs, pattern, same_file, stray};
 use super::padded::{Padded, padded};
 use super::preflight;
 use super::reference::{Reference, original_weights};
@@ -179,6 +179,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(padded.iter().map(Padded::finding));
     findings.extend(same_file(&reference, &model, &folder));
     findings.extend(stray(program, &folder)?);
+    findings.extend(pattern(program, &folder));
+    findings.extend(f16_window(program, &stated, &candidate.summary.dtype));
     findings.extend(recording.iter().flat_map(|r| r.findings(&folder.weight_files())));
 
     observer.event(Event::Phase("opening the reference in ONNX Runtime"));

@@ -152,10 +152,12 @@ pub(super) fn original_weights(
         return Ok(original);
     }
     if let Some(folder) = &reference.folder
-        && (folder.exists("model.safetensors")? || folder.exists("model.safetensors.index.json")?)
+        && beside::holds_original(folder)?
     {
         return from_folder(folder);
     }
     let source = format!("the weights in {}", reference.onnx.display());
-    Ok(Original { weights: recover(graph, taps)?, source, folder: None, from_graph: true, findings: Vec::new() })
+    let unread = reference.folder.as_ref().map(beside::unread_weights).transpose()?.flatten();
+    let findings = unread.into_iter().collect();
+    Ok(Original { weights: recover(graph, taps)?, source, folder: None, from_graph: true, findings })
 }

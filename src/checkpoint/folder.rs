@@ -9,7 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::modules::{self, malformed};
+use super::modules;
+use super::modules_error::malformed;
 use super::tensors::NPZ;
 use super::{CheckpointError, ModulesError, Prompts, SentenceFiles, SentenceModules, prompts};
 use crate::memory::Memory;

@@ -7,9 +7,9 @@
 
 use serde_json::{Map, Value};
 
+use super::modules_error::{ModulesError, malformed};
 use super::pooling_config::{Pooling, PoolingMode, flag, object, whole};
 use super::stages::Stage;
-use crate::fault::Fault;
 
 /// What a module of `modules.json` means to us, by the last part of its type.
 #[derive(Clone, Copy, PartialEq)]
@@ -43,57 +43,6 @@ const TRANSFORMER_FILES: &[&str] = &[
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 ];
-
-/// What is wrong with a folder's sentence modules.
-#[derive(Debug, thiserror::Error)]
-pub enum ModulesError {
-    /// A file that is not what its name says.
-    #[error("{file}: {message}")]
-    Malformed {
-        /// File within the model folder.
-        file: String,
-        /// What was found and what was expected.
-        message: String,
-    },
-    /// A module that would change the sentence vector and that is not implemented.
-    #[error(
-        "modules.json: module {index} is a `{kind}`, which parallax does not compute, so sentence vectors cannot be compared"
-    )]
-    Unsupported {
-        /// Its place, from 0.
-        index: usize,
-        /// Its type, as the file spells it.
-        kind: String,
-    },
-    /// Two files that state different poolings.
-    #[error(
-        "{file} says pooling `{found}` but {other} says `{other_found}`; a model has one pooling, correct one of them"
-    )]
-    Contradiction {
-        /// First file.
-        file: String,
-        /// Its pooling.
-        found: String,
-        /// Second file.
-        other: String,
-        /// Its pooling.
-        other_found: String,
-    },
-}
-
-impl ModulesError {
-    /// Incomparable for a module that is not implemented, else a bad input.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Unsupported { .. } => Fault::Incomparable,
-            Self::Malformed { .. } | Self::Contradiction { .. } => Fault::BadInput,
-        }
-    }
-}
-
-pub(super) fn malformed(file: &str, message: impl Into<String>) -> ModulesError {
-    ModulesError::Malformed { file: file.to_owned(), message: message.into() }
-}
 
 /// How a model folder turns token vectors into sentence vectors.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,7 +159,7 @@ impl SentenceFiles {
             }
         }
         let (mut max_seq_length, mut do_lower_case) = (None, false);
-        if let Some((file, map)) = transformer_file(&read, &layout)? {
+        if let Some((file, map)) = transformer_file(&read)? {
             max_seq_length = whole(&map, "max_seq_length", &file)?;
             do_lower_case = flag(&map, "do_lower_case", &file)?.unwrap_or(false);
         }
@@ -280,21 +229,18 @@ pub(super) type Settings = (String, Map<String, Value>);
 pub(super) fn sentence_config<E: From<ModulesError>>(
     read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<Option<Settings>, E> {
-    let layout = match object_or_list(&read, "modules.json")? {
-        Some(value) => Layout::parse(&value)?,
-        None => Layout::default(),
-    };
-    transformer_file(&read, &layout)
+    // A list that names another folder is refused whoever asks.
+    object_or_list(&read, "modules.json")?.map(|value| Layout::parse(&value)).transpose()?;
+    transformer_file(&read)
 }
 
-/// The same, where the order of the modules is known.
+/// The same, where the modules have been read.
 fn transformer_file<E: From<ModulesError>>(
     read: &impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
-    layout: &Layout,
 ) -> Result<Option<Settings>, E> {
     let mut empty: Option<String> = None;
     for name in TRANSFORMER_FILES {
-        let file = join(&layout.transformer, name);
+        let file = (*name).to_owned();
         let Some(value) = object_or_list(read, &file)? else { continue };
         let stated = object(&value, &file)?;
         match (&empty, stated.is_empty()) {
@@ -314,7 +260,6 @@ fn transformer_file<E: From<ModulesError>>(
 
 /// What `modules.json` says about the order of things.
 struct Layout {
-    transformer: String,
     pooling_file: String,
     /// What follows the pooling, and its folder.
     behind: Vec<(Module, String)>,
@@ -322,7 +267,7 @@ struct Layout {
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { transformer: String::new(), pooling_file: "1_Pooling/config.json".to_owned(), behind: Vec::new() }
+        Self { pooling_file: "1_Pooling/config.json".to_owned(), behind: Vec::new() }
     }
 }
 
@@ -331,7 +276,7 @@ impl Layout {
         let file = "modules.json";
         let list = value.as_array().ok_or_else(|| malformed(file, "a list of modules expected"))?;
         let mut layout = Self::default();
-        let mut seen = Vec::new();
+        let (mut seen, mut transformer) = (Vec::new(), "");
         for (index, entry) in list.iter().enumerate() {
             let text = |key: &str| entry.get(key).and_then(Value::as_str);
             let kind = text("type").ok_or_else(|| malformed(file, format!("module {index} has no `type`")))?;
@@ -345,7 +290,7 @@ impl Layout {
                 None => {
                     return Err(ModulesError::Unsupported { index, kind: kind.escape_default().take(120).collect() });
                 }
-                Some(Module::Transformer) => layout.transformer = path.to_owned(),
+                Some(Module::Transformer) => transformer = path,
                 Some(Module::Pooling) => layout.pooling_file = join(path, "config.json"),
                 Some(other) => layout.behind.push((other, path.to_owned())),
             }
@@ -359,7 +304,10 @@ impl Layout {
         if !ordered {
             return Err(malformed(file, "expected a Transformer, then a Pooling, then Dense, LayerNorm or Normalize"));
         }
-        Ok(layout)
+        match transformer {
+            "" => Ok(layout),
+            path => Err(ModulesError::Elsewhere { path: path.escape_default().take(120).collect() }),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::modules::{ModulesError, malformed};
+use super::modules_error::{ModulesError, malformed};
 
 /// `(mode, its name, its legacy boolean)` in forward order, the order legacy modes are concatenated in.
 const POOLING_MODES: &[(PoolingMode, &str, &str)] = &[

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::modules::{ModulesError, malformed};
+use super::modules_error::{ModulesError, malformed};
 use super::pooling_config::object;
 
 /// The file.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Weight;
-use super::modules::{ModulesError, malformed};
+use super::modules_error::{ModulesError, malformed};
 use super::pooling_config::{flag, object, whole};
 
 /// Weights of the modules that have any, by the module's folder and the tensor's last name (`weight`, `bias`).

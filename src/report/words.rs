@@ -103,6 +103,7 @@ const CAVEATS: &[(&str, &str)] = &[
     ("baseline.other_format", "waived"),
     ("flag.overrules", "overruled"),
     ("candidate.mlx_deviates", "computed otherwise"),
+    ("candidate.f16_window", "computed otherwise"),
     ("runtime.cuts_elsewhere", "cut elsewhere"),
     ("reference.outputs_elsewhere", "not what the graph gives"),
     ("runtime.prompt_unread", "left to callers"),

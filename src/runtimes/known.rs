@@ -3,7 +3,7 @@
 //!
 //! Read in each program's source at the version named; mlx-embeddings 0.1.0 was run as well. A new version is a new row.
 
-use super::native::{ALWAYS_ERF, ALWAYS_TANH, Deviation, NO_WINDOW, SEES_BACK_ONLY};
+use super::native::{Deviation, mlx};
 use crate::checkpoint::{ModelConfig, PoolingMode};
 
 /// One program at one version.
@@ -27,6 +27,8 @@ pub struct KnownRuntime {
     pub reads_length: bool,
     /// The tensor files of the folder that it reads.
     pub tensor_files: TensorFiles,
+    /// It takes the folder's path for a pattern (`glob(model_path / "**/model*.safetensors")`).
+    pub globs: bool,
     /// Its own limit on a row.
     pub limit: LengthLimit,
 }
@@ -42,6 +44,8 @@ pub struct Computes {
     pub reads_pooling: bool,
     /// It applies `dense.0`, `dense.1`, … of the weights behind the pooling, without bias and activation.
     pub dense: bool,
+    /// Its mask of a window is no number of float16: rows that are padded beyond it come out as NaN.
+    pub f16_window: bool,
     deviations: &'static [Deviation],
 }
 
@@ -103,11 +107,15 @@ const LAST: Silent = Silent::Pools(PoolingMode::LastToken);
 const POOLER: Silent = Silent::Gives("the pooler's output, or every token's state");
 
 const fn computes(model_types: &'static [&'static str], silent: Silent, deviations: &'static [Deviation]) -> Computes {
-    Computes { model_types, silent, reads_pooling: false, dense: false, deviations }
+    Computes { model_types, silent, reads_pooling: false, dense: false, f16_window: false, deviations }
 }
 
 const fn reading(row: Computes) -> Computes {
     Computes { reads_pooling: true, ..row }
+}
+
+const fn with_f16_window(row: Computes) -> Computes {
+    Computes { f16_window: true, ..row }
 }
 
 const fn with_dense(row: Computes) -> Computes {
@@ -116,22 +124,25 @@ const fn with_dense(row: Computes) -> Computes {
 
 /// Every program that is known.
 pub const RUNTIMES: &[KnownRuntime] = &[
-    // `generate` in utils.py: max_length 512; each model's `__call__`; `convert` copies the folder's *.json.
+    // `generate` in utils.py: max_length 512; each model's `__call__`; `convert` copies the folder's *.json. ModernBERT's
+    // window is a mask of -1e9, -infinity in float16 (run: 116 of 150 rows NaN in batches of 16, none one by one).
     KnownRuntime {
         name: CANDIDATE,
         version: "0.1.0",
         newest: true,
         models: &[
-            computes(&["bert", "xlm-roberta"], MEAN, &[ALWAYS_ERF]),
-            computes(&["modernbert"], Silent::ByClassifier, &[ALWAYS_TANH]),
-            with_dense(computes(&["gemma3-text"], MEAN, &[NO_WINDOW])),
-            computes(&["qwen3"], LAST, &[]),
+            computes(&["bert"], MEAN, mlx::BERT),
+            computes(&["xlm-roberta"], MEAN, mlx::XLMR),
+            with_f16_window(computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
+            with_dense(computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
+            computes(&["qwen3"], LAST, mlx::QWEN3),
         ],
         normalizes: true,
         reads_modules: false,
         reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::Models,
+        globs: true,
         limit: LengthLimit::Fixed(512),
     },
     // Commit 9b28270 (#63), unreleased: `pool_by_config` for BERT and XLM-R.
@@ -140,16 +151,18 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         version: "main",
         newest: false,
         models: &[
-            reading(computes(&["bert", "xlm-roberta"], MEAN, &[ALWAYS_ERF])),
-            computes(&["modernbert"], Silent::ByClassifier, &[ALWAYS_TANH]),
-            with_dense(computes(&["gemma3-text"], MEAN, &[NO_WINDOW])),
-            computes(&["qwen3"], LAST, &[]),
+            reading(computes(&["bert"], MEAN, mlx::BERT)),
+            reading(computes(&["xlm-roberta"], MEAN, mlx::XLMR)),
+            with_f16_window(computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
+            with_dense(computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
+            computes(&["qwen3"], LAST, mlx::QWEN3),
         ],
         normalizes: true,
         reads_modules: false,
         reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::Models,
+        globs: true,
         limit: LengthLimit::Fixed(512),
     },
     // `models/pooling.py`; `server/embeddings.py`: min(model_max_length, 8192); `encoder_loader.py`: which files.
@@ -158,16 +171,18 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         version: "0.7.10",
         newest: true,
         models: &[
-            reading(computes(&["bert", "xlm-roberta"], MEAN, &[ALWAYS_ERF])),
-            reading(computes(&["modernbert"], MEAN, &[ALWAYS_TANH])),
-            with_dense(reading(computes(&["gemma3-text"], MEAN, &[NO_WINDOW]))),
-            reading(computes(&["qwen3"], LAST, &[])),
+            reading(computes(&["bert"], MEAN, mlx::BERT)),
+            reading(computes(&["xlm-roberta"], MEAN, mlx::XLMR)),
+            reading(computes(&["modernbert"], MEAN, mlx::MODERNBERT)),
+            with_dense(reading(computes(&["gemma3-text"], MEAN, mlx::GEMMA3))),
+            reading(computes(&["qwen3"], LAST, mlx::QWEN3)),
         ],
         normalizes: true,
         reads_modules: false,
         reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::Shallow,
+        globs: false,
         limit: LengthLimit::Tokenizer(8192),
     },
     // mlx-swift-lm, Libraries/MLXEmbedders: `loadPooling`, `createAttentionMask`; callers normalize or do not.
@@ -177,16 +192,17 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         version: "3.31.4",
         newest: true,
         models: &[
-            reading(computes(&["bert", "roberta", "xlm-roberta", "distilbert"], POOLER, &[ALWAYS_ERF])),
-            reading(computes(&["nomic-bert"], POOLER, &[])),
-            with_dense(reading(computes(&["gemma3-text"], MEAN, &[SEES_BACK_ONLY]))),
-            reading(computes(&["qwen3"], LAST, &[])),
+            reading(computes(&["bert", "roberta", "xlm-roberta", "distilbert"], POOLER, mlx::BERT)),
+            reading(computes(&["nomic-bert"], POOLER, mlx::NOMIC)),
+            with_dense(reading(computes(&["gemma3-text"], MEAN, mlx::GEMMA3_SWIFT))),
+            reading(computes(&["qwen3"], LAST, mlx::QWEN3)),
         ],
         normalizes: false,
         reads_modules: false,
         reads_prompts_and_width: false,
         reads_length: false,
         tensor_files: TensorFiles::All,
+        globs: false,
         limit: LengthLimit::Positions,
     },
     // `SentenceTransformer._load_auto_model`, `Transformer.__init__`.
@@ -200,6 +216,7 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         reads_prompts_and_width: true,
         reads_length: true,
         tensor_files: TensorFiles::Models,
+        globs: false,
         limit: LengthLimit::Tokenizer(usize::MAX),
     },
 ];

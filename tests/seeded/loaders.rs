@@ -190,6 +190,25 @@ pub(crate) const FAULTS: &[Fault] = &[
         ONE,
         &["model.onnx and onnx/model.onnx"],
     ),
+    refused(
+        "checkpoint-in-another-file",
+        "G3",
+        "the reference's checkpoint is a pytorch_model.bin, so the graph's weights were compared with themselves",
+        Plant::Reference(|c| {
+            std::fs::rename(c.file("model.safetensors"), c.file("pytorch_model.bin")).unwrap();
+            c
+        }),
+        EIGHT,
+        &["original.unread", "pytorch_model.bin"],
+    ),
+    refused(
+        "encoder-in-a-folder-of-its-own",
+        "G3",
+        "the reference's modules.json names a folder from which sentence-transformers loads another encoder",
+        Plant::Reference(|c| c.json("modules.json", |m| m[0]["path"] = "0_Transformer".into())),
+        EIGHT,
+        &["the Transformer is in `0_Transformer/`"],
+    ),
     Fault {
         exit: 4,
         ..refused(

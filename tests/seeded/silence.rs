@@ -232,6 +232,17 @@ pub(crate) const FAULTS: &[Fault] = &[
         says: &["heads.not_computed", "the reference's weights hold a head (`classifier.out_proj.weight`)"],
     },
     Fault {
+        id: "layers-where-the-runtime-does-not-look",
+        hazard: "G5",
+        what: "layer_types says which layers see every token; mlx-embeddings reads global_attn_every_n_layers, which is gone",
+        plant: Plant::Candidate(|c| {
+            c.json("config.json", |o| drop(o.as_object_mut().unwrap().remove("global_attn_every_n_layers")))
+        }),
+        on: &[Model::Modern8],
+        exit: 1,
+        says: &["runtime.config", "global_attn_every_n_layers", "moves its final states"],
+    },
+    Fault {
         id: "runtime-unknown",
         hazard: "G5",
         what: "--runtime names no runtime",

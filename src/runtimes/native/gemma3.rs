@@ -51,7 +51,7 @@ const DEFAULT_WIDTH: usize = 256;
 const DEFAULT_SCALAR: f64 = 256.0;
 const DEFAULT_WINDOW: usize = 4096;
 const DEFAULT_PERIOD: usize = 6;
-const DEFAULT_THETAS: (f64, f64) = (1_000_000.0, 10_000.0);
+pub(super) const DEFAULT_THETAS: (f64, f64) = (1_000_000.0, 10_000.0);
 /// Widest window and longest period believed.
 const MAX: usize = 1 << 20;
 
@@ -85,7 +85,7 @@ fn ignorable(name: &str) -> bool {
 }
 
 /// What every layer sees: all, or a window (`layer_types`, else one layer in `sliding_window_pattern` sees all).
-fn reaches(config: &ModelConfig, label: &str) -> Result<Vec<(bool, Reach)>, NativeError> {
+pub(super) fn reaches(config: &ModelConfig, label: &str) -> Result<Vec<(bool, Reach)>, NativeError> {
     let both_ways = config.flag("use_bidirectional_attention")?.unwrap_or(false);
     let window = config.whole("sliding_window", MAX)?.unwrap_or(DEFAULT_WINDOW);
     let period = config.whole("_sliding_window_pattern", MAX)?.or(config.whole("sliding_window_pattern", MAX)?);

@@ -18,7 +18,7 @@ mod eurobert;
 mod gemma3;
 mod head;
 mod keys;
-mod mlx;
+pub mod mlx;
 mod model;
 mod modernbert;
 mod mpnet;
@@ -34,7 +34,7 @@ pub use encoder::NativeEncoder;
 pub use error::NativeError;
 pub use head::{PoolingError, SentenceHead};
 pub use keys::{Key, same_value};
-pub use mlx::{ALWAYS_ERF, ALWAYS_TANH, Deviation, NO_WINDOW, SEES_BACK_ONLY};
+pub use mlx::Deviation;
 pub use parameters::Parameter;
 
 use crate::checkpoint::{ModelConfig, WeightSet};

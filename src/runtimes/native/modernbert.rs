@@ -41,7 +41,7 @@ const KEYS: &[Key] = &[
 /// Where the configuration states none (transformers `ModernBertConfig`).
 const DEFAULT_GLOBAL_EVERY: usize = 3;
 const DEFAULT_LOCAL: usize = 128;
-const DEFAULT_THETAS: (f64, f64) = (160_000.0, 10_000.0);
+pub(super) const DEFAULT_THETAS: (f64, f64) = (160_000.0, 10_000.0);
 /// Widest window and longest period believed.
 const MAX: usize = 1 << 20;
 
@@ -71,7 +71,7 @@ fn ignorable(name: &str) -> bool {
 }
 
 /// Whether each layer is global (`layer_types`, else one in `global_attn_every_n_layers`).
-fn global(config: &ModelConfig, label: &str) -> Result<Vec<bool>, NativeError> {
+pub(super) fn global(config: &ModelConfig, label: &str) -> Result<Vec<bool>, NativeError> {
     let every = config.whole("global_attn_every_n_layers", MAX)?.unwrap_or(DEFAULT_GLOBAL_EVERY);
     let by_period: Vec<bool> = (0..config.num_hidden_layers).map(|k| k % every == 0).collect();
     let Some(types) = config.per_layer("layer_types")? else { return Ok(by_period) };

@@ -46,7 +46,7 @@ const KEYS: &[Key] = &[
 
 /// Where the configuration states none (transformers `NomicBertConfig`).
 const DEFAULT_TYPES: usize = 2;
-const DEFAULT_THETA: f64 = 1000.0;
+pub(super) const DEFAULT_THETA: f64 = 1000.0;
 
 /// Settings of the model's own code, and the only values under which it is this architecture.
 const FIXED: &[(&str, Value)] = &[

@@ -38,7 +38,7 @@ const KEYS: &[Key] = &[
 
 /// `head_dim` and the rotation's base where the configuration states none (transformers `Qwen3Config`).
 const DEFAULT_WIDTH: usize = 128;
-const DEFAULT_THETA: f64 = 10_000.0;
+pub(super) const DEFAULT_THETA: f64 = 10_000.0;
 
 fn heads(config: &ModelConfig) -> Heads {
     decoder::heads(config, config.num_attention_heads, DEFAULT_WIDTH)
