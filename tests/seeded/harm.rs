@@ -1,8 +1,9 @@
 //! What a planted fault does to a search, measured without the check: the sentence vectors that users of each side
 //! would get from its files alone, and how many rows find another nearest neighbour.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use parallax::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules, Stage};
 use parallax::hidden_states::{GraphOutput, OutputValues, RowId, RowSet, Tap};
@@ -13,6 +14,8 @@ use parallax::runtimes::onnx::{
     Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapEntry, TapHints, TapMap, find_taps, locate,
 };
 use parallax::tokens::{TokenBatch, WordTokenizer, plan_batches};
+
+use super::models::Model;
 
 type Any = Box<dyn std::error::Error>;
 /// One vector per row.
@@ -32,11 +35,39 @@ pub(crate) fn is_asked_for() -> bool {
     std::env::var_os("PARALLAX_FAULT_HARM").is_some()
 }
 
+/// The side in which nothing was planted: its vectors are the model's own, and measured once.
+#[derive(Clone, Copy)]
+pub(crate) enum Untouched {
+    Reference(Model),
+    Candidate(Model),
+    Neither,
+}
+
+/// The vectors of an untouched side.
+static KEPT: Mutex<BTreeMap<String, Vectors>> = Mutex::new(BTreeMap::new());
+
+/// `vectors`, or those kept of the same side of the same model.
+fn once(side: Option<String>, vectors: impl FnOnce() -> Result<Vectors, Any>) -> Result<Vectors, Any> {
+    let Some(side) = side else { return vectors() };
+    if let Some(kept) = KEPT.lock().unwrap().get(&side) {
+        return Ok(kept.clone());
+    }
+    let vectors = vectors()?;
+    KEPT.lock().unwrap().insert(side, vectors.clone());
+    Ok(vectors)
+}
+
 /// `23 of 130 neighbours`, or why it could not be measured.
-pub(crate) fn of(onnx: &Path, candidate: &Path, corpus: &str) -> String {
+pub(crate) fn of(onnx: &Path, candidate: &Path, corpus: &str, untouched: Untouched) -> String {
+    let [ours, theirs] = match untouched {
+        Untouched::Reference(model) => [Some(format!("reference {}", model.name())), None],
+        Untouched::Candidate(model) => [None, Some(format!("candidate {}", model.name()))],
+        Untouched::Neither => [None, None],
+    };
     let both = || -> Result<(usize, usize), Any> {
         let texts: Vec<&str> = corpus.lines().filter(|l| !l.trim().is_empty()).collect();
-        let (ours, theirs) = (reference_vectors(onnx, &texts)?, candidate_vectors(candidate, &texts)?);
+        let ours = once(ours, || reference_vectors(onnx, &texts))?;
+        let theirs = once(theirs, || candidate_vectors(candidate, &texts))?;
         Ok((changed(&ours, &theirs), texts.len()))
     };
     match both() {

@@ -42,6 +42,7 @@ use parallax::observe::Silent;
 use parallax::report::Report;
 
 use crate::common::plant::Copy;
+use harm::Untouched;
 use models::Model;
 
 /// How a fault gets in.
@@ -194,11 +195,15 @@ impl Fault {
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| Outcome::of(&self.checked(&planted.request))));
         let mut outcome = outcome.unwrap_or_else(|panic| caught(101, panic));
-        let files = |plant: &Plant| {
-            matches!(plant, Plant::Candidate(_) | Plant::Lax(_) | Plant::Mixed(_) | Plant::Reference(_))
+        let untouched = match self.plant {
+            Plant::Candidate(_) | Plant::Lax(_) => Some(Untouched::Reference(model)),
+            Plant::Reference(_) => Some(Untouched::Candidate(model)),
+            Plant::Mixed(_) => Some(Untouched::Neither),
+            _ => None,
         };
-        if harm::is_asked_for() && files(&self.plant) {
-            outcome.harm = Some(harm::of(&planted.request.reference, planted.candidate.path(), &planted.text));
+        if let Some(untouched) = untouched.filter(|_| harm::is_asked_for()) {
+            let (reference, candidate) = (&planted.request.reference, planted.candidate.path());
+            outcome.harm = Some(harm::of(reference, candidate, &planted.text, untouched));
         }
         outcome
     }
