@@ -52,6 +52,20 @@ fn whole_models_are_ok_and_stand_on_one_line() {
     assert!(o.stdout.contains("ONNX with 6 taps") && o.stdout.contains("8 bits, group 64"), "{}", o.stdout);
 }
 
+/// MLX looks an override up by its module's path, which its class may begin with `model.`.
+#[test]
+fn an_override_by_the_path_that_mlx_knows_is_that_of_the_file() {
+    let named = |name: &str| {
+        Copy::of(EIGHT).json("config.json", |c| c["quantization"][name] = json!({"group_size": 64, "bits": 8}))
+    };
+    for name in ["embeddings.word_embeddings", "model.embeddings.word_embeddings"] {
+        let copy = named(name);
+        let o = lint(&[copy.path()]);
+        assert_eq!(o.code, 0, "{}", o.stdout);
+    }
+    assert_told(named("model.embeddings.words").path(), 4, &["declares `model.embeddings.words`", "no scales"]);
+}
+
 #[test]
 fn faults_of_a_checkpoint_are_named() {
     let told = |copy: Copy, words: &[&str]| assert_told(copy.path(), 4, words);

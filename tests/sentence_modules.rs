@@ -165,6 +165,19 @@ fn an_order_that_means_something_else_is_an_error() {
         let folder = Folder::from([("modules.json", modules(types)), ("1_Pooling/config.json", json!({}))]);
         assert!(matches!(read(&folder), Err(ModulesError::Malformed { .. })), "{types:?}");
     }
+    // sentence-transformers keeps modules by name, and loads the encoder from the folder that is named.
+    let with = |change: fn(&mut Value)| {
+        let mut list = modules(&OLD);
+        change(&mut list);
+        read(&Folder::from([("modules.json", list), ("1_Pooling/config.json", json!({}))])).unwrap_err()
+    };
+    let twice = with(|list| list[2]["name"] = list[1]["name"].clone());
+    assert!(twice.fault() == Fault::BadInput && twice.to_string().contains("`name` of another"), "{twice}");
+    let elsewhere = with(|list| list[0]["path"] = "0_Transformer".into());
+    assert!(
+        elsewhere.fault() == Fault::Incomparable && elsewhere.to_string().contains("0_Transformer/"),
+        "{elsewhere}"
+    );
 }
 
 #[test]

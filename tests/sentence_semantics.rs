@@ -224,6 +224,18 @@ fn a_width_that_the_runtime_does_not_read_is_left_to_its_callers_and_said() {
     assert!(!caveat(&all, "runtime.width_unread"));
 }
 
+/// Both sides' files state a Dense module; mlx-embeddings applies none behind a BERT.
+#[test]
+fn a_module_that_the_runtime_does_not_apply_is_left_to_its_callers_and_said() {
+    let width = checked(reference().path(), candidate().path(), |_| ()).map(|r| width(&r)).unwrap();
+    let dense = |copy: Copy| copy.with_dense(width, width);
+    let report = checked(dense(reference()).path(), dense(candidate()).path(), |_| ()).unwrap();
+    assert!(caveat(&report, "runtime.modules_unread"), "{:?}", report.findings);
+    let other = |r: &mut CheckRequest| r.runtime = "sentence-transformers".to_owned();
+    let report = checked(dense(reference()).path(), dense(candidate()).path(), other).unwrap();
+    assert!(!caveat(&report, "runtime.modules_unread"));
+}
+
 /// A graph that computes sentences itself: what they are is found, whatever the files say.
 #[test]
 fn the_graphs_own_sentences_are_held_against_what_the_files_say() {

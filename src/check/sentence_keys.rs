@@ -9,6 +9,7 @@ use crate::align::Preflight;
 use crate::checkpoint::{ModelFolder, Prompts};
 use crate::finding::{Finding, Severity};
 use crate::report::escape;
+use crate::tokens::loaders::{counts_from_the_start, left};
 
 /// The file.
 const FILE: &str = "config_sentence_transformers.json";
@@ -65,6 +66,13 @@ pub(super) fn compare(
                 candidate.shown()
             );
             out.push(Finding::new(Severity::Failure, &format!("preflight.{}", key.key), message));
+        } else if key.key == "padding_side" && a == "\"left\"" {
+            let config = candidate.json_object("config.json")?;
+            let kind = config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
+            if counts_from_the_start(kind) {
+                let message = left(&format!("{FILE} of both sides"));
+                out.push(Finding::new(Severity::Refusal, "preflight.padding_side", message));
+            }
         }
     }
     // A folder without the file has no prompts: that is what its runtime does.

@@ -273,6 +273,15 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize
         );
         found.push(Finding::new(Severity::Warning, "runtime.prompt_unread", message));
     }
+    let weighted = candidate.stages.iter().any(|stage| stage.path().is_some());
+    let applied = runtime.reads_modules || runtime.computes(config).is_some_and(|c| c.dense);
+    if weighted && !applied {
+        let message = format!(
+            "{label} does not apply the modules that {shown} states behind the pooling, {}: these are the vectors of callers who apply them themselves",
+            SentenceModules::weighted(&candidate.stages)
+        );
+        found.push(Finding::new(Severity::Warning, "runtime.modules_unread", message));
+    }
     if let (Some(width), false) = (width, runtime.reads_prompts_and_width) {
         let message = format!(
             "{label} does not read what {shown} states: truncate_dim {width} (it gives all dimensions); these are the vectors of callers who cut them to {width} themselves"

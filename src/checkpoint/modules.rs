@@ -276,12 +276,18 @@ impl Layout {
         let file = "modules.json";
         let list = value.as_array().ok_or_else(|| malformed(file, "a list of modules expected"))?;
         let mut layout = Self::default();
-        let (mut seen, mut transformer) = (Vec::new(), "");
+        let (mut seen, mut transformer, mut names) = (Vec::new(), "", Vec::new());
         for (index, entry) in list.iter().enumerate() {
             let text = |key: &str| entry.get(key).and_then(Value::as_str);
             let kind = text("type").ok_or_else(|| malformed(file, format!("module {index} has no `type`")))?;
             let class = kind.strip_prefix(MODULE_PREFIX).and_then(|rest| rest.rsplit('.').next());
             let module = MODULES.iter().find(|(name, _)| Some(*name) == class).map(|(_, m)| *m);
+            // sentence-transformers keeps modules by name: the later one would take the earlier one's place.
+            let name = entry.get("name").filter(|name| !name.is_null()).map(Value::to_string);
+            if name.as_ref().is_some_and(|name| names.contains(name)) {
+                return Err(malformed(file, format!("module {index} has the `name` of another")));
+            }
+            names.extend(name);
             let path = text("path").unwrap_or_default().trim_end_matches('/');
             if !is_inside(path) {
                 return Err(malformed(file, format!("module {index} points outside the model folder")));

@@ -88,6 +88,7 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
     let canonical = names::canonical(raw.tensors().keys())
         .map_err(|reason| CheckpointError::Malformed { file: raw.shown().to_owned(), reason })?;
     let modules: BTreeSet<&str> = raw.tensors().keys().filter_map(|n| n.strip_suffix(".scales")).collect();
+    let declared = &as_stored(raw, declared);
     check_overrides(raw, declared, &modules)?;
     let mut out: BTreeMap<String, Weight> = BTreeMap::new();
     let mut summary = QuantizationSummary {
@@ -150,6 +151,18 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
     }
     let weights = WeightSet::new(raw.shown(), out)?;
     Ok(Loaded { weights, summary, findings })
+}
+
+/// Overrides by the names that the file has: MLX looks them up by its modules' paths, which begin with `model.` where a
+/// class puts that before the names of its file.
+fn as_stored(raw: &RawTensors, declared: &QuantizationConfig) -> QuantizationConfig {
+    let there = |module: &str| raw.tensors().contains_key(&format!("{module}.weight"));
+    let stored = |module: &String| match module.strip_prefix("model.") {
+        Some(bare) if !there(module) && there(bare) => bare.to_owned(),
+        _ => module.clone(),
+    };
+    let overrides = declared.overrides.iter().map(|(module, setting)| (stored(module), *setting));
+    QuantizationConfig { overrides: overrides.collect(), ..declared.clone() }
 }
 
 /// An override for a module that is not there, or is not quantized, is a declaration that lies.

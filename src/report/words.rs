@@ -108,6 +108,7 @@ const CAVEATS: &[(&str, &str)] = &[
     ("reference.outputs_elsewhere", "not what the graph gives"),
     ("runtime.prompt_unread", "left to callers"),
     ("runtime.width_unread", "left to callers"),
+    ("runtime.modules_unread", "left to callers"),
     ("runtime.unread", "left to callers"),
     ("tokenizer.contradicts_itself", "contradicts itself"),
 ];

@@ -85,7 +85,7 @@ impl Copy {
         ]);
         write_stored(&self.file("2_Dense/model.safetensors"), &tensors);
         self.json("modules.json", |list| {
-            let dense = serde_json::json!({"idx": 2, "name": "2", "path": "2_Dense",
+            let dense = serde_json::json!({"idx": 2, "name": "dense", "path": "2_Dense",
                 "type": "sentence_transformers.models.Dense"});
             list.as_array_mut().unwrap().insert(2, dense);
         })

@@ -20,6 +20,15 @@ pub(super) fn key(copy: Copy, key: &str, value: Value) -> Copy {
     copy.json("tokenizer_config.json", |c| c[key] = value)
 }
 
+/// A key of tokenizer_config.json on both sides.
+fn of_both(copy: Copy, reference: &std::path::Path, name: &str, value: &Value) -> Copy {
+    let file = reference.join("tokenizer_config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    config[name] = value.clone();
+    std::fs::write(&file, config.to_string()).unwrap();
+    key(copy, name, value.clone())
+}
+
 /// config_sentence_transformers.json on both sides.
 pub(super) fn sentence(copy: Copy, reference: &std::path::Path, change: impl FnOnce(&mut Value)) -> Copy {
     let mut config = json!({"__version__": {}, "prompts": {"query": "", "document": "passage: "},
@@ -78,6 +87,42 @@ pub(crate) const FAULTS: &[Fault] = &[
         Plant::Candidate(|c| key(c, "padding_side", "left".into())),
         SEEDED,
         &["tokenizer.padding_side"],
+    ),
+    refused(
+        "padding-side-of-both",
+        "both sides pad at the left, and BERT counts positions from the start of the padded row",
+        Plant::Mixed(|c, reference| of_both(c, reference, "padding_side", &"left".into())),
+        ONE,
+        &["tokenizer.padding_side", "other positions"],
+    ),
+    refused(
+        "no-mask-on-both",
+        "neither side's tokenizer returns a mask, so that padded rows attend to their padding",
+        Plant::Mixed(|c, reference| of_both(c, reference, "model_input_names", &json!(["input_ids"]))),
+        ONE,
+        &["tokenizer.no_mask", "attention_mask"],
+    ),
+    refused(
+        "token-types-handed-over-by-one",
+        "both tokenizer.json give a text the type 1, and only the reference's loader hands that to the model",
+        Plant::Mixed(|c, reference| {
+            let types = |folder: Copy| {
+                own(folder, |t| {
+                    let token = |id: &str| json!({"SpecialToken": {"id": id, "type_id": 1}});
+                    let text = json!({"Sequence": {"id": "A", "type_id": 1}});
+                    t["post_processor"]["single"] = json!([token("[CLS]"), text, token("[SEP]")]);
+                })
+                .json("tokenizer_config.json", |c| c["tokenizer_class"] = "PreTrainedTokenizerFast".into())
+            };
+            let all = json!(["input_ids", "token_type_ids", "attention_mask"]);
+            let ours = types(key(Copy::of_path(reference), "model_input_names", all));
+            for file in ["tokenizer.json", "tokenizer_config.json"] {
+                std::fs::copy(ours.file(file), reference.join(file)).unwrap();
+            }
+            types(c)
+        }),
+        ONE,
+        &["tokenizer.token_types", "the candidate's tokenizer.json"],
     ),
     fault(
         "cls-token-in-config-only",

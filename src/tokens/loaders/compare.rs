@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::added;
+use super::inputs;
 use super::keys::{Effect, KEYS, LoaderKey};
 use super::side::{Effective, LoaderSide};
 use crate::finding::{Finding, Severity};
@@ -156,6 +157,7 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
             out.findings.push(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
         }
     }
+    out.findings.extend(inputs::findings(reference, candidate));
     out.findings.extend(unknown(reference, candidate));
     out.findings.extend(unknown_of_sentences(reference, candidate));
     out.findings.extend(uncomputed(reference, candidate));
@@ -356,7 +358,7 @@ fn uncomputed(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<
 }
 
 /// What a tokenizer returns beside ids.
-const MODEL_INPUTS: &str = "model_input_names";
+pub(super) const MODEL_INPUTS: &str = "model_input_names";
 
 /// A value that changes nothing: none, an empty list, and a list of what a tokenizer returns that has the mask.
 fn is_nothing(key: &str, value: &Value) -> bool {

@@ -95,7 +95,7 @@ fn end(side: &LoaderSide<'_>, key: &str, block: Option<&Value>, default: &str) -
     }
 }
 
-fn padding_side(side: &LoaderSide<'_>) -> Effective {
+pub(super) fn padding_side(side: &LoaderSide<'_>) -> Effective {
     let default = side.row().map_or("right", |c| c.padding_side);
     end(side, "padding_side", side.parts.padding.as_ref(), default)
 }

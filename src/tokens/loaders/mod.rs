@@ -9,11 +9,13 @@
 mod added;
 mod class;
 mod compare;
+mod inputs;
 mod keys;
 mod side;
 
 pub use class::{CLASSES, Class};
 pub use compare::{KeyRow, Loaded, compare};
+pub use inputs::{counts_from_the_start, left};
 pub use keys::{Effect, KEYS, LoaderKey};
 pub use side::{Effective, LoaderFiles, LoaderSide, Source};
 
