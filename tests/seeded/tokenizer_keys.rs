@@ -122,7 +122,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             types(c)
         }),
         ONE,
-        &["tokenizer.token_types", "the candidate's tokenizer.json"],
+        &["tokenizer.token_types", "the loader of the candidate"],
     ),
     fault(
         "cls-token-in-config-only",

@@ -49,16 +49,17 @@ pub(super) fn findings(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -
         );
         refuse("tokenizer.no_mask", message);
     }
-    for (whose, side) in ["the reference", "the candidate"].into_iter().zip(sides) {
-        // A row of single tokens has the types of any row.
-        let typed = side.tokenizer.encode("a").is_ok_and(|row| row.type_ids.iter().any(|id| *id != 0));
-        if typed && returns(side, "token_type_ids") != Some(true) {
-            let message = format!(
-                "{whose}'s tokenizer.json gives a single text token types other than 0, and nothing shows that its loader \
-                 hands them to the model; state `{MODEL_INPUTS}` with token_type_ids in tokenizer_config.json"
-            );
-            refuse("tokenizer.token_types", message);
-        }
+    // A row of a single token has the types of any row.
+    let typed =
+        |side: &&LoaderSide<'_>| side.tokenizer.encode("a").is_ok_and(|row| row.type_ids.iter().any(|id| *id != 0));
+    let unsaid = |side: &LoaderSide<'_>| returns(side, "token_type_ids") != Some(true);
+    if sides.iter().all(typed) && sides.iter().any(|side| unsaid(side)) {
+        let whose = if unsaid(reference) { "the reference" } else { "the candidate" };
+        let message = format!(
+            "tokenizer.json of both sides gives a single text token types other than 0, and nothing shows that the loader of \
+             {whose} hands them to the model; state `{MODEL_INPUTS}` with token_type_ids in tokenizer_config.json"
+        );
+        refuse("tokenizer.token_types", message);
     }
     let pads_left = |side: &LoaderSide<'_>| {
         let kind = side.files.model_config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
