@@ -64,6 +64,10 @@ fn an_override_by_the_path_that_mlx_knows_is_that_of_the_file() {
         assert_eq!(o.code, 0, "{}", o.stdout);
     }
     assert_told(named("model.embeddings.words").path(), 4, &["declares `model.embeddings.words`", "no scales"]);
+    let both = named("embeddings.word_embeddings").json("config.json", |c| {
+        c["quantization"]["model.embeddings.word_embeddings"] = json!({"group_size": 64, "bits": 4});
+    });
+    assert_told(both.path(), 4, &["declares `model.embeddings.word_embeddings`", "no scales"]);
 }
 
 #[test]

@@ -158,7 +158,8 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
 fn as_stored(raw: &RawTensors, declared: &QuantizationConfig) -> QuantizationConfig {
     let there = |module: &str| raw.tensors().contains_key(&format!("{module}.weight"));
     let stored = |module: &String| match module.strip_prefix("model.") {
-        Some(bare) if !there(module) && there(bare) => bare.to_owned(),
+        // Where both names are declared, none is guessed: the one that is not in the file is refused.
+        Some(bare) if !there(module) && there(bare) && !declared.overrides.contains_key(bare) => bare.to_owned(),
         _ => module.clone(),
     };
     let overrides = declared.overrides.iter().map(|(module, setting)| (stored(module), *setting));
