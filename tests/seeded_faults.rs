@@ -145,9 +145,9 @@ fn explain_names_the_defect_first_and_advises_no_bits() {
 
 /// Hazards that are no defect of a model or a corpus: the file and the test that meets each.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
-    ("F18", "tests/every_run_proves_itself.rs", "a_reference_that_differs_from_itself_is_no_reference"),
-    ("F20", "tests/every_run_proves_itself.rs", "a_matrix_left_unquantized_is_said"),
-    ("F27", "tests/recordings.rs", "what_mlx_itself_computes_passes_and_with_two_rows_swapped_does_not"),
+    ("F18", "tests/it/every_run_proves_itself.rs", "a_reference_that_differs_from_itself_is_no_reference"),
+    ("F20", "tests/it/every_run_proves_itself.rs", "a_matrix_left_unquantized_is_said"),
+    ("F27", "tests/it/recordings.rs", "what_mlx_itself_computes_passes_and_with_two_rows_swapped_does_not"),
     ("F35", "src/report/consistent.rs", "a_pass_that_its_own_contents_deny_is_refused"),
 ];
 

@@ -1,0 +1,280 @@
+//! What a run shows about itself: that its gates see planted faults, stand well above the reference's own
+//! noise and below what unlike things measure, and that it has seen the rows errors hide in.
+
+use crate::common;
+
+use std::sync::Arc;
+
+use common::repository;
+use parallax::check::{CheckRequest, Sides, Variation, compare, open_sides};
+use parallax::corpus::CorpusOptions;
+use parallax::finding::Severity;
+use parallax::hidden_states::{Arm, HiddenStates, Tap, TapStates};
+use parallax::metrics::Mode;
+use parallax::observe::Silent;
+use parallax::report::Report;
+use parallax::report::terminal::verdict_text;
+use parallax::runtimes::{Encoder, RunError};
+use parallax::tokens::TokenBatch;
+use parallax::verdict::Verdict;
+
+fn request(candidate: &str) -> CheckRequest {
+    let corpus =
+        CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
+    CheckRequest {
+        corpus,
+        ..CheckRequest::new(repository("models/parallax-mini"), repository("models").join(candidate))
+    }
+}
+
+fn run(request: &CheckRequest, plant: impl FnOnce(&mut Sides)) -> Report {
+    let mut sides = open_sides(request, &mut Silent).unwrap();
+    plant(&mut sides);
+    compare(&mut sides, request, &mut Silent).unwrap()
+}
+
+fn finding<'a>(report: &'a Report, code: &str) -> &'a parallax::finding::Finding {
+    report.findings.iter().find(|f| f.code == code).unwrap_or_else(|| panic!("{code}: {:?}", report.findings))
+}
+
+#[test]
+fn every_fault_is_seen_and_every_gate_has_its_baselines() {
+    let report = run(&request("parallax-mini-mlx-8bit"), |_| ());
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let canaries = &report.alignment.canaries;
+    assert!(canaries.planted && canaries.canaries.len() >= 10);
+    for canary in &canaries.canaries {
+        assert!(canary.seen_by.is_some() && canary.not_planted.is_none(), "{canary:?}");
+        assert!(canary.effect.unwrap() > 1e-5, "{canary:?}");
+    }
+    assert!(canaries.smallest.is_some());
+    let judged = report.gates.iter().filter(|g| g.metric == "relative_l2");
+    for gate in judged {
+        let null = gate.baseline.unwrap_or_else(|| panic!("{gate:?}"));
+        assert!(null.wrong_layer.unwrap() > 10.0 * gate.observed.unwrap(), "{gate:?}");
+        assert!(null.mismatched_sentence.unwrap() > 1.0, "{gate:?}");
+    }
+    let floors = &report.alignment.floor;
+    assert!(floors.len() >= 3 * report.alignment.taps.len(), "three variations at every tap");
+    assert!(floors.iter().all(|f| f.max.unwrap() <= 2e-6), "{floors:?}");
+    assert!(report.corpus.coverage.iter().all(|c| c.corpus + c.probes > 0), "{:?}", report.corpus.coverage);
+    let text = verdict_text(&report, false, true);
+    assert!(text.contains("10 of 10 planted faults seen") && text.contains("wrong layer"), "{text}");
+}
+
+#[test]
+fn layers_are_also_measured_alone_and_add_up() {
+    let report = run(&request("parallax-mini-mlx-4bit"), |_| ());
+    let mean = |tap, arm, mode| {
+        let is = |m: &&parallax::metrics::Measurement| {
+            m.tap == tap && m.arm == arm && m.mode == mode && m.metric == "relative_l2"
+        };
+        report.measurements.iter().find(is).unwrap().mean.unwrap()
+    };
+    for k in 0..4 {
+        let alone = mean(Tap::Layer(k), Arm::Quantization, Mode::Isolated);
+        assert!(alone > 0.0 && alone < mean(Tap::Layer(k), Arm::Quantization, Mode::Accumulated), "layer.{k}: {alone}");
+        assert!(mean(Tap::Layer(k), Arm::Engine, Mode::Isolated) < 1e-6);
+    }
+    assert_eq!(report.explanation.layers.len(), 5);
+}
+
+#[test]
+fn without_canaries_the_verdict_says_so() {
+    let report = run(&CheckRequest { canaries: false, ..request("parallax-mini-mlx-8bit") }, |_| ());
+    assert_eq!(report.verdict, Verdict::Pass);
+    assert!(!report.alignment.canaries.planted);
+    assert_eq!(finding(&report, "canary.none").severity, Severity::Warning);
+    assert!(verdict_text(&report, false, false).contains("waived: no faults were planted (--no-canaries)"));
+}
+
+#[test]
+fn a_policy_whose_own_limits_see_no_fault_is_called_blind_in_the_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("blind.toml");
+    let gate = |on: &str, arm: &str, max: f64| {
+        format!("[[gate]]\non = \"{on}\"\narm = \"{arm}\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = {max}\n")
+    };
+    std::fs::write(&policy, format!("schema = 1\n{}{}", gate("*", "engine", 0.01), gate("final", "total", 0.9)))
+        .unwrap();
+    let request = CheckRequest { policy: Some(policy.display().to_string()), ..request("parallax-mini-mlx-8bit") };
+    let report = run(&request, |_| ());
+    // The proofs hold whatever a policy says: the candidate is what MLX makes of this original.
+    assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
+    let blind = finding(&report, "canary.blind");
+    assert_eq!(blind.severity, Severity::Warning);
+    for fault in ["set to zero", "tanh-GELU", "cls pooling"] {
+        assert!(blind.message.contains(fault), "{fault}: {}", blind.message);
+    }
+    let zeroed = report.alignment.canaries.canaries.iter().find(|c| c.id == "zeroed_bias").unwrap();
+    assert!(zeroed.limits.is_none() && zeroed.seen_by.as_ref().is_some_and(|by| by.starts_with("weights: ")));
+    assert!(verdict_text(&report, false, false).contains("blind: this policy's own limits are blind to"));
+    assert_eq!(finding(&report, "policy.blind_gate").severity, Severity::Warning);
+}
+
+#[test]
+fn a_policy_without_engine_gates_is_held_to_the_engine_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("mine.toml");
+    let text = "schema = 1\n[[gate]]\non = \"sentence\"\narm = \"total\"\nmetric = \"cosine_distance\"\nstat = \"p99\"\nmax = 0.01\n[[gate]]\non = \"weights\"\nmetric = \"group_shift\"\nstat = \"max\"\nmax = 1.0\n";
+    std::fs::write(&policy, text).unwrap();
+    let request = CheckRequest { policy: Some(policy.display().to_string()), ..request("parallax-mini-mlx-8bit") };
+    assert_eq!(run(&request, |_| ()).verdict, Verdict::Pass);
+    let report = run(&request, |sides| sides.control = noisy(std::mem::replace(&mut sides.control, nobody()), 1e-3));
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert!(report.reasons.iter().any(|r| r.code == "gate.engine"), "{:?}", report.reasons);
+}
+
+/// Adds to every state, in turns up and down, this share of it.
+struct Noisy {
+    inner: Box<dyn Encoder>,
+    share: f32,
+}
+
+impl Encoder for Noisy {
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+    fn taps(&self) -> &[Tap] {
+        self.inner.taps()
+    }
+    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+        let mut out = HiddenStates::new();
+        for (tap, states) in self.inner.encode(batch)?.iter() {
+            let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+            let rows = (0..states.rows()).flat_map(|r| states.row(r)).enumerate();
+            let values = rows.map(|(i, v)| v * (1.0 + self.share * sign(i))).collect();
+            out.insert(tap, Arc::new(TapStates::ragged(states.hidden(), batch.offsets(), values).unwrap()));
+        }
+        Ok(out)
+    }
+}
+
+fn noisy(inner: Box<dyn Encoder>, share: f32) -> Box<dyn Encoder> {
+    Box::new(Noisy { inner, share })
+}
+
+fn nobody() -> Box<dyn Encoder> {
+    struct Nobody;
+    impl Encoder for Nobody {
+        fn describe(&self) -> String {
+            String::new()
+        }
+        fn taps(&self) -> &[Tap] {
+            &[]
+        }
+        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
+            Ok(HiddenStates::new())
+        }
+    }
+    Box::new(Nobody)
+}
+
+#[test]
+fn a_reference_that_differs_from_itself_is_no_reference() {
+    let report = run(&request("parallax-mini-mlx-8bit"), |sides| {
+        let variation = sides.variations.iter_mut().find(|v| v.name.contains("optimizations")).unwrap();
+        let Variation { name, open } =
+            std::mem::replace(variation, Variation { name: String::new(), open: Box::new(|| Ok(nobody())) });
+        *variation = Variation { name, open: Box::new(move || Ok(noisy(open()?, 1e-5))) };
+    });
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    let floor = finding(&report, "alignment.floor");
+    assert!(
+        floor.message.contains("graph optimizations off") && floor.message.contains("a quarter"),
+        "{}",
+        floor.message
+    );
+}
+
+#[test]
+fn nan_on_a_probe_alone_fails() {
+    struct Trap(Box<dyn Encoder>);
+    impl Encoder for Trap {
+        fn describe(&self) -> String {
+            self.0.describe()
+        }
+        fn taps(&self) -> &[Tap] {
+            self.0.taps()
+        }
+        /// Rows that are padded up to a multiple of 32, at least 128 (a real kernel's fault).
+        fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
+            let states = self.0.encode(batch)?;
+            if batch.longest() < 128 || !batch.longest().is_multiple_of(32) {
+                return Ok(states);
+            }
+            let mut out = HiddenStates::new();
+            for (tap, s) in states.iter() {
+                let short = |r: usize| batch.len(r) < batch.longest();
+                let value = |r: usize, v: &f32| if short(r) { f32::NAN } else { *v };
+                let values = (0..s.rows()).flat_map(|r| s.row(r).iter().map(move |v| value(r, v))).collect();
+                out.insert(tap, Arc::new(TapStates::ragged(s.hidden(), batch.offsets(), values).unwrap()));
+            }
+            Ok(out)
+        }
+    }
+    let report = run(&request("parallax-mini-mlx-8bit"), |sides| {
+        sides.candidate = Box::new(Trap(std::mem::replace(&mut sides.candidate, nobody())));
+    });
+    assert_ne!(report.verdict, Verdict::Pass);
+    let broken = finding(&report, "probes.broken_states");
+    assert_eq!(broken.severity, Severity::Failure);
+    assert!(broken.message.contains("embeddings") && broken.message.contains("probe"), "{}", broken.message);
+}
+
+#[test]
+fn explain_names_the_tensors_and_measures_its_own_advice() {
+    let report = run(&CheckRequest { explain: true, ..request("parallax-mini-mlx-4bit") }, |_| ());
+    let told = &report.explanation;
+    assert_eq!(told.stages.len(), 5, "embeddings and four layers");
+    assert!(told.stages.is_sorted_by(|a, b| a.after <= b.after));
+    assert_eq!(told.cause, Some(told.stages[0].tap));
+    assert!(!told.tensors.is_empty() && told.tensors.is_sorted_by(|a, b| a.alone >= b.alone));
+    let best = &told.advice[0];
+    assert!(best.bits == 8 && best.after < best.before && best.extra_bytes > 0, "{best:?}");
+    let all = told.advice.last().unwrap();
+    assert!(all.tensors.len() > 1 && all.after < best.after, "together they bring more: {:?}", told.advice);
+    let text = verdict_text(&report, false, true);
+    assert!(text.contains("at 8 bits would bring the mean sentence error from"), "{text}");
+}
+
+#[test]
+fn requantized_weights_are_what_mlx_makes_of_them() {
+    use parallax::checkpoint::ModelFolder;
+    use parallax::quantization::{Effective, load_candidate, load_float, requantized};
+    let original = load_float(&ModelFolder::open(&repository("models/parallax-mini")).unwrap()).unwrap().weights;
+    for (folder, bits) in [("parallax-mini-mlx-8bit", 8), ("parallax-mini-mlx-4bit", 4)] {
+        let folder = ModelFolder::open(&repository("models").join(folder)).unwrap();
+        let config = serde_json::from_slice(&folder.require("config.json").unwrap()).unwrap();
+        let candidate = load_candidate(&folder, &config, Effective::default()).unwrap().weights;
+        let (mut same, mut all) = (0usize, 0usize);
+        for (name, mlx) in candidate.tensors().iter().filter(|(_, w)| w.storage.bits == Some(bits)) {
+            let ours = requantized(&original.tensors()[name], bits, 64, &mlx.storage.dtype).unwrap();
+            same += ours.rows().iter().zip(mlx.rows().iter()).filter(|(a, b)| a == b).count();
+            all += mlx.len();
+            assert_eq!(ours.storage.bytes, mlx.storage.bytes, "{name}");
+        }
+        println!("{bits} bits: {same} of {all} as MLX");
+        assert!(all > 0 && same as f64 > 0.999 * all as f64, "{bits} bits: {same} of {all}");
+    }
+}
+
+#[test]
+fn a_matrix_left_unquantized_is_said() {
+    use common::plant::{Copy, stored};
+    let module = "encoder.layer.1.intermediate.dense";
+    let plain = Copy::of("parallax-mini-mlx-8bit").tensors(|tensors| {
+        let (_, shape, bytes) =
+            stored(&repository("models/parallax-mini/model.safetensors"))[&format!("{module}.weight")].clone();
+        let half = common::plant::floats(&bytes).iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+        tensors.insert(format!("{module}.weight"), (safetensors::Dtype::F16, shape, half));
+        for part in ["scales", "biases"] {
+            tensors.remove(&format!("{module}.{part}")).unwrap();
+        }
+    });
+    let report = run(&CheckRequest { candidate: plain.path().to_owned(), ..request("parallax-mini-mlx-8bit") }, |_| ());
+    assert_eq!(report.verdict, Verdict::Pass, "it is nearer to the original, not farther: {:?}", report.reasons);
+    let said = finding(&report, "quantization.plain_matrix");
+    assert_eq!(said.severity, parallax::finding::Severity::Warning);
+    assert!(said.message.contains(module) && said.message.starts_with("1 of"), "{}", said.message);
+}
