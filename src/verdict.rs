@@ -12,7 +12,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{apart, number};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy};
 
@@ -123,11 +123,11 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
     let found = |severity| findings.iter().filter(move |f| f.severity == severity).map(reason_of);
 
     let mut doubts: Vec<Reason> = found(Severity::Refusal).collect();
-    doubts.extend(grouped("gate.engine", &engine));
-    doubts.extend(grouped("gate.not_measured", &unmeasured));
+    doubts.extend(grouped(&codes::GATE_ENGINE, &engine));
+    doubts.extend(grouped(&codes::GATE_NOT_MEASURED, &unmeasured));
     doubts.extend(too_little(policy, gates, amount));
-    let certain = grouped("gate.non_finite", &broken);
-    let mut failures = grouped("gate.exceeded", &exceeded);
+    let certain = grouped(&codes::GATE_NON_FINITE, &broken);
+    let mut failures = grouped(&codes::GATE_EXCEEDED, &exceeded);
     failures.extend(found(Severity::Failure));
 
     let verdict = match (certain.is_empty(), doubts.is_empty(), failures.is_empty()) {
@@ -159,7 +159,7 @@ fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Rea
 }
 
 /// One reason per gate, with the taps it speaks of; `results` are worst first and stay so.
-fn grouped(code: &str, results: &[&GateResult]) -> Vec<Reason> {
+fn grouped(code: &Code, results: &[&GateResult]) -> Vec<Reason> {
     let mut groups: Vec<Vec<&GateResult>> = Vec::new();
     for &result in results {
         match groups.iter_mut().find(|g| same_gate(g[0], result)) {
@@ -167,7 +167,7 @@ fn grouped(code: &str, results: &[&GateResult]) -> Vec<Reason> {
             None => groups.push(vec![result]),
         }
     }
-    groups.iter().map(|g| Reason { code: code.to_owned(), message: message(g[0], g) }).collect()
+    groups.iter().map(|g| Reason { code: code.code.to_owned(), message: message(g[0], g) }).collect()
 }
 
 fn same_gate(a: &GateResult, b: &GateResult) -> bool {

@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::metrics::number;
 
 /// A tap must resemble its own partner more than any other: the code of what does not.
-const CROSS_MATCH: &str = "alignment.cross_match";
+const CROSS_MATCH: &Code = &codes::ALIGNMENT_CROSS_MATCH;
 /// Nothing to judge by.
-const NO_EVIDENCE: &str = "alignment.no_evidence";
+const NO_EVIDENCE: &Code = &codes::ALIGNMENT_NO_EVIDENCE;
 /// NaN or infinite states: the `non_finite` metric fails the run; this says why the matrix is silent.
-const NOT_COMPUTABLE: &str = "alignment.not_computable";
+const NOT_COMPUTABLE: &Code = &codes::ALIGNMENT_NOT_COMPUTABLE;
 
 /// From here on the nearest tap is near by accident: two states of one length are 1 apart when the angle
 /// between them is 60 degrees, and unrelated ones √2.
@@ -172,7 +172,7 @@ impl CrossMatchReport {
         if finite == 0 && (pairs == 0 || self.non_finite == 0) {
             let message = "the cross-match has no two different taps to tell apart: nothing proves that the right ones were compared";
             findings.push(Finding::new(Severity::Refusal, NO_EVIDENCE, message));
-        } else if finite < pairs && self.non_finite > 0 && !findings.iter().any(|f| f.code == NOT_COMPUTABLE) {
+        } else if finite < pairs && self.non_finite > 0 && !findings.iter().any(|f| f.is(NOT_COMPUTABLE)) {
             let message = format!(
                 "{} of {pairs} pairs of taps cannot be told apart: {} of {} tokens are not finite",
                 pairs - finite,

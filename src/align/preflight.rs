@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 
 /// How one fact came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -115,7 +115,7 @@ impl Preflight {
                     "{}: the reference says {}, the candidate says {}; these are not the same encoder",
                     c.check, c.reference, c.candidate
                 );
-                Finding::new(Severity::Refusal, &format!("preflight.{}", c.check), message)
+                Finding::of(Severity::Refusal, &codes::PREFLIGHT_FACT, &c.check, message)
             })
             .collect()
     }

@@ -3,7 +3,7 @@
 
 use half::{bf16, f16};
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Tap, TapStates};
 use crate::runtimes::recorded::Compute;
 
@@ -72,7 +72,7 @@ impl Alike {
                 "{name}: {:.1} % of the values at {tap} are this program's own candidate states{how}: they were not computed by another runtime and show nothing of a device",
                 100.0 * plain.max(emulated)
             );
-            Finding::new(Severity::Refusal, "recording.not_another_runtime", message)
+            Finding::new(Severity::Refusal, &codes::RECORDING_NOT_ANOTHER_RUNTIME, message)
         })
     }
 
@@ -85,7 +85,7 @@ impl Alike {
                 "{name} says it was computed in {compute}, but {} values at {tap} are no {compute} numbers: state the type the runtime computed in, or record the states in that type",
                 self.foreign
             );
-            Finding::new(Severity::Refusal, "recording.compute", message)
+            Finding::new(Severity::Refusal, &codes::RECORDING_COMPUTE, message)
         })
     }
 }

@@ -8,9 +8,10 @@ use super::sample::Sample;
 use super::sides::Sides;
 use crate::Error;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap, TapStates};
 use crate::metrics::Measurement;
+use crate::policy::loss::is_relative;
 use crate::policy::{Baseline, GateResult, Policy};
 use crate::report::UnlikeSection;
 use crate::runtimes::native::SentenceHead;
@@ -102,7 +103,7 @@ pub(super) fn fill(unlike: &UnlikeSection, policy: &Policy, weights: &WeightsRep
 
 /// Gates on likeness whose limit another sentence, or another layer, would have kept.
 pub(super) fn findings(gates: &[GateResult]) -> Vec<Finding> {
-    let likeness = |g: &&GateResult| ["relative_l2", "standardized_l2", "cosine_distance"].contains(&g.metric.as_str());
+    let likeness = |g: &&GateResult| is_relative(&g.metric);
     let mut out = Vec::new();
     for gate in gates.iter().filter(likeness) {
         let Some(baseline) = gate.baseline else { continue };
@@ -120,7 +121,7 @@ pub(super) fn findings(gates: &[GateResult]) -> Vec<Finding> {
                 gate.stat,
                 number(seen)
             );
-            out.push(Finding::new(Severity::Warning, "policy.blind_gate", message));
+            out.push(Finding::new(Severity::Warning, &codes::POLICY_BLIND_GATE, message));
         }
     }
     out

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::checkpoint::{INDEX, ModelFolder};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::report::escape;
 
 /// Characters of a value in a message.
@@ -13,7 +13,7 @@ const SHOWN: usize = 80;
 /// One file, and what loaders do with it.
 struct Beside {
     file: &'static str,
-    code: &'static str,
+    code: &'static Code,
     /// What of its content matters; none where it changes nothing.
     says: fn(&Map<String, Value>) -> Option<String>,
     /// What loaders make of it, and what helps.
@@ -29,19 +29,19 @@ fn stated(map: &Map<String, Value>, key: &str) -> Option<String> {
 const BESIDE: &[Beside] = &[
     Beside {
         file: "adapter_config.json",
-        code: "original.adapter",
+        code: &codes::ORIGINAL_ADAPTER,
         says: |map| Some(stated(map, "peft_type").unwrap_or_else(|| "an adapter".to_owned())),
         so: "transformers loads that adapter over the weights, and they are compared without it: merge it and export again, or take the file out",
     },
     Beside {
         file: "config.json",
-        code: "original.quantized",
+        code: &codes::ORIGINAL_QUANTIZED,
         says: |map| stated(map, "quantization_config"),
         so: "transformers quantizes the weights as it loads them, and they are compared as float32: take the key out",
     },
     Beside {
         file: "config_sentence_transformers.json",
-        code: "original.model_type",
+        code: &codes::ORIGINAL_MODEL_TYPE,
         says: |map| stated(map, "model_type").filter(|_| map["model_type"] != "SentenceTransformer"),
         so: "sentence-transformers builds a model that gives no dense sentence vectors, and those are compared",
     },
@@ -85,7 +85,7 @@ pub(super) fn unread_weights(folder: &ModelFolder) -> Result<Option<Finding>, Er
             folder.shown(),
             escape::plain(first, 200)
         );
-        Finding::new(Severity::Refusal, "original.unread", message)
+        Finding::new(Severity::Refusal, &codes::ORIGINAL_UNREAD, message)
     }))
 }
 

@@ -3,7 +3,7 @@
 
 use super::graph_weights;
 use crate::checkpoint::layer_of;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::report::{Explanation, GraphWeightsSection, OddOne, OddTensor, ProvenCause};
 use crate::weights::WeightsReport;
@@ -25,7 +25,7 @@ pub(super) enum Kind {
 /// all that begin so. Defects of tokenizers, prompts and length limits are none of these: both sides are fed the same
 /// ids, so they move no number of the comparison.
 const CAUSES: &[(&str, Kind)] = &[
-    (graph_weights::CODE, Kind::Reference),
+    ("graph.weights", Kind::Reference),
     ("reference.inexact", Kind::Reference),
     ("weights.made_from_candidate", Kind::Reference),
     ("config.", Kind::Configuration),
@@ -102,7 +102,7 @@ fn proven(findings: &[Finding], weights: &WeightsReport, graph: Option<&GraphWei
     for finding in findings.iter().filter(|f| f.severity >= Severity::Failure) {
         let Some((rank, kind)) = row(&finding.code) else { continue };
         // The original is told already, in words that begin with it.
-        if finding.code == graph_weights::CODE && odd.iter().any(|t| finding.message.contains(&quoted(&t.tensor))) {
+        if finding.is(graph_weights::CODE) && odd.iter().any(|t| finding.message.contains(&quoted(&t.tensor))) {
             continue;
         }
         let mut tensors = if kind == Kind::Weights { named(finding, weights) } else { Vec::new() };
@@ -114,7 +114,7 @@ fn proven(findings: &[Finding], weights: &WeightsReport, graph: Option<&GraphWei
         }
         let (code, message) = (finding.code.clone(), finding.message.clone());
         // Nothing is lost, so nothing can be restored.
-        if code == "weights.permuted" {
+        if finding.is(&codes::WEIGHTS_PERMUTED) {
             tensors.clear();
         }
         let subject = subject(&code, &tensors);
@@ -134,7 +134,7 @@ fn quoted(name: &str) -> String {
 
 /// The tensors that a finding on weights speaks of.
 fn named(finding: &Finding, weights: &WeightsReport) -> Vec<String> {
-    if finding.code == "weights.changed_unquantized" {
+    if finding.is(&codes::WEIGHTS_CHANGED_UNQUANTIZED) {
         return weights.changed_unquantized.clone();
     }
     let rows = weights.tensors.iter().map(|row| &row.tensor);
@@ -171,7 +171,7 @@ fn odd_original(odd: &[&OddTensor], source: &str) -> Option<ProvenCause> {
         first.differing, first.elements
     );
     let subject = format!("{name} of the original");
-    Some(ProvenCause { code: graph_weights::CODE.to_owned(), subject, message, ..ProvenCause::default() })
+    Some(ProvenCause { code: graph_weights::CODE.code.to_owned(), subject, message, ..ProvenCause::default() })
 }
 
 #[cfg(test)]
@@ -189,13 +189,14 @@ mod tests {
     fn changed() -> (Finding, WeightsReport) {
         let message = format!("`{BIAS}`: not quantized, and yet not the original's values");
         let weights = WeightsReport { changed_unquantized: vec![BIAS.to_owned()], ..WeightsReport::default() };
-        (Finding::new(Severity::Failure, "weights.changed_unquantized", message), weights)
+        (Finding::new(Severity::Failure, &codes::WEIGHTS_CHANGED_UNQUANTIZED, message), weights)
     }
 
     #[test]
     fn a_wrong_tensor_and_a_wrong_setting_are_named_before_anything_measured() {
         let (bias, weights) = changed();
-        let config = Finding::new(Severity::Failure, "config.pad_token_id", "config.json: pad_token_id: 1 and 0");
+        let config =
+            Finding::of(Severity::Failure, &codes::CONFIG_KEY, "pad_token_id", "config.json: pad_token_id: 1 and 0");
         let one = told(std::slice::from_ref(&bias), &weights, None);
         assert!(one.story()[0].contains(BIAS), "{:?}", one.story());
         assert_eq!(one.cause, Some(Tap::Layer(3)));
@@ -207,7 +208,8 @@ mod tests {
 
     #[test]
     fn notes_warnings_and_what_moves_no_number_prove_nothing() {
-        let finding = |severity, code| Finding::new(severity, code, "`x` is not `y`");
+        let finding =
+            |severity, code: &str| Finding { code: code.to_owned(), severity, message: "`x` is not `y`".to_owned() };
         let harmless = [
             finding(Severity::Warning, "config.x"),
             finding(Severity::Note, "graph.weights"),
@@ -219,6 +221,13 @@ mod tests {
         assert_eq!((explanation.proven.len(), explanation.cause), (0, Some(Tap::Layer(0))));
         assert!(!is_defect(&harmless));
         assert!(is_defect(&[finding(Severity::Failure, "twin.states")]));
+    }
+
+    #[test]
+    fn every_cause_and_symptom_is_a_code() {
+        for code in CAUSES.iter().map(|(code, _)| *code).chain(SYMPTOMS.iter().copied()) {
+            assert!(codes::find(code).is_some(), "{code}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::checkpoint::ModelConfig;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::runtimes::native::{Architecture, Key, NativeError, same_value};
 
 /// Whether a value does nothing.
@@ -221,7 +221,7 @@ pub(super) fn findings(reference: Option<&ModelConfig>, candidate: &ModelConfig)
     if out.is_empty() && equal > 0 {
         let message =
             format!("the two config.json agree in all {equal} settings that only `{}` has", candidate.model_type);
-        out.push(Finding::new(Severity::Note, "config.compared", message));
+        out.push(Finding::new(Severity::Note, &codes::CONFIG_COMPARED, message));
     }
     Ok(out)
 }
@@ -246,7 +246,7 @@ fn difference(key: &Key, reference: &ModelConfig, candidate: &ModelConfig) -> Re
         key.decides,
         candidate.file()
     );
-    Ok(Some(Finding::new(Severity::Failure, &format!("config.{name}"), message)))
+    Ok(Some(Finding::of(Severity::Failure, &codes::CONFIG_KEY, name, message)))
 }
 
 /// A value, and whether the file says it.
@@ -281,7 +281,7 @@ fn changing(config: &ModelConfig) -> Result<Vec<Finding>, NativeError> {
                 config.file(),
                 shown(value)
             );
-            out.push(Finding::new(Severity::Refusal, &format!("config.{name}"), message));
+            out.push(Finding::of(Severity::Refusal, &codes::CONFIG_KEY, name, message));
         }
     }
     Ok(out)
@@ -337,7 +337,7 @@ fn unknown(architecture: &Architecture, reference: &ModelConfig, candidate: &Mod
             told(&value(&ours, name)),
             told(&value(&theirs, name))
         );
-        Finding::new(Severity::Refusal, "config.unknown_key", message)
+        Finding::new(Severity::Refusal, &codes::CONFIG_UNKNOWN_KEY, message)
     };
     names.into_iter().filter(differs).map(finding).collect()
 }

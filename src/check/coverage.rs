@@ -5,7 +5,7 @@
 //! Why these kinds: an MLX attention kernel gave NaN in padded rows when the longest row was a multiple of
 //! 32 and at least 128 tokens long; a float32 matrix product was exact for one row and not for several.
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::report::CoverageSection;
 use crate::tokens::TokenBatch;
 
@@ -127,12 +127,12 @@ pub(super) fn findings(sections: &[CoverageSection]) -> Vec<Finding> {
         let message = format!(
             "the corpus has none of these: {kinds}; built-in probes supplied them, on which the candidate is held against an honest conversion"
         );
-        Finding::new(Severity::Note, "coverage.filled", message)
+        Finding::new(Severity::Note, &codes::COVERAGE_FILLED, message)
     });
     let missing = names(&|s| s.corpus == 0 && s.probes == 0).map(|kinds| {
         let message =
             format!("neither the corpus nor the built-in probes have these: {kinds}; errors hide there, add such rows");
-        Finding::new(Severity::Refusal, "coverage.missing", message)
+        Finding::new(Severity::Refusal, &codes::COVERAGE_MISSING, message)
     });
     filled.into_iter().chain(missing).collect()
 }

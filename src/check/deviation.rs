@@ -8,14 +8,14 @@ use super::sides::Sides;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules};
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::runtimes::Encoder;
 use crate::runtimes::known::KnownRuntime;
 use crate::runtimes::native::{Deviation, NativeEncoder, SentenceHead};
 use crate::tokens::TokenBatch;
 
-const CODE: &str = "candidate.mlx_deviates";
+const CODE: &Code = &codes::CANDIDATE_MLX_DEVIATES;
 /// States that differ by no more are the same ones: the limit of the engines' own difference (relative L2).
 const SAME: f64 = 1e-5;
 
@@ -60,7 +60,7 @@ pub(super) fn f16_window(runtime: &KnownRuntime, config: &ModelConfig, dtype: &s
          out as NaN; convert to bfloat16, or give it rows of one length at a time",
         runtime.label()
     );
-    masked.then(|| Finding::new(Severity::Warning, "candidate.f16_window", message))
+    masked.then(|| Finding::new(Severity::Warning, &codes::CANDIDATE_F16_WINDOW, message))
 }
 
 /// One finding per deviation, with its size.
@@ -80,7 +80,7 @@ pub(super) fn findings(
         };
         let message = format!("{} computes this model with {what}: {size}; {followed}", facts.runs_on);
         match cure {
-            Some(_) if !request.emulate_mlx => Finding::new(Severity::Failure, "runtime.config", message),
+            Some(_) if !request.emulate_mlx => Finding::new(Severity::Failure, &codes::RUNTIME_CONFIG, message),
             _ => Finding::new(Severity::Warning, CODE, message),
         }
     };

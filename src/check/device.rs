@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::alike::Alike;
 use super::measure::{Accumulators, Scales, add_sentences};
 use crate::Error;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap, TapStates};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{Policy, PredictedTap};
@@ -117,28 +117,28 @@ impl Device {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let name = self.recording.name();
         let mut out = Vec::new();
-        let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
+        let mut say = |severity, code: &Code, message: String| out.push(Finding::new(severity, code, message));
         let by = format!("{name} ({})", self.recording.producer());
-        say(Severity::Note, "recording.compared", format!("{} rows recorded by {by} were compared", self.rows));
+        say(Severity::Note, &codes::RECORDING_COMPARED, format!("{} rows recorded by {by} were compared", self.rows));
         if let Some(other) = &self.other_ids {
             let message = format!("{name}: {other}; states of another text cannot be compared");
-            say(Severity::Refusal, "recording.ids", message);
+            say(Severity::Refusal, &codes::RECORDING_IDS, message);
         }
         if self.missing > 0 {
             let message =
                 format!("{} rows of the corpus are not in {name} and were not compared with it", self.missing);
-            say(Severity::Note, "recording.missing_rows", message);
+            say(Severity::Note, &codes::RECORDING_MISSING_ROWS, message);
         }
         let recorded = self.recording.rows() as u64;
         if recorded > self.rows && self.other_ids.is_none() {
             let message = format!("{name}: {} of its {recorded} rows are not in this corpus", recorded - self.rows);
-            say(Severity::Warning, "recording.other_rows", message);
+            say(Severity::Warning, &codes::RECORDING_OTHER_ROWS, message);
         }
         if self.recording.rounded() && self.recording.compute() == Compute::Float32 {
             let message = format!(
                 "{name}: states were rounded to half precision before they were saved; differences below that are not seen"
             );
-            say(Severity::Warning, "recording.rounded", message);
+            say(Severity::Warning, &codes::RECORDING_ROUNDED, message);
         }
         out.extend(self.alike.iter().find_map(|(tap, alike)| alike.is_ours(name, *tap)));
         out.extend(self.alike.iter().find_map(|(tap, alike)| alike.is_of_another_type(name, *tap)));
@@ -165,7 +165,7 @@ impl Device {
                     crate::figures::number(seen),
                     crate::figures::number(predicted)
                 );
-                Finding::new(Severity::Refusal, "recording.compute", message)
+                Finding::new(Severity::Refusal, &codes::RECORDING_COMPUTE, message)
             })
         })
     }
@@ -217,7 +217,7 @@ pub(super) fn too_little(recording: &RecordingSection, policy: &Policy) -> Vec<F
                 "{name}: {} {} were compared, policy {asking} asks for at least {}",
                 short.seen, short.what, short.least
             );
-            Finding::new(Severity::Refusal, &format!("recording.{}", short.code), message)
+            Finding::of(Severity::Refusal, &codes::RECORDING_EVIDENCE, short.code, message)
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Two models that agree to the bit where two models cannot are one model, compared with itself.
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
 use crate::metrics::{Measurement, Mode};
 use crate::weights::WeightsReport;
@@ -17,7 +17,7 @@ pub(super) fn findings(measurements: &[Measurement], weights: &WeightsReport) ->
     };
     let mut out = Vec::new();
     let mut refuse = |message: &str| {
-        out.push(Finding::new(Severity::Refusal, "alignment.same_states", message));
+        out.push(Finding::new(Severity::Refusal, &codes::ALIGNMENT_SAME_STATES, message));
     };
     if weights.totals.relative_error > 0.0 && same(Arm::Quantization) {
         refuse(

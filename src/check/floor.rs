@@ -8,7 +8,7 @@ use super::sample::Sample;
 use super::sides::{Encoders, Sides, Variation};
 use super::workers::Workers;
 use crate::Error;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::policy::{Direction, GateResult, Stat};
 use crate::report::FloorSection;
@@ -87,7 +87,7 @@ pub(super) fn batch_dependence(sides: &Sides, sample: &Sample) -> Result<Option<
             m.tap,
             m.max.map_or_else(|| "an unknown amount".to_owned(), crate::figures::number)
         );
-        Finding::new(Severity::Failure, "alignment.batch_dependence", message)
+        Finding::new(Severity::Failure, &codes::ALIGNMENT_BATCH_DEPENDENCE, message)
     }))
 }
 
@@ -142,7 +142,7 @@ pub(super) fn findings(floors: &[FloorSection], gates: &[GateResult]) -> Vec<Fin
             }
         }
     }
-    worst.into_values().map(|(_, m)| Finding::new(Severity::Refusal, "alignment.floor", m)).collect()
+    worst.into_values().map(|(_, m)| Finding::new(Severity::Refusal, &codes::ALIGNMENT_FLOOR, m)).collect()
 }
 
 /// An upper limit on the floor's metric at this tap, over single tokens.

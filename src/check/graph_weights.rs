@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::CheckRequest;
 use crate::checkpoint::{ModelConfig, StageWeights, Weight, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::report::{GraphWeightsSection, OddOne, OddTensor};
 use crate::runtimes::native::{Architecture, NativeEncoder};
 use crate::runtimes::onnx::{Difference, Forms, Graph, Odd, Provenance, Sources, TapMap, provenance};
 
 /// The code of everything found here.
-pub(super) const CODE: &str = "graph.weights";
+pub(super) const CODE: &Code = &codes::GRAPH_WEIGHTS;
 /// Differences told one by one; more are counted.
 const NAMED: usize = 5;
 /// Differences listed in the report.

@@ -1,7 +1,7 @@
 //! Where the candidate's error grows more than it should, from what each layer adds by itself.
 
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{GateResult, Outcome, Stat};
@@ -88,7 +88,7 @@ pub(super) fn engine_culprits(measurements: &[Measurement], gates: &[GateResult]
             "by itself, fed with the reference's own input, the control differs from the reference at {}: there the graph does not compute what the float32 weights and the configuration say",
             named.join(", ")
         );
-        Finding::new(Severity::Refusal, "alignment.engine_layer", message)
+        Finding::new(Severity::Refusal, &codes::ALIGNMENT_ENGINE_LAYER, message)
     })
 }
 

@@ -1,6 +1,6 @@
 //! The compute arm: what the candidate's activations in half precision would bring.
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
 use crate::metrics::Measurement;
 
@@ -13,7 +13,7 @@ pub(super) fn findings(measurements: &[Measurement]) -> Option<Finding> {
         "in half precision the candidate's states are no longer numbers from {} on: an activation is beyond the type's range",
         first.tap
     );
-    Some(Finding::new(Severity::Failure, "compute.non_finite", message))
+    Some(Finding::new(Severity::Failure, &codes::COMPUTE_NON_FINITE, message))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::silence::{self, Said, Silent};
 use super::{CheckRequest, sentence_keys};
 use crate::Error;
 use crate::checkpoint::{ModelFolder, PoolingMode, SentenceModules, Stage, StageWeights, Weight, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::tokens::TokenizerPair;
 
 /// What both sides say, and what is done.
@@ -125,6 +125,6 @@ pub(super) fn unused_dense(folder: &ModelFolder, modules: &SentenceModules, weig
              its modules.json is missing or incomplete",
             folder.shown()
         );
-        Finding::new(Severity::Refusal, "preflight.dense_unused", message)
+        Finding::new(Severity::Refusal, &codes::PREFLIGHT_DENSE_UNUSED, message)
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{INDEX, InputFile, ModelFolder, STALE_SHARD};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::report::{InputRecord, escape};
 use crate::runtimes::known::KnownRuntime;
 use crate::runtimes::onnx::{DataFile, OnnxModel};
@@ -25,7 +25,7 @@ pub(super) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &Mo
         false => (Severity::Refusal, "nothing would be compared"),
     };
     let message = format!("{file} is byte for byte a file of the reference: {so}");
-    Some(Finding::new(severity, "preflight.same_file", message))
+    Some(Finding::new(severity, &codes::PREFLIGHT_SAME_FILE, message))
 }
 
 /// Tensor files of the candidate that were not compared and that its program would load.
@@ -57,7 +57,7 @@ pub(super) fn pattern(program: &KnownRuntime, candidate: &ModelFolder) -> Option
         program.label(),
         escape::plain(&name, 200)
     );
-    program.globs.then(|| Finding::new(Severity::Refusal, "candidate.pattern", message))
+    program.globs.then(|| Finding::new(Severity::Refusal, &codes::CANDIDATE_PATTERN, message))
 }
 
 /// Every file read, with its hash.

@@ -10,7 +10,7 @@ use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{ModelFolder, Weight, WeightSet};
 use crate::fault::Fault;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::quantization::{Effective, load_candidate, load_float};
 use crate::runtimes::native::NativeEncoder;
@@ -20,7 +20,7 @@ use crate::verdict::Verdict;
 use crate::weights::{self, WeightsReport};
 
 /// A model that no encoder here computes.
-const UNSUPPORTED: &str = "inspect.unsupported";
+const UNSUPPORTED: &Code = &codes::INSPECT_UNSUPPORTED;
 
 /// What is in a file or folder.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -86,7 +86,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
 impl Inspection {
     /// 3 for a model that no check could compare, else 0: what is shown is what was asked for.
     pub fn exit_code(&self) -> u8 {
-        let unsupported = self.findings.iter().any(|f| f.code == UNSUPPORTED);
+        let unsupported = self.findings.iter().any(|f| f.is(UNSUPPORTED));
         if unsupported { Fault::Incomparable.exit_code() } else { 0 }
     }
 
@@ -143,7 +143,7 @@ impl Inspection {
                  gelu_new or gelu_pytorch_tanh; there is none beside it",
                 model.name()
             );
-            self.findings.push(Finding::new(Severity::Note, "reference.activation_unstated", message));
+            self.findings.push(Finding::new(Severity::Note, &codes::REFERENCE_ACTIVATION_UNSTATED, message));
         }
         if let (Some(original), Some(config)) = (&original, &config) {
             let (section, found) = graph_weights::inspected(&graph, &taps, original, config, !inexact.is_empty());
@@ -245,7 +245,7 @@ pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) 
             "the candidate's `{first}` {said}; only its outputs can tell whether that was to compensate errors (GPTQ, AWQ): run \
              `parallax check`"
         );
-        findings.push(Finding::new(Severity::Refusal, "weights.unexplained", message));
+        findings.push(Finding::new(Severity::Refusal, &codes::WEIGHTS_UNEXPLAINED, message));
     }
     let gravest = findings.iter().map(|f| f.severity).max();
     let verdict = match gravest {

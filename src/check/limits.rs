@@ -2,7 +2,7 @@
 //! and a saved report can be asked again under other limits.
 
 use super::{baselines, canaries, device, floor, growth};
-use crate::finding::Finding;
+use crate::finding::{Finding, codes};
 use crate::metrics::Measurement;
 use crate::policy::{Date, GateResult, NeighbourStats, Outcome, Policy};
 use crate::report::{CanariesSection, FloorSection, RecordingSection, UnlikeSection};
@@ -32,25 +32,10 @@ pub(super) struct Decided {
     pub(super) judgement: Judgement,
 }
 
-/// Codes of the findings that depend on limits: they are made here and nowhere else.
-pub(super) const CODES: &[&str] = &[
-    "waiver.no_gate",
-    "waiver.expired",
-    "waiver.unused",
-    "gate.waived",
-    "baseline.not_comparable",
-    "baseline.other_format",
-    "recording.rows",
-    "recording.tokens",
-    "recording.vocabulary",
-    "alignment.floor",
-    "policy.blind_gate",
-    "canary.none",
-    "canary.unseen",
-    "canary.blind",
-    "canary.none_planted",
-    "alignment.engine_layer",
-];
+/// True for findings that depend on limits: they are made here and nowhere else.
+pub(super) fn by_limits(finding: &Finding) -> bool {
+    codes::find(&finding.code).is_some_and(|row| row.by_limits)
+}
 
 /// Judges. `findings` are those that no limit changes; what sees the planted faults is written into `planted`.
 pub(super) fn decide(

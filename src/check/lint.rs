@@ -15,7 +15,7 @@ use crate::Error;
 use crate::align::{Outcome, Preflight};
 use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
 use crate::fault::Fault;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::quantization::{Effective, load_candidate, load_stages};
 use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
@@ -47,7 +47,7 @@ impl Lint {
     }
 
     /// A part's value; what is wrong with the input is a finding, anything else stops the run.
-    fn part<T>(&mut self, code: &str, result: Result<T, impl Into<Error>>) -> Result<Option<T>, Error> {
+    fn part<T>(&mut self, code: &Code, result: Result<T, impl Into<Error>>) -> Result<Option<T>, Error> {
         let error: Error = match result {
             Ok(value) => return Ok(Some(value)),
             Err(e) => e.into(),
@@ -62,7 +62,7 @@ impl Lint {
         Ok(None)
     }
 
-    fn found(&mut self, severity: Severity, code: &str, message: String) {
+    fn found(&mut self, severity: Severity, code: &Code, message: String) {
         self.findings.push(Finding::new(severity, code, message));
     }
 }
@@ -102,13 +102,13 @@ fn holds_weights(folder: &ModelFolder) -> bool {
 pub fn lint(path: &Path) -> Result<Lint, Error> {
     let mut out = Lint { path: path.display().to_string(), ..Lint::default() };
     if path.is_file() {
-        if let Some(reference) = out.part("lint.folder", Reference::resolve(path))? {
-            let config = out.part("lint.config", reference.config())?.flatten();
+        if let Some(reference) = out.part(&codes::LINT_FOLDER, Reference::resolve(path))? {
+            let config = out.part(&codes::LINT_CONFIG, reference.config())?.flatten();
             out.graph(&reference.onnx, config.as_ref(), None)?;
         }
         return Ok(out);
     }
-    let Some(folder) = out.part("lint.folder", ModelFolder::open(path))? else { return Ok(out) };
+    let Some(folder) = out.part(&codes::LINT_FOLDER, ModelFolder::open(path))? else { return Ok(out) };
     out.folder(path, &folder)?;
     Ok(out)
 }
@@ -119,7 +119,7 @@ impl Lint {
         let config = self.config(folder)?;
         let mut onnx = None;
         for place in ONNX_PLACES {
-            let there = self.part("lint.folder", folder.exists(place))?;
+            let there = self.part(&codes::LINT_FOLDER, folder.exists(place))?;
             onnx = onnx.or(there.filter(|there| *there).map(|_| path.join(place)));
         }
         // A folder with neither is told what it lacks by the reader of checkpoints.
@@ -127,17 +127,17 @@ impl Lint {
             true => self.checkpoint(folder, config.as_ref())?,
             false => None,
         };
-        let modules = self.part("lint.modules", folder.sentence_modules())?.flatten();
+        let modules = self.part(&codes::LINT_MODULES, folder.sentence_modules())?.flatten();
         if let Some(m) = &modules {
             self.facts.push(format!("{} pooling", m.pooling_name()));
         }
-        self.part("lint.prompts", folder.prompts())?;
+        self.part(&codes::LINT_PROMPTS, folder.prompts())?;
         if let (Some((_, config)), Some(weights), Some(modules)) = (&config, &weights, &modules) {
             self.head(folder, config, weights, modules)?;
         }
         self.tokenizer(folder, config.as_ref().map(|(_, c)| c), modules.as_ref())?;
         if let Some(onnx) = onnx {
-            let beside = self.part("lint.folder", beside::all(folder))?;
+            let beside = self.part(&codes::LINT_FOLDER, beside::all(folder))?;
             self.findings.extend(beside.unwrap_or_default());
             self.graph(&onnx, config.as_ref().map(|(_, c)| c), weights.as_ref())?;
         }
@@ -146,19 +146,19 @@ impl Lint {
 
     /// Links that lead out of the folder: the model is not what is shipped with it.
     fn links(&mut self, folder: &ModelFolder) -> Result<(), Error> {
-        for name in self.part("lint.folder", folder.names())?.unwrap_or_default() {
+        for name in self.part(&codes::LINT_FOLDER, folder.names())?.unwrap_or_default() {
             let link = folder.root().join(&name).symlink_metadata().is_ok_and(|m| m.is_symlink());
             if link && let Err(e) = folder.locate(&name) {
-                self.found(Severity::Warning, "lint.link", e.to_string());
+                self.found(Severity::Warning, &codes::LINT_LINK, e.to_string());
             }
         }
         Ok(())
     }
 
     fn config(&mut self, folder: &ModelFolder) -> Result<Option<(Value, ModelConfig)>, Error> {
-        let Some(bytes) = self.part("lint.config", folder.require("config.json"))? else { return Ok(None) };
+        let Some(bytes) = self.part(&codes::LINT_CONFIG, folder.require("config.json"))? else { return Ok(None) };
         let parsed = configs::parse(&bytes, &format!("{}/config.json", folder.shown()));
-        let config = self.part("lint.config", parsed)?;
+        let config = self.part(&codes::LINT_CONFIG, parsed)?;
         Ok(config.map(|c| (c.raw().clone(), c)))
     }
 
@@ -176,14 +176,14 @@ impl Lint {
                 None => return Ok(None),
             },
         };
-        let Some(loaded) = self.part("lint.tensors", load_candidate(folder, &raw, Effective::default()))? else {
+        let Some(loaded) = self.part(&codes::LINT_TENSORS, load_candidate(folder, &raw, Effective::default()))? else {
             return Ok(None);
         };
         self.facts.push(loaded.summary.to_string());
         self.findings.extend(loaded.findings);
         if let Some((_, config)) = config {
             let built = NativeEncoder::build(config, &loaded.weights, folder.shown());
-            if let Some(encoder) = self.part("lint.encoder", built)? {
+            if let Some(encoder) = self.part(&codes::LINT_ENCODER, built)? {
                 let (layers, hidden) = (encoder.layers(), encoder.hidden());
                 self.facts.push(format!("{} of {layers} layers, width {hidden}", config.model_type));
             }
@@ -200,10 +200,10 @@ impl Lint {
         modules: &SentenceModules,
     ) -> Result<(), Error> {
         let stages = load_stages(folder, modules, weights, config.raw(), Effective::default());
-        if let Some(stages) = self.part("lint.modules", stages)? {
+        if let Some(stages) = self.part(&codes::LINT_MODULES, stages)? {
             let head = SentenceHead::with_weights(modules, config.hidden_size, &stages)
                 .map_err(|e| Error::BadInput(format!("{}: {e}", folder.shown())));
-            self.part("lint.modules", head)?;
+            self.part(&codes::LINT_MODULES, head)?;
         }
         self.findings.extend(unused_dense(folder, modules, weights));
         Ok(())
@@ -215,37 +215,37 @@ impl Lint {
         config: Option<&ModelConfig>,
         modules: Option<&SentenceModules>,
     ) -> Result<(), Error> {
-        let stated = self.part("lint.tokenizer", tokenizer_limit(folder))?.flatten();
-        let Some(bytes) = self.part("lint.tokenizer", folder.read("tokenizer.json"))? else { return Ok(()) };
+        let stated = self.part(&codes::LINT_TOKENIZER, tokenizer_limit(folder))?.flatten();
+        let Some(bytes) = self.part(&codes::LINT_TOKENIZER, folder.read("tokenizer.json"))? else { return Ok(()) };
         let Some(bytes) = bytes else {
             let message = format!(
                 "{}: has no tokenizer.json, so no check can show that it gets the ids of the other side",
                 folder.shown()
             );
-            self.found(Severity::Refusal, "lint.tokenizer", message);
+            self.found(Severity::Refusal, &codes::LINT_TOKENIZER, message);
             return Ok(());
         };
         let longest = config.map_or(usize::MAX, |c| max_sequence_length(None, modules, c, stated));
         let name = format!("{}/tokenizer.json", folder.shown());
         let parsed = WordTokenizer::parse(&bytes, &name, longest);
-        let Some(tokenizer) = self.part("lint.tokenizer", parsed)? else { return Ok(()) };
+        let Some(tokenizer) = self.part(&codes::LINT_TOKENIZER, parsed)? else { return Ok(()) };
         let words = tokenizer.facts().vocab_size;
         self.facts.push(format!("tokenizer of {words} words"));
         if let Some(rows) = config.map(|c| c.vocab_size).filter(|rows| *rows < words) {
             let message = format!(
                 "{name}: has {words} words, but config.json has rows for {rows}; the last ones have no embedding"
             );
-            self.found(Severity::Warning, "lint.vocabulary", message);
+            self.found(Severity::Warning, &codes::LINT_VOCABULARY, message);
         }
         Ok(())
     }
 
     /// The taps are found, the graph is float32 and exact, and it is the model that config.json and the checkpoint beside it say.
     fn graph(&mut self, onnx: &Path, config: Option<&ModelConfig>, weights: Option<&WeightSet>) -> Result<(), Error> {
-        let Some(model) = self.part("lint.onnx", OnnxModel::read(onnx))? else { return Ok(()) };
-        let Some(graph) = self.part("lint.onnx", Graph::new(&model))? else { return Ok(()) };
+        let Some(model) = self.part(&codes::LINT_ONNX, OnnxModel::read(onnx))? else { return Ok(()) };
+        let Some(graph) = self.part(&codes::LINT_ONNX, Graph::new(&model))? else { return Ok(()) };
         let hints = TapHints { layers: config.map(|c| c.num_hidden_layers), vocab: config.map(|c| c.vocab_size) };
-        let Some(taps) = self.part("lint.taps", find_taps(&graph, hints))? else { return Ok(()) };
+        let Some(taps) = self.part(&codes::LINT_TAPS, find_taps(&graph, hints))? else { return Ok(()) };
         let told = facts(&graph, &taps);
         self.facts.push(format!("ONNX with {} taps", taps.entries.len()));
         self.findings.extend(exactness(&graph, &taps, config.and_then(|c| activation_function(&c.hidden_act))));
@@ -259,7 +259,7 @@ impl Lint {
             for c in p.checks().iter().filter(|c| c.outcome == Outcome::Mismatch) {
                 let (graph, stated) = (&c.reference, &c.candidate);
                 let message = format!("{}: {} is {graph} in the graph, {stated} in config.json", model.name(), c.check);
-                self.found(Severity::Failure, "lint.contradiction", message);
+                self.found(Severity::Failure, &codes::LINT_CONTRADICTION, message);
             }
         }
         self.findings.extend(weights.iter().flat_map(|w| audit(&graph, &taps, w).findings()));

@@ -3,7 +3,7 @@
 use super::device::Device;
 use super::sides::SidesFacts;
 use super::stream::Streamed;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 
 /// Share of rows without content, of unknown tokens only, or of one token over and over, above which a corpus is refused:
 /// of all rows, and of the different ones. Where a twentieth of the rows measures nothing, a p99 is the p98.9 of the
@@ -21,7 +21,7 @@ fn elsewhere([cut, rows]: [u64; 2], [here, own]: [usize; 2], runs_on: &str) -> O
         "{cut} of {rows} rows were cut at {here} tokens, where {runs_on} takes {own} unless its caller says otherwise: the \
          verdict holds for callers that pass {here}"
     );
-    (cut > 0).then(|| Finding::new(Severity::Warning, "runtime.cuts_elsewhere", message))
+    (cut > 0).then(|| Finding::new(Severity::Warning, &codes::RUNTIME_CUTS_ELSEWHERE, message))
 }
 
 impl Streamed {
@@ -29,24 +29,28 @@ impl Streamed {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = self.device.as_ref().map_or_else(Vec::new, Device::findings);
         out.extend(self.other_ids.finding(self.rows));
-        let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
+        let mut say = |severity, code: &Code, message: String| out.push(Finding::new(severity, code, message));
         if self.built_in {
             say(
                 Severity::Note,
-                "corpus.built_in",
+                &codes::CORPUS_BUILT_IN,
                 "no corpus was given: the built-in probe sentences were compared".into(),
             );
         }
         if self.empty_lines > 0 {
-            say(Severity::Note, "corpus.empty_lines", format!("{} lines without text were left out", self.empty_lines));
+            say(
+                Severity::Note,
+                &codes::CORPUS_EMPTY_LINES,
+                format!("{} lines without text were left out", self.empty_lines),
+            );
         }
         if self.invalid_utf8 > 0 {
-            say(Severity::Warning, "corpus.invalid_utf8", format!("{} rows were not UTF-8", self.invalid_utf8));
+            say(Severity::Warning, &codes::CORPUS_INVALID_UTF8, format!("{} rows were not UTF-8", self.invalid_utf8));
         }
         if self.truncated > 0 {
             say(
                 Severity::Note,
-                "corpus.truncated",
+                &codes::CORPUS_TRUNCATED,
                 format!("{} of {} rows were cut to the length limit", self.truncated, self.rows),
             );
         }
@@ -59,7 +63,7 @@ impl Streamed {
                 self.tokens,
                 self.distinct.tokens()
             );
-            say(Severity::Note, "corpus.duplicates", message);
+            say(Severity::Note, &codes::CORPUS_DUPLICATES, message);
         }
         let most = |rows: u64| DEGENERATE_LIMIT * rows as f64;
         let degenerate = self.degenerate as f64 > most(self.rows) || self.distinct.degenerate() as f64 > most(unique);
@@ -74,7 +78,7 @@ impl Streamed {
                 self.rows,
                 self.distinct.degenerate()
             );
-            say(severity, "corpus.degenerate_rows", message);
+            say(severity, &codes::CORPUS_DEGENERATE_ROWS, message);
         }
         out
     }

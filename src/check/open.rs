@@ -23,7 +23,7 @@ use super::tokenizers::{Tokenizers, tokenizer_limit, tokenizers};
 use super::widths;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, usable_positions};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
 use crate::quantization::{Effective, load_candidate, load_stages};
@@ -271,7 +271,7 @@ impl Positions {
         let message = format!(
             "the export takes rows of exactly {fixed} tokens: shorter rows are padded to that, longer ones are cut on both sides"
         );
-        Some(Finding::new(Severity::Note, "reference.static_shape", message))
+        Some(Finding::new(Severity::Note, &codes::REFERENCE_STATIC_SHAPE, message))
     }
 }
 

@@ -14,7 +14,7 @@ use super::sides::Sides;
 use crate::Error;
 use crate::checkpoint::{Weight, layer_of};
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Tap, TapStates};
 use crate::panels::Panels;
 use crate::runtimes::native::NativeEncoder;
@@ -67,7 +67,7 @@ pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport
                 None => Some(String::new()),
             };
             let message = |far| format!("the candidate's `{name}` {said}{far}");
-            out.extend(far.map(|far| Finding::new(Severity::Failure, "weights.unexplained", message(far))));
+            out.extend(far.map(|far| Finding::new(Severity::Failure, &codes::WEIGHTS_UNEXPLAINED, message(far))));
         }
     }
     Ok(out)

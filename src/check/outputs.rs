@@ -12,7 +12,7 @@ use super::sides::Sides;
 use super::sweep::shown_row;
 use crate::Error;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{HiddenStates, OutputValues, RowId, Tap, TapStates};
 use crate::report::OutputSection;
 use crate::runtimes::native::SentenceHead;
@@ -30,8 +30,8 @@ const EXPLAINED_HALF: f64 = 1e-3;
 const LAST: &[&str] = &["last_hidden_state", "token_embeddings"];
 /// Names by which users and loaders take the sentence vector.
 const SENTENCE: &[&str] = &["sentence_embedding", "sentence_embeddings", "text_embeds"];
-const CODE: &str = "reference.output";
-const SENTENCE_CODE: &str = "reference.sentence_output";
+const CODE: &Code = &codes::REFERENCE_OUTPUT;
+const SENTENCE_CODE: &Code = &codes::REFERENCE_SENTENCE_OUTPUT;
 
 /// What an output may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -304,7 +304,7 @@ pub(super) fn explain(
             broken.rows,
             shown_row(broken.row)
         );
-        findings.push(Finding::new(Severity::Failure, "reference.padding_not_finite", message));
+        findings.push(Finding::new(Severity::Failure, &codes::REFERENCE_PADDING_NOT_FINITE, message));
     }
     Ok((findings, sections))
 }

@@ -6,7 +6,7 @@ use super::sides::Sides;
 use super::workers::Workers;
 use crate::Error;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, Tap};
 use crate::report::{TwinBatch, TwinSection, TwinTap};
 use crate::runtimes::Encoder;
@@ -123,7 +123,7 @@ pub(super) fn findings(section: &TwinSection) -> Vec<Finding> {
         "the candidate errs more than its format does, in a batch of {} rows of up to {} tokens: {first}{more}",
         batch.rows, batch.longest
     );
-    vec![Finding::new(Severity::Failure, "twin.states", message)]
+    vec![Finding::new(Severity::Failure, &codes::TWIN_STATES, message)]
 }
 
 fn weight_error(e: crate::checkpoint::WeightError) -> Error {

@@ -3,10 +3,10 @@
 use super::CheckRequest;
 use super::silence::Said;
 use crate::checkpoint::SentenceModules;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 
 /// The finding's code; `report::words` prints it in the verdict.
-const CODE: &str = "flag.overrules";
+const CODE: &Code = &codes::FLAG_OVERRULES;
 
 /// Fewest dimensions that `--dim` may keep. Of 8 dimensions unrelated sentences differ by a cosine of 0.35 (1/√8) at
 /// random, of one they agree always; published matryoshka models keep 32 and more.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::Error;
 use crate::checkpoint::{ModelConfig, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::tokens::TokenizerPair;
 
 /// Tensors with a row per word, by the end of their names.
@@ -51,7 +51,7 @@ pub(super) fn padded(
          make ids below {reach}, the rows from {least} on are not compared",
         sizes[0], sizes[1], sizes[2]
     );
-    let finding = Finding::new(Severity::Note, "preflight.vocabulary_padded", message);
+    let finding = Finding::new(Severity::Note, &codes::PREFLIGHT_VOCABULARY_PADDED, message);
     Ok(Some(Padded { rows: least, finding }))
 }
 

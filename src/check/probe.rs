@@ -18,7 +18,7 @@ use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Measurement, ScaleAccumulator};
 use crate::report::FloorSection;
@@ -261,7 +261,7 @@ impl Probed {
             broken.max.map_or_else(|| "uncounted".to_owned(), number),
             broken.metric
         );
-        Some(Finding::new(Severity::Failure, "probes.broken_states", message))
+        Some(Finding::new(Severity::Failure, &codes::PROBES_BROKEN_STATES, message))
     }
 
     /// What a person should know of it.
@@ -271,7 +271,7 @@ impl Probed {
         out.extend(self.dependent.clone());
         if self.sample.is_none() {
             let message = "the tokenizer makes no two built-in probes of 5 to 34 tokens: the noise floor, the null baselines and the canaries could not be measured";
-            out.push(Finding::new(Severity::Refusal, "alignment.no_sample", message));
+            out.push(Finding::new(Severity::Refusal, &codes::ALIGNMENT_NO_SAMPLE, message));
         }
         if let Some(first) = self.disagreements.first() {
             let message = format!(
@@ -279,7 +279,7 @@ impl Probed {
                 self.disagreements.len()
             );
             let severity = if self.explained { Severity::Failure } else { Severity::Refusal };
-            out.push(Finding::new(severity, "preflight.token_ids", message));
+            out.push(Finding::new(severity, &codes::PREFLIGHT_TOKEN_IDS, message));
         }
         // Written so that NaN is a refusal.
         let unchanged = |e: &ObserverEffect| e.relative_l2 <= OBSERVER_LIMIT;
@@ -288,7 +288,7 @@ impl Probed {
                 "exposing the taps changes the reference's own output by {:.1e} (limit {OBSERVER_LIMIT:.0e}; {}); the tapped graph is not the graph users run",
                 effect.relative_l2, effect.output
             );
-            out.push(Finding::new(Severity::Refusal, "alignment.observer_effect", message));
+            out.push(Finding::new(Severity::Refusal, &codes::ALIGNMENT_OBSERVER_EFFECT, message));
         }
         out
     }

@@ -4,11 +4,11 @@
 //! limits would have written. What a report does not hold (an older one, a gate on something never measured) is
 //! not measured, which is never a pass.
 
-use super::limits::{CODES, Held, decide};
+use super::limits::{Held, by_limits, decide};
 use super::regression::{self, Earlier};
 use super::write_up::policy_record;
 use crate::fault::Fault;
-use crate::finding::Severity;
+use crate::finding::{Severity, codes};
 use crate::policy::{Date, Gate, Policy, PolicyError};
 use crate::report::Report;
 use crate::verdict::Verdict;
@@ -56,7 +56,7 @@ pub fn policy_of(report: &Report, name: Option<&str>) -> Result<Policy, RecheckE
 /// The report under these limits on that day, and beside an earlier run where one is given. Nothing is run.
 pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Earlier<'_>>) -> Report {
     let mut report = report.clone();
-    let mut findings: Vec<_> = report.findings.drain(..).filter(|f| !CODES.contains(&f.code.as_str())).collect();
+    let mut findings: Vec<_> = report.findings.drain(..).filter(|f| !by_limits(f)).collect();
     let beside = earlier.map(|earlier| policy.clone().with_before(regression::before(earlier.report)));
     let policy = beside.as_ref().unwrap_or(policy);
     findings.extend(earlier.map(|earlier| regression::comparable(&report, earlier)).into_iter().flatten());
@@ -68,7 +68,7 @@ pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Ea
         floor: &report.alignment.floor,
         unlike: &report.alignment.unlike,
         recording: report.alignment.recording.as_ref(),
-        sampled: findings.iter().all(|f| f.code != "alignment.no_sample"),
+        sampled: findings.iter().all(|f| !f.is(&codes::ALIGNMENT_NO_SAMPLE)),
         amount: corpus.amount(),
         today,
     };
@@ -96,7 +96,7 @@ pub fn contradiction(report: &Report) -> Option<String> {
     policy.gates.iter_mut().for_each(|gate| gate.max_regression = None);
     let again = recheck(report, &policy, judged_on(report), None);
     let told = |code: &str| report.findings.iter().any(|f| f.code == code);
-    let own = again.findings.iter().filter(|f| f.severity >= Severity::Warning && CODES.contains(&f.code.as_str()));
+    let own = again.findings.iter().filter(|f| f.severity >= Severity::Warning && by_limits(f));
     let untold = own.into_iter().find(|f| !told(&f.code));
     untold.map(|f| format!("it says PASS and does not say {}: {}", f.code, f.message))
 }

@@ -7,7 +7,7 @@ use super::beside;
 use super::configs;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::quantization::load_float;
 use crate::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps, recover};
 
@@ -128,7 +128,7 @@ pub(super) fn original_weights(
         if loaded.summary.dtype != "F32" {
             let message =
                 format!("the original {} is stored as {}, not as float32", folder.shown(), loaded.summary.dtype);
-            findings.push(Finding::new(Severity::Warning, "original.not_float32", message));
+            findings.push(Finding::new(Severity::Warning, &codes::ORIGINAL_NOT_FLOAT32, message));
         }
         Ok(Original {
             weights: loaded.weights,

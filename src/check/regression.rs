@@ -1,15 +1,15 @@
 //! This run against an earlier one: is it the same question, and how did the answers move?
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::policy::{Before, Trend, change};
 use crate::report::{Movement, RegressionSection, Report, escape};
 use crate::verdict::Verdict;
 
 /// The code of the finding that says why two runs cannot be compared.
-const CODE: &str = "baseline.not_comparable";
+const CODE: &Code = &codes::BASELINE_NOT_COMPARABLE;
 
 /// The code of the finding that says that two formats are compared, as asked.
-const OTHER_FORMAT: &str = "baseline.other_format";
+const OTHER_FORMAT: &Code = &codes::BASELINE_OTHER_FORMAT;
 
 /// An earlier run.
 #[derive(Clone, Copy, Debug)]

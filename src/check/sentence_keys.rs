@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::Error;
 use crate::align::Preflight;
 use crate::checkpoint::{ModelFolder, Prompts};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::report::escape;
 use crate::tokens::loaders::{counts_from_the_start, left};
 
@@ -65,13 +65,13 @@ pub(super) fn compare(
                 reference.shown(),
                 candidate.shown()
             );
-            out.push(Finding::new(Severity::Failure, &format!("preflight.{}", key.key), message));
+            out.push(Finding::of(Severity::Failure, &codes::PREFLIGHT_FACT, key.key, message));
         } else if key.key == "padding_side" && a == "\"left\"" {
             let config = candidate.json_object("config.json")?;
             let kind = config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
             if counts_from_the_start(kind) {
                 let message = left(&format!("{FILE} of both sides"));
-                out.push(Finding::new(Severity::Refusal, "preflight.padding_side", message));
+                out.push(Finding::new(Severity::Refusal, &codes::PREFLIGHT_PADDING_SIDE, message));
             }
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn compare(
         preflight.told("prompts", Some(list(&ours)), Some(list(&theirs)));
         if let Some(said) = said {
             let message = format!("{FILE}: {said} ({} and {})", reference.shown(), candidate.shown());
-            out.push(Finding::new(Severity::Failure, "preflight.prompts", message));
+            out.push(Finding::new(Severity::Failure, &codes::PREFLIGHT_PROMPTS, message));
         }
     }
     Ok(out)

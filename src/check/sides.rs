@@ -9,7 +9,7 @@ use super::taps::ReferenceTap;
 use crate::Error;
 use crate::align::PreflightCheck;
 use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Weight, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
@@ -210,7 +210,7 @@ impl Sides {
              the whole float32 checkpoint with --original",
             lacking.len()
         );
-        Some(Finding::new(Severity::Refusal, "weights.no_original", message))
+        Some(Finding::new(Severity::Refusal, &codes::WEIGHTS_NO_ORIGINAL, message))
     }
 
     /// What a row of a table stands for: a token, or a position.

@@ -7,7 +7,7 @@ use crate::checkpoint::{
     DenseActivation, DenseModule, ModelConfig, ModelFolder, PoolingMode, Prompts, SentenceFiles, SentenceModules,
     Stage, WeightSet, usable_positions,
 };
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::runtimes::known::KnownRuntime;
 
 /// One side before anything is compared.
@@ -156,7 +156,7 @@ fn pooling(sides: &[Said; 2]) -> Option<Finding> {
              the program that runs it with --runtime",
             side.shown, side.unpooled
         );
-        return Some(Finding::new(Severity::Refusal, "runtime.pooling", message));
+        return Some(Finding::new(Severity::Refusal, &codes::RUNTIME_POOLING, message));
     }
     let name = |s: &Said| s.pooling.as_deref().map_or_else(String::new, SentenceModules::name_of);
     let (own, others) = (name(side), name(other));
@@ -169,7 +169,7 @@ fn pooling(sides: &[Said; 2]) -> Option<Finding> {
                 other.runtime.label()
             ),
         };
-        return Some(Finding::new(Severity::Warning, "preflight.pooling_unstated", said));
+        return Some(Finding::new(Severity::Warning, &codes::PREFLIGHT_POOLING_UNSTATED, said));
     }
     let message = format!(
         "{}; {} pools {others}. Sentences are other vectors: add 1_Pooling/config.json to {} and use a runtime that \
@@ -178,7 +178,7 @@ fn pooling(sides: &[Said; 2]) -> Option<Finding> {
         other.shown,
         side.shown
     );
-    Some(Finding::new(Severity::Failure, "runtime.pooling", message))
+    Some(Finding::new(Severity::Failure, &codes::RUNTIME_POOLING, message))
 }
 
 /// Modules with weights that one side applies and the other, silent one does not.
@@ -195,7 +195,7 @@ fn stages(sides: &[Said; 2]) -> Option<Finding> {
             other.shown,
             told(other)
         );
-        Finding::new(Severity::Failure, "runtime.modules", message)
+        Finding::new(Severity::Failure, &codes::RUNTIME_MODULES, message)
     })
 }
 
@@ -215,7 +215,7 @@ fn normalization(sides: &[Said; 2]) -> Option<Finding> {
         false => (Severity::Failure, "dot products differ; add modules.json to the silent side"),
     };
     let message = format!("{told}; {} {}: {then}", other.shown, does(other));
-    Some(Finding::new(severity, "runtime.normalize", message))
+    Some(Finding::new(severity, &codes::RUNTIME_NORMALIZE, message))
 }
 
 fn prompt(request: &CheckRequest, sides: &[Said; 2]) -> Option<Finding> {
@@ -230,7 +230,7 @@ fn prompt(request: &CheckRequest, sides: &[Said; 2]) -> Option<Finding> {
             other.prompt_told(),
             side.shown
         );
-        Finding::new(Severity::Failure, "runtime.prompt", message)
+        Finding::new(Severity::Failure, &codes::RUNTIME_PROMPT, message)
     })
 }
 
@@ -247,7 +247,7 @@ fn length(sides: &[Said; 2]) -> Option<Finding> {
             other.length,
             side.shown
         );
-        Finding::new(Severity::Failure, "runtime.max_length", message)
+        Finding::new(Severity::Failure, &codes::RUNTIME_MAX_LENGTH, message)
     })
 }
 
@@ -263,7 +263,7 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize
             let message = format!(
                 "{label} does not read what {shown} states: max_seq_length {stated} (it takes {own} tokens unless its caller says otherwise{past})"
             );
-            found.push(Finding::new(Severity::Note, "runtime.unread", message));
+            found.push(Finding::new(Severity::Note, &codes::RUNTIME_UNREAD, message));
         }
     }
     if !candidate.prompt.is_empty() && !runtime.reads_prompts_and_width {
@@ -271,7 +271,7 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize
             "{label} does not read the prompt that {shown} states, {}: these are the vectors of callers who put it before every sentence themselves",
             candidate.prompt_told()
         );
-        found.push(Finding::new(Severity::Warning, "runtime.prompt_unread", message));
+        found.push(Finding::new(Severity::Warning, &codes::RUNTIME_PROMPT_UNREAD, message));
     }
     let weighted = candidate.stages.iter().any(|stage| stage.path().is_some());
     let applied = runtime.reads_modules || runtime.computes(config).is_some_and(|c| c.dense);
@@ -280,13 +280,13 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize
             "{label} does not apply the modules that {shown} states behind the pooling, {}: these are the vectors of callers who apply them themselves",
             SentenceModules::weighted(&candidate.stages)
         );
-        found.push(Finding::new(Severity::Warning, "runtime.modules_unread", message));
+        found.push(Finding::new(Severity::Warning, &codes::RUNTIME_MODULES_UNREAD, message));
     }
     if let (Some(width), false) = (width, runtime.reads_prompts_and_width) {
         let message = format!(
             "{label} does not read what {shown} states: truncate_dim {width} (it gives all dimensions); these are the vectors of callers who cut them to {width} themselves"
         );
-        found.push(Finding::new(Severity::Warning, "runtime.width_unread", message));
+        found.push(Finding::new(Severity::Warning, &codes::RUNTIME_WIDTH_UNREAD, message));
     }
     found
 }

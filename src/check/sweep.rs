@@ -16,7 +16,7 @@ use super::outputs::{Explaining, Outputs};
 use super::sides::Sides;
 use super::workers::Workers;
 use crate::Error;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::hidden_states::{RowId, RowSet};
 use crate::report::SweepSection;
 use cache::Cache;
@@ -24,7 +24,7 @@ use frame::{Frame, Random};
 
 /// The most that a token's state of the reference may be from the control's, relative L2, at any tap: the largest limit
 /// of the engine arm (`policy/engine.rs`). What honest exports reach on rows of random ids is not measured yet:
-/// `tests/sweeps.rs` asks for a tenth of it on the shipped model.
+/// `tests/it/sweeps.rs` asks for a tenth of it on the shipped model.
 const LIMIT: f64 = 1e-4;
 /// Swept rows are numbered from here, behind every probe.
 const FIRST: u64 = 1 << 40;
@@ -110,6 +110,6 @@ pub(super) fn run(
     Ok(swept)
 }
 
-fn refused(code: &str, message: String) -> Finding {
+fn refused(code: &Code, message: String) -> Finding {
     Finding::new(Severity::Refusal, code, message)
 }

@@ -8,7 +8,7 @@
 use super::heads::Heads;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::runtimes::native::{Architecture, NativeError};
 
 /// How tensors of heads begin that map states to classes or scores, in transformers' names. The heads that pretraining
@@ -95,14 +95,14 @@ fn of_side(
     let task = if named.is_some() && classifier.is_empty() { &dropped } else { &classifier };
     if !task.is_empty() && (named.is_some() || !pooled) {
         let message = not_computed(side, named, task);
-        return Ok(Some(Finding::new(Severity::Refusal, "heads.not_computed", message)));
+        return Ok(Some(Finding::new(Severity::Refusal, &codes::HEADS_NOT_COMPUTED, message)));
     }
     Ok((!dropped.is_empty()).then(|| {
         let message = format!(
             "{side} weights hold a head that no sentence depends on and that is not compared: {}",
             list(&dropped)
         );
-        Finding::new(Severity::Note, "heads.ignored", message)
+        Finding::new(Severity::Note, &codes::HEADS_IGNORED, message)
     }))
 }
 

@@ -6,7 +6,7 @@ use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{CheckpointError, ModelFolder, stated_model_max_length};
 use crate::corpus::probes::probes;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::report::{LoaderKeyRow, TokenizerDifference, TokenizersSection, escape};
 use crate::tokens::loaders::{Loaded, LoaderFiles, LoaderSide, compare};
 use crate::tokens::structure::{Difference, TokenizerData};
@@ -52,7 +52,7 @@ impl OtherIds {
             "the two tokenizers give different ids to {} of {rows} rows, first {first}; both sides were fed the reference's",
             self.rows
         );
-        Some(Finding::new(Severity::Failure, "tokenizer.token_ids", message))
+        Some(Finding::new(Severity::Failure, &codes::TOKENIZER_TOKEN_IDS, message))
     }
 }
 
@@ -134,7 +134,7 @@ fn told(pair: TokenizerPair, differences: Vec<Difference>, loaded: Loaded) -> To
                 "{}: `dropout` is {share}, so that a text gets other ids each time; set it to null",
                 side.name()
             );
-            findings.push(Finding::new(Severity::Refusal, "tokenizer.dropout", message));
+            findings.push(Finding::new(Severity::Refusal, &codes::TOKENIZER_DROPOUT, message));
         }
     }
     for difference in differences {
@@ -150,7 +150,7 @@ fn told(pair: TokenizerPair, differences: Vec<Difference>, loaded: Loaded) -> To
             (None, _) => "; no text that was tried gets other ids, which proves nothing of all others".to_owned(),
         };
         let message = format!("tokenizer.json: {}{so}", difference.message);
-        findings.push(Finding::new(severity, &format!("tokenizer.{}", difference.part), message));
+        findings.push(Finding::of(severity, &codes::TOKENIZER_PART, difference.part, message));
         section.differences.push(TokenizerDifference {
             part: difference.part.to_owned(),
             changes_ids: difference.changes_ids,

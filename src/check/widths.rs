@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::checkpoint::{WeightSet, names};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
 
@@ -59,7 +59,7 @@ pub(super) fn finding(precision: &Precision, summary: &QuantizationSummary) -> O
         found.join(", "),
         summary.plain_matrices.len()
     );
-    Some(Finding::new(Severity::Warning, "quantization.declared_bits", message))
+    Some(Finding::new(Severity::Warning, &codes::QUANTIZATION_DECLARED_BITS, message))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::weight::{Bytes, first_non_finite};
 use super::{CheckpointError, ModelFolder, npz};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::memory::Memory;
 
 /// Largest tensor file read.
@@ -17,7 +17,7 @@ const SINGLE: &str = "model.safetensors";
 pub(super) const NPZ: &str = "weights.npz";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// The code of a tensor file that is not read here and would be read elsewhere.
-pub const STALE_SHARD: &str = "checkpoint.stale_shard";
+pub const STALE_SHARD: &Code = &codes::CHECKPOINT_STALE_SHARD;
 
 /// One stored tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,7 +72,7 @@ impl RawTensors {
         };
         if !present.is_empty() && folder.exists(NPZ)? {
             let message = format!("{}/{NPZ} was not read, since {} is there", out.shown, present[0]);
-            out.findings.push(Finding::new(Severity::Warning, "checkpoint.second_file", message));
+            out.findings.push(Finding::new(Severity::Warning, &codes::CHECKPOINT_SECOND_FILE, message));
         }
         let unread = |name: &&String| !out.files.contains_key(*name) && !of_module(name);
         let stale: Vec<String> = folder.names_below(is_tensor_file, false)?.iter().filter(unread).cloned().collect();

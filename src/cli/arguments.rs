@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use super::values::{
-    Compute, ControlRows, EffectiveWeights, Emulate, Format, OnInvalidUtf8, Pooling, VerdictFormat,
+    Compute, ControlRows, EffectiveWeights, Emulate, Format, OnInvalidUtf8, PolicyName, Pooling, VerdictFormat,
 };
 
 const EXIT_CODES: &str = "\
@@ -18,21 +18,7 @@ Exit codes:
   5  environment: no usable ONNX Runtime, disk full, unwritable output
  70  internal error (a bug in parallax)";
 
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  # is the 8-bit conversion still the model it was made from?
-  parallax check --reference models/parallax-mini \\
-      --candidate models/parallax-mini-mlx-8bit --corpus models/corpus.txt
-
-  # in a pipeline: a report folder, your own limits, sentences from another program
-  zcat corpus.txt.gz | parallax check --reference model.onnx --candidate mlx/ \\
-      --corpus - --policy gates.toml --out report/
-
-REF is an .onnx file or a model folder in the Hugging Face layout (model.onnx or
-onnx/model.onnx, tokenizer.json, config.json, modules.json; a model.safetensors there is
-the float32 original).";
-
-/// Proves that an MLX-quantized text encoder still says what its float32 ONNX reference says.
+/// Checks that an MLX-quantized text encoder still matches its float32 ONNX original, layer by layer.
 #[derive(Debug, Parser)]
 #[command(name = "parallax", version, about, after_help = EXIT_CODES, max_term_width = 110, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -42,25 +28,27 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The gate: compare weights, every hidden state and sentence vectors; say PASS, FAIL or INCONCLUSIVE
-    Check(Box<CheckArguments>),
-    /// Weight level only, no inference: each float32 matrix against its dequantized twin
+    /// Compare two models: weights, every hidden state and sentence vectors; say PASS, FAIL or INCONCLUSIVE
+    Check(Box<super::check_arguments::CheckArguments>),
+    /// Compare weights only, without running a model
     Weights(WeightsArguments),
-    /// Show what is in an ONNX file or model folder: taps and their evidence, quantization per tensor
+    /// Show what is in an ONNX file or model folder: taps and why they are there, quantization of each tensor
     Inspect(InspectArguments),
-    /// Save one side's hidden states over a corpus, to be compared elsewhere or later (check --recording)
+    /// Save the hidden states of one model over a corpus
     Record(RecordArguments),
-    /// Write another format from a saved report.json, without running anything
+    /// Write another format of a saved report.json
     Render(RenderArguments),
     /// Print the JSON Schema of report.json
     Schema,
-    /// Judge a saved report.json by other limits, without running anything
+    /// Judge a saved report.json by other limits, without running a model
     Recheck(RecheckArguments),
-    /// List, show or validate policies (the limits a verdict rests on)
+    /// List, show, suggest or validate policies (lists of limits)
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Structure only, nothing is run: whether model folders hold whole models that a check can open
+    /// Check that model folders are complete and consistent, without running a model
     Lint(super::lint::LintArguments),
+    /// Explain the code of a finding: what it means and what to do
+    Explain(super::explain::ExplainArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -71,128 +59,17 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = CHECK_EXAMPLES)]
-pub(crate) struct CheckArguments {
-    /// The float32 reference: an .onnx file or a model folder
-    #[arg(long, value_name = "REF")]
-    pub(crate) reference: PathBuf,
-    /// The MLX checkpoint under test: a folder with config.json and safetensors
-    #[arg(long, value_name = "DIR")]
-    pub(crate) candidate: PathBuf,
-    /// Sentences, one per line (.txt) or one JSON object per line (.jsonl); `-` is stdin; may be given several times.
-    /// Without it the built-in probe sentences are the corpus
-    #[arg(long, value_name = "FILE")]
-    pub(crate) corpus: Vec<PathBuf>,
-    /// The float32 checkpoint both exports came from [default: model.safetensors beside the reference, else the ONNX file's own weights]
-    #[arg(long, value_name = "REF")]
-    pub(crate) original: Option<PathBuf>,
-    /// Limits: a built-in name (see `parallax policy list`) or a TOML file [default: by the candidate's bits]
-    #[arg(long, value_name = "NAME|FILE")]
-    pub(crate) policy: Option<String>,
-    /// An earlier report.json of the same reference and corpus: says what became better or worse, and sets `max_regression` limits
-    #[arg(long, value_name = "OLD.json")]
-    pub(crate) baseline: Option<PathBuf>,
-    /// Let the earlier run's candidate be stored in another format (bits, group, mode, type; printed in the verdict)
-    #[arg(long, requires = "baseline")]
-    pub(crate) baseline_other_format: bool,
-    /// Write report.json, report.html, report.md and junit.xml into this folder
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// Write the error at each tap as node data for Model Explorer, which shows it on the ONNX graph
-    #[arg(long, value_name = "FILE")]
-    pub(crate) node_data: Option<PathBuf>,
-    /// What to print on stdout
-    #[arg(long, value_enum, default_value_t = VerdictFormat::Text)]
-    pub(crate) format: VerdictFormat,
-    /// Rows the control (our encoder on float32 weights) also runs on
-    #[arg(long, value_enum, default_value_t = ControlRows::Sample)]
-    pub(crate) control: ControlRows,
-    /// Pooling on both sides
-    #[arg(long, value_enum, default_value_t = Pooling::Auto)]
-    pub(crate) pooling: Pooling,
-    /// Text put before every sentence, on both sides [default: the models' own default prompt]
-    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name")]
-    pub(crate) prompt: Option<String>,
-    /// Prompt of config_sentence_transformers.json that is put before every sentence
-    #[arg(long, value_name = "NAME")]
-    pub(crate) prompt_name: Option<String>,
-    /// Keep so many dimensions of the sentence vectors (matryoshka)
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub(crate) dim: Option<usize>,
-    /// Tokens per row at most, special tokens included [default: as the model's files say]
-    #[arg(long, value_name = "N")]
-    pub(crate) max_length: Option<usize>,
-    /// JSON field that holds the text [default: text, sentence, content, query or passage]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) field: Option<String>,
-    /// Stop after this many rows
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<u64>,
-    /// Rows that are not UTF-8
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = OnInvalidUtf8::Error)]
-    pub(crate) invalid_utf8: OnInvalidUtf8,
-    /// Longest line accepted, in bytes
-    #[arg(long, value_name = "N", default_value_t = parallax::corpus::MAX_LINE_BYTES, hide_short_help = true)]
-    pub(crate) max_line_bytes: usize,
-    /// Padded tokens per batch
-    #[arg(long, value_name = "N", default_value_t = parallax::check::BATCH_TOKENS, value_parser = positive, hide_short_help = true)]
-    pub(crate) batch_tokens: usize,
-    /// Threads [default: as many as the machine has cores]
-    #[arg(long, value_name = "N", value_parser = positive)]
-    pub(crate) threads: Option<usize>,
-    /// The ONNX Runtime library [default: ORT_DYLIB_PATH, the environment parallax is installed in, VIRTUAL_ENV, CONDA_PREFIX, then where scripts/setup puts it]
-    #[arg(long, value_name = "PATH")]
-    pub(crate) ort_lib: Option<PathBuf>,
-    /// Judge against a reference that is not exact float32 (printed in the verdict)
-    #[arg(long)]
-    pub(crate) allow_inexact_reference: bool,
-    /// Judge against a graph with nodes that belong to no known block of an encoder (printed in the verdict)
-    #[arg(long)]
-    pub(crate) allow_unaudited: bool,
-    /// Hidden states another runtime recorded on the candidate's weights (scripts/record_mlx.py, parallax record): one more arm
-    #[arg(long, value_name = "FILE")]
-    pub(crate) recording: Option<PathBuf>,
-    /// State the reference's taps instead of finding them: JSON, {"embeddings": "tensor", "layer.0": "tensor", …, "final": "tensor"}
-    #[arg(long, value_name = "FILE")]
-    pub(crate) taps: Option<PathBuf>,
-    /// Which of its two values a quantized weight of the candidate gets
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
-    pub(crate) weights: EffectiveWeights,
-    /// What a device would hold its activations in: half precision adds an arm that predicts the error it adds
-    #[arg(long, value_enum, default_value_t = Compute::F32)]
-    pub(crate) compute: Compute,
-    /// The program that runs the candidate, NAME or NAME@VERSION: what it does where the candidate's files say nothing
-    #[arg(long, value_name = "NAME", default_value = parallax::runtimes::known::CANDIDATE)]
-    pub(crate) runtime: String,
-    /// Compute the candidate as --runtime does where it departs from the configuration; without it the configuration is
-    /// followed, and what the departure amounts to is measured and said
-    #[arg(long, value_enum, value_name = "WHOM")]
-    pub(crate) emulate: Option<Emulate>,
-    /// Plant no faults to see that the gates see them (printed in the verdict)
-    #[arg(long)]
-    pub(crate) no_canaries: bool,
-    #[command(flatten)]
-    pub(crate) sweeps: super::sweeps::SweepArguments,
-    /// Show every tap, every reason, every finding, and what each exceeded limit rests on
-    #[arg(long)]
-    pub(crate) explain: bool,
-    /// Say less on stderr
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct WeightsArguments {
     /// The float32 weights: a model folder with model.safetensors, or an .onnx file
     #[arg(long, value_name = "REF")]
     pub(crate) original: PathBuf,
-    /// The MLX checkpoint under test
+    /// The MLX model to check: a folder with config.json and safetensors
     #[arg(long, value_name = "DIR")]
     pub(crate) candidate: PathBuf,
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
-    /// Which of its two values a quantized weight gets
+    /// How to dequantize: as `mx.dequantize` or as `mx.quantized_matmul` does
     #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
     pub(crate) weights: EffectiveWeights,
     /// Every tensor, not only the ten worst
@@ -215,7 +92,7 @@ pub(crate) struct RecordArguments {
     /// Record ONNX Runtime on this reference: an .onnx file or a model folder
     #[arg(long, value_name = "REF")]
     pub(crate) reference: Option<PathBuf>,
-    /// Record our encoder on this MLX checkpoint
+    /// Record the built-in encoder on this MLX folder
     #[arg(long, value_name = "DIR")]
     pub(crate) candidate: Option<PathBuf>,
     /// Sentences, as for `parallax check`
@@ -239,7 +116,7 @@ pub(crate) struct RecordArguments {
     /// Threads [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
-    /// Which of its two values a quantized weight of the candidate gets
+    /// How to dequantize: as `mx.dequantize` or as `mx.quantized_matmul` does
     #[arg(long, value_enum, value_name = "HOW", default_value_t = EffectiveWeights::Dequantized)]
     pub(crate) weights: EffectiveWeights,
     /// The ONNX Runtime library [default: as for `parallax check`]
@@ -266,16 +143,16 @@ pub(crate) struct RenderArguments {
 pub(crate) struct RecheckArguments {
     /// A report.json written by `parallax check --out`
     pub(crate) report: PathBuf,
-    /// Limits: a built-in name (see `parallax policy list`) or a TOML file [default: the built-in policy the report names]
-    #[arg(long, value_name = "NAME|FILE")]
+    /// Limits: a built-in name (`parallax policy list`) or a TOML file [default: the built-in policy that the report names]
+    #[arg(long, value_name = "NAME|FILE", value_parser = PolicyName, hide_possible_values = true)]
     pub(crate) policy: Option<String>,
-    /// An earlier report.json of the same reference and corpus: says what became better or worse, and sets `max_regression` limits
+    /// An earlier report.json of the same reference and corpus: shows what is better or worse, and sets `max_regression` limits
     #[arg(long, value_name = "OLD.json")]
     pub(crate) baseline: Option<PathBuf>,
-    /// Let the earlier run's candidate be stored in another format (bits, group, mode, type; printed in the verdict)
+    /// Accept an earlier report of a candidate in another format (printed in the verdict)
     #[arg(long, requires = "baseline")]
     pub(crate) baseline_other_format: bool,
-    /// Write report.json, report.md and junit.xml into this folder
+    /// Write report.json, report.html, report.md and junit.xml into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// What to print on stdout
@@ -293,6 +170,7 @@ pub(crate) enum PolicyCommand {
     /// Print one as TOML, to start your own from
     Show {
         /// Its name
+        #[arg(value_parser = PolicyName)]
         name: String,
     },
     /// Print a policy made of what a report measured, each limit with where it comes from
@@ -319,7 +197,7 @@ impl From<EffectiveWeights> for parallax::quantization::Effective {
     }
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(n) if n <= 1 << 24 => Ok(n),

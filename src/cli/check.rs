@@ -8,7 +8,8 @@ use parallax::policy::Date;
 use parallax::report::terminal::verdict_text;
 use parallax::report::{OutputDir, Report};
 
-use super::arguments::{self, CheckArguments, OnInvalidUtf8, Pooling, VerdictFormat};
+use super::arguments::{self, OnInvalidUtf8, Pooling, VerdictFormat};
+use super::check_arguments::CheckArguments;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::render::{place, rendered, saved, write_format};

@@ -68,7 +68,7 @@ fn lines(lint: &Lint) -> String {
     let facts = if lint.facts.is_empty() { String::new() } else { format!(" ({})", lint.facts.join("; ")) };
     let mut out = plain(&format!("{}: {ok}{facts}", lint.path), SHOWN) + "\n";
     for f in &lint.findings {
-        let severity = format!("{:?}", f.severity).to_lowercase();
+        let severity = f.severity;
         // The path stands before the message already.
         let own = f.message.strip_prefix(&lint.path).and_then(|m| m.strip_prefix([':', '/']));
         let message = own.map_or(f.message.as_str(), str::trim_start);

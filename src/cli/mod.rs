@@ -2,6 +2,8 @@
 
 mod arguments;
 mod check;
+mod check_arguments;
+mod explain;
 mod failure;
 mod inspect;
 mod lint;
@@ -55,6 +57,7 @@ fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Recheck(a) => recheck::run(a),
         Command::Policy(a) => policy::run(a),
         Command::Lint(a) => lint::run(a),
+        Command::Explain(a) => explain::run(a),
         Command::Completions { shell } => shell::completions(*shell),
         Command::Man(a) => shell::man(a),
     }

@@ -7,11 +7,11 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub(crate) struct SweepArguments {
     /// Sweep the reference over every row length and many batch sizes, not only a seeded few; takes minutes
-    #[arg(long)]
+    #[arg(long, help_heading = "Judging")]
     pub(crate) thorough: bool,
-    /// Sweep the reference again, and remember nothing: without this flag, clean sweeps of the same files are remembered in
-    /// $XDG_CACHE_HOME/parallax/sweeps (~/.cache/parallax/sweeps)
-    #[arg(long)]
+    /// Do not use remembered sweeps: clean sweeps of the same files are remembered in $XDG_CACHE_HOME/parallax/sweeps
+    /// (~/.cache/parallax/sweeps)
+    #[arg(long, help_heading = "Judging")]
     pub(crate) no_cache: bool,
 }
 

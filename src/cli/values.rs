@@ -1,6 +1,31 @@
 //! The values that flags take.
 
+use std::ffi::OsStr;
+
 use clap::ValueEnum;
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use parallax::policy::EMBEDDED;
+
+/// A policy: any text, for it can be a file; completions offer the built-in names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PolicyName;
+
+impl TypedValueParser for PolicyName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(EMBEDDED.iter().map(|(name, _)| PossibleValue::new(*name))))
+    }
+}
 
 /// How the product on stdout looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

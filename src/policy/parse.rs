@@ -7,9 +7,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::before::LARGEST_REGRESSION;
-use super::metrics::{Bound, Known, nearest};
+use super::metrics::{Bound, Known};
 use super::{EMBEDDED, Evidence, Gate, Place, Policy, PolicyError, Stat, parse_waiver};
 use crate::hidden_states::Arm;
+use crate::spelling::nearest;
 
 /// No policy a person writes comes near this.
 const LARGEST: u64 = 1 << 20;
@@ -210,9 +211,8 @@ fn regression(known: &Known, stat: Stat, arm: Option<Arm>, stated: bool, most: &
 
 /// A limit on the engine arm that the control can be an instrument under.
 fn instrument(known: &Known, max: &Spanned<f64>) -> Result<(), Complaint> {
-    let relative = matches!(known.id, "relative_l2" | "standardized_l2" | "cosine_distance");
     let value = *max.get_ref();
-    if !relative || value <= LOOSEST_ENGINE {
+    if !known.limits.relative || value <= LOOSEST_ENGINE {
         return Ok(());
     }
     let message = format!(
@@ -293,10 +293,10 @@ fn sense(known: &Known, stat: Stat, side: Bound, value: f64) -> Option<String> {
             if stat == Stat::Max {
                 return Some(format!("`min` on the largest {id} says nothing of the rest: use `stat = \"min\"`"));
             }
-            if let Some(loosest) = known.loosest_min.filter(|loosest| value <= *loosest) {
+            if let Some(loosest) = known.limits.loosest_min.filter(|loosest| value <= *loosest) {
                 return Some(format!("`min = {value}` for {id} passes anything; it must be above {loosest}"));
             }
-            let highest = known.highest.filter(|highest| value > *highest)?;
+            let highest = known.limits.highest.filter(|highest| value > *highest)?;
             Some(format!("`min = {value}` for {id} can never be met: its largest value is {highest}, not per cent"))
         }
         _ => {

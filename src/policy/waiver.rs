@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Date, GateResult, Outcome, Place, Policy, Stat};
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
 
 /// One waiver, as a policy states it.
@@ -71,13 +71,13 @@ fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
     let (named, reason, expires) = (waiver.named(), &waiver.reason, waiver.expires);
     if !gates.iter().any(|g| waiver.covers(g)) {
         let message = format!("the waiver on {named} speaks of no gate of this run: remove it ({reason})");
-        return Finding::new(Severity::Refusal, "waiver.no_gate", message);
+        return Finding::new(Severity::Refusal, &codes::WAIVER_NO_GATE, message);
     }
     if today > expires {
         let message = format!(
             "the waiver on {named} expired on {expires}, it is {today}: remove it or renew it; its reason was: {reason}"
         );
-        return Finding::new(Severity::Failure, "waiver.expired", message);
+        return Finding::new(Severity::Failure, &codes::WAIVER_EXPIRED, message);
     }
     let mut worst: Option<(f64, String)> = None;
     let mut more = 0;
@@ -96,11 +96,11 @@ fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
     }
     let Some((_, worst)) = worst else {
         let message = format!("the waiver on {named} excuses nothing in this run, remove it ({reason})");
-        return Finding::new(Severity::Note, "waiver.unused", message);
+        return Finding::new(Severity::Note, &codes::WAIVER_UNUSED, message);
     };
     let others = if more > 1 { format!(" and {} more", more - 1) } else { String::new() };
     let message = format!("{named} is exceeded at {worst}{others}; excused until {expires}: {reason}");
-    Finding::new(Severity::Warning, "gate.waived", message)
+    Finding::new(Severity::Warning, &codes::GATE_WAIVED, message)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{Effective, Floats, Halves, ModuleSetting, Packed, QuantizationConfig
 use crate::checkpoint::{
     CheckpointError, ModelFolder, PackedBytes, RawTensor, RawTensors, STALE_SHARD, Storage, Weight, WeightSet, names,
 };
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 
 /// Quantization as found, not only as declared.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
     let mut findings = raw.findings().to_vec();
     // MLX's loaders take every file of the name, whatever the index says: what is compared here would not
     // be what runs there.
-    findings.iter_mut().filter(|f| f.code == STALE_SHARD).for_each(|f| f.severity = Severity::Refusal);
+    findings.iter_mut().filter(|f| f.is(STALE_SHARD)).for_each(|f| f.severity = Severity::Refusal);
     if summary.mode.is_some() && !summary.plain_matrices.is_empty() {
         let message = format!(
             "{} of the candidate's matrices are not quantized although {} bits are declared, the first is `{}`",
@@ -142,12 +142,12 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
             summary.bits.unwrap_or(0),
             summary.plain_matrices[0]
         );
-        findings.push(Finding::new(Severity::Warning, "quantization.plain_matrix", message));
+        findings.push(Finding::new(Severity::Warning, &codes::QUANTIZATION_PLAIN_MATRIX, message));
     }
     if summary.modules_by_bits.len() > 1 {
         let found: Vec<String> = summary.modules_by_bits.iter().map(|(b, n)| format!("{n} at {b} bits")).collect();
         let message = format!("modules of different precision: {}", found.join(", "));
-        findings.push(Finding::new(Severity::Warning, "quantization.mixed_bits", message));
+        findings.push(Finding::new(Severity::Warning, &codes::QUANTIZATION_MIXED_BITS, message));
     }
     let weights = WeightSet::new(raw.shown(), out)?;
     Ok(Loaded { weights, summary, findings })

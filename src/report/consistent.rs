@@ -2,7 +2,7 @@
 
 use super::gates::{self, Limits};
 use super::{Report, ReportError, escape};
-use crate::finding::Severity;
+use crate::finding::{Severity, codes};
 use crate::policy::{Date, GateResult, Outcome, WaiverRecord, may_be_waived};
 use crate::verdict::Verdict;
 
@@ -93,7 +93,7 @@ fn unearned(report: &Report) -> Option<&'static str> {
         return Some("not every gate passed");
     }
     if report.gates.iter().any(|g| g.outcome == Outcome::Waived)
-        && !report.findings.iter().any(|f| f.code == "gate.waived")
+        && !report.findings.iter().any(|f| f.is(&codes::GATE_WAIVED))
     {
         return Some("what it waives is not said");
     }
@@ -130,7 +130,9 @@ mod tests {
         assert!(refusal(|r| r.gates[0].limit = f64::INFINITY).contains("gate 0"));
         let failed = sample::failing().gates;
         assert!(refusal(|r| r.gates = failed).contains("not every gate"));
-        assert!(refusal(|r| r.findings.push(Finding::new(Severity::Refusal, "a", "b"))).contains("finding"));
+        assert!(
+            refusal(|r| r.findings.push(Finding::new(Severity::Refusal, &codes::SWEEP_IDS, "b"))).contains("finding")
+        );
         assert!(refusal(|r| r.reasons = sample::failing().reasons).contains("reasons"));
         assert!(refusal(|r| r.corpus.rows = 0).contains("nothing was compared"));
         assert!(refusal(|r| r.exit_code = 1).contains("exit code 1"));

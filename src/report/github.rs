@@ -78,7 +78,11 @@ mod tests {
         let mut report = sample::failing();
         let hostile = "100% bad\n::set-output name=x::y\r::add-mask::z\u{202e}\0##[error]";
         report.reasons[0].message = hostile.into();
-        report.findings.push(Finding::new(Severity::Warning, "a,b:c\n::d", hostile));
+        report.findings.push(Finding {
+            code: "a,b:c\n::d".to_owned(),
+            severity: Severity::Warning,
+            message: hostile.to_owned(),
+        });
         let lines = rendered(&report);
         assert!(
             lines.iter().all(|l| l.starts_with("::error title=") || l.starts_with("::warning title=")),

@@ -176,7 +176,11 @@ mod tests {
     fn warnings_pass_and_say_so_and_a_broken_instrument_is_an_error() {
         let mut report = sample::broken();
         for (severity, code) in [(Severity::Warning, "a.b"), (Severity::Note, "c.d"), (Severity::Note, "c.d")] {
-            report.findings.push(Finding::new(severity, code, "##[error]said <once>"));
+            report.findings.push(Finding {
+                code: code.to_owned(),
+                severity,
+                message: "##[error]said <once>".to_owned(),
+            });
         }
         let parsed = quick_junit::Report::deserialize_from_str(&rendered(&report)).unwrap();
         let cases = &parsed.test_suites[0].test_cases;

@@ -196,7 +196,7 @@ fn evidence(report: &Report, out: &mut String) {
         line(out, &format!("- tapped and untouched reference: {same}, largest difference {}", number(o.max_abs)));
     }
     for finding in &report.findings {
-        let severity = format!("{:?}", finding.severity).to_lowercase();
+        let severity = finding.severity;
         line(out, &format!("- {severity} {}: {}", text(&finding.code), text(&finding.message)));
     }
     out.push('\n');

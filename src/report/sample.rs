@@ -1,7 +1,7 @@
 //! A small hand-made report for each verdict.
 
 use super::*;
-use crate::finding::Severity;
+use crate::finding::{Severity, codes};
 use crate::hidden_states::{Arm, RowId, RowSet, Tap};
 use crate::metrics::{Location, Mode};
 use crate::policy::{NeighbourStats, Policy};
@@ -194,7 +194,10 @@ pub(crate) fn broken() -> Report {
 
 /// A refusal and too few rows.
 pub(crate) fn inconclusive() -> Report {
-    let refusal =
-        Finding::new(Severity::Refusal, "alignment.cross_match", "candidate layer.0 looks like reference layer.1");
+    let refusal = Finding::new(
+        Severity::Refusal,
+        &codes::ALIGNMENT_CROSS_MATCH,
+        "candidate layer.0 looks like reference layer.1",
+    );
     report([0.01, 0.02], 12, vec![refusal])
 }

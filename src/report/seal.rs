@@ -55,7 +55,7 @@ pub(super) fn check(report: &Report, stated: Option<&str>) -> Result<(), ReportE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::{Finding, Severity};
+    use crate::finding::{Finding, Severity, codes};
     use crate::report::sample;
 
     fn said(text: &str) -> String {
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_finding_taken_out_is_refused() {
         let mut report = sample::passing();
-        report.findings.push(Finding::new(Severity::Warning, "flag.overrules", "--pooling mean"));
+        report.findings.push(Finding::new(Severity::Warning, &codes::FLAG_OVERRULES, "--pooling mean"));
         let mut value: serde_json::Value = serde_json::from_slice(&report.to_json().unwrap()).unwrap();
         value["findings"].as_array_mut().unwrap().pop().unwrap();
         let told = said(&value.to_string());

@@ -200,7 +200,7 @@ fn explanation(report: &Report) -> Vec<String> {
     }
     lines.extend(canaries(report));
     for finding in &report.findings {
-        let severity = format!("{:?}", finding.severity).to_lowercase();
+        let severity = finding.severity;
         lines.push(format!("  {severity} {}: {}", plain(&finding.code, TEXT), plain(&finding.message, TEXT)));
     }
     let mut said: Vec<&str> = Vec::new();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Report;
 use super::escape::plain;
 use crate::figures::number;
+use crate::finding::codes;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{Direction, GateResult, Outcome};
@@ -93,38 +94,19 @@ pub(super) fn canaries(report: &Report) -> Vec<String> {
     report.alignment.canaries.canaries.iter().map(line).collect()
 }
 
-/// What was waived or overruled on the command line, and what a device computes otherwise: it must stand in the verdict
-/// itself. Each with the word before it.
-const CAVEATS: &[(&str, &str)] = &[
-    ("reference.inexact", "waived"),
-    ("canary.none", "waived"),
-    ("gate.waived", "waived"),
-    ("canary.blind", "blind"),
-    ("baseline.other_format", "waived"),
-    ("flag.overrules", "overruled"),
-    ("candidate.mlx_deviates", "computed otherwise"),
-    ("candidate.f16_window", "computed otherwise"),
-    ("runtime.cuts_elsewhere", "cut elsewhere"),
-    ("reference.outputs_elsewhere", "not what the graph gives"),
-    ("runtime.prompt_unread", "left to callers"),
-    ("runtime.width_unread", "left to callers"),
-    ("runtime.modules_unread", "left to callers"),
-    ("runtime.unread", "left to callers"),
-    ("tokenizer.contradicts_itself", "contradicts itself"),
-];
-
-/// Each of them in words.
+/// What was waived or overruled on the command line, and what a device computes otherwise, in words: it must stand in the
+/// verdict itself.
 pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
     let noticed = report.findings.iter().filter(|f| f.severity <= crate::finding::Severity::Warning);
     noticed.filter_map(|f| {
-        let (_, word) = CAVEATS.iter().find(|(code, _)| *code == f.code)?;
+        let word = codes::find(&f.code)?.caveat?;
         Some(format!("{word}: {}", f.message))
     })
 }
 
 /// The device arm in one line: whose states, how far from the candidate at worst; none without a recording.
 pub(super) fn device(report: &Report) -> Option<String> {
-    let compared = report.findings.iter().find(|f| f.code == "recording.compared")?;
+    let compared = report.findings.iter().find(|f| f.is(&codes::RECORDING_COMPARED))?;
     let mut line = format!("device: {}", compared.message);
     let p99 = |tap: &Tap| measurement(report, *tap, Arm::Device, HEADLINE).and_then(|m| m.p99);
     let tokens = taps(report).into_iter().filter(|t| !t.is_sentence_level());

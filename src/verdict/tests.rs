@@ -78,17 +78,21 @@ fn each_verdict_for_its_own_cause() {
          reference, so the candidate is not judged"
     );
 
-    let refusal =
-        Finding::new(Severity::Refusal, "alignment.cross_match", "candidate layer.2 looks like reference layer.3");
+    let refusal = Finding::new(
+        Severity::Refusal,
+        &codes::ALIGNMENT_CROSS_MATCH,
+        "candidate layer.2 looks like reference layer.3",
+    );
     let refused = judged(&good, std::slice::from_ref(&refusal), ENOUGH);
     assert_eq!((refused.verdict, codes(&refused)), (Verdict::Inconclusive, vec!["alignment.cross_match"]));
 
     let broken = judged(&run(1e-3, [0.06, 0.07], 2.0), &[refusal], Amount::default());
     assert_eq!((broken.verdict, broken.exit_code, codes(&broken)[0]), (Verdict::Fail, 1, "gate.non_finite"));
 
-    let failure = Finding::new(Severity::Failure, "weights.changed", "layer 0 bias differs");
+    let failure = Finding::new(Severity::Failure, &codes::WEIGHTS_CHANGED_UNQUANTIZED, "layer 0 bias differs");
     assert_eq!(judged(&good, &[failure], ENOUGH).verdict, Verdict::Fail);
-    let notes = [Finding::new(Severity::Warning, "a", "b"), Finding::new(Severity::Note, "a", "b")];
+    let notes =
+        [Severity::Warning, Severity::Note].map(|severity| Finding::new(severity, &codes::CORPUS_DUPLICATES, "b"));
     assert_eq!(judged(&good, &notes, ENOUGH).verdict, Verdict::Pass);
 }
 

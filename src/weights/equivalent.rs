@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 
 /// Two matrices that compute together what the original's do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -41,6 +41,6 @@ impl Equivalent {
              compared place by place: convert the model again from this original, or give the checkpoint that the candidate \
              was made from with --original"
         );
-        Finding::new(Severity::Failure, "weights.permuted", message)
+        Finding::new(Severity::Failure, &codes::WEIGHTS_PERMUTED, message)
     }
 }

@@ -3,7 +3,7 @@
 use super::twin_findings::twin_findings;
 use super::{Equivalent, RowName, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 
 /// Relative error from which a matrix is questioned. Measured: affine 2-bit, the coarsest mode, 0.36 to
 /// 0.43 on Gaussian weights; two unrelated matrices of the same size, 1.41.
@@ -40,12 +40,12 @@ pub fn findings(
         let named: Vec<String> = changed.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
         let more = if changed.len() > NAMED { format!(" and {} more", changed.len() - NAMED) } else { String::new() };
         let message = format!("{}{more}: not quantized, and yet not the original's values", named.join(", "));
-        out.push(Finding::new(Severity::Failure, "weights.changed_unquantized", message));
+        out.push(Finding::new(Severity::Failure, &codes::WEIGHTS_CHANGED_UNQUANTIZED, message));
     }
     let quantized = || report.tensors.iter().filter(|r| r.mode.is_some());
     if quantized().count() > 0 && quantized().all(|r| r.max_abs == 0.0) {
         let message = "every quantized tensor equals its float32 twin exactly: the original itself has been quantized, or is the candidate";
-        out.push(Finding::new(Severity::Refusal, "weights.identical", message));
+        out.push(Finding::new(Severity::Refusal, &codes::WEIGHTS_IDENTICAL, message));
     }
     if !report.without_original.is_empty() {
         let message = format!(
@@ -54,7 +54,7 @@ pub fn findings(
             report.original,
             report.without_original[0]
         );
-        out.push(Finding::new(Severity::Note, "weights.without_original", message));
+        out.push(Finding::new(Severity::Note, &codes::WEIGHTS_WITHOUT_ORIGINAL, message));
     }
     out
 }
@@ -85,12 +85,12 @@ fn questioned(original: &WeightSet, name: &str, matrix: &Weight, error: f64) -> 
             "the candidate's `{name}` is the original's {} (correlation {:.2}, with its own twin {own:.2})",
             best.1, best.0
         );
-        Finding::new(Severity::Refusal, "weights.misplaced", message)
+        Finding::new(Severity::Refusal, &codes::WEIGHTS_MISPLACED, message)
     } else {
         let message = format!(
             "the candidate's `{name}` does not resemble the original's (relative error {error:.2}, correlation {own:.2})"
         );
-        Finding::new(Severity::Failure, "weights.unrelated", message)
+        Finding::new(Severity::Failure, &codes::WEIGHTS_UNRELATED, message)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Quantizer, TensorRow, TwinRow, WeightsReport};
 use crate::checkpoint::{WeightSet, layer_of, names};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 
 /// Root mean square error in half steps below which an original is the candidate's own weights. Measured: rounding to
 /// nearest leaves 0.58, clipping 0.60, and a file made from dequantized weights 0 to 0.001.
@@ -86,7 +86,7 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
             one_ways.push((&row.tensor, said));
         } else if let (true, Some(said)) = (layer_of(&row.tensor).is_none(), beyond(row, twin, name)) {
             let message = format!("the candidate's `{}` {said}", row.tensor);
-            out.push(Finding::new(Severity::Failure, "weights.beyond_rounding", message));
+            out.push(Finding::new(Severity::Failure, &codes::WEIGHTS_BEYOND_ROUNDING, message));
         }
         let enough = row.float32_bytes / 4 >= ENOUGH;
         if enough && twin.error < MADE_FROM && !constant(original, &row.tensor) {
@@ -96,7 +96,7 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
     if let Some((first, said)) = one_ways.first() {
         let more = if one_ways.len() > 1 { format!("; so have {} others", one_ways.len() - 1) } else { String::new() };
         let message = format!("the candidate's `{first}` {said}{more}: its roundings were chosen, not left to a rule");
-        out.push(Finding::new(Severity::Failure, "weights.one_way", message));
+        out.push(Finding::new(Severity::Failure, &codes::WEIGHTS_ONE_WAY, message));
     }
     if let Some(first) = made_from.first() {
         let message = format!(
@@ -105,7 +105,7 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
              from with --original",
             made_from.len()
         );
-        out.push(Finding::new(Severity::Refusal, "weights.made_from_candidate", message));
+        out.push(Finding::new(Severity::Refusal, &codes::WEIGHTS_MADE_FROM_CANDIDATE, message));
     }
     if let Some((a, b)) = report.folds.first() {
         let more = if report.folds.len() > 1 {
@@ -114,7 +114,7 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
             String::new()
         };
         let message = format!("scaled per channel between `{a}` and `{b}`{more}, the product unchanged (AWQ)");
-        out.push(Finding::new(Severity::Note, "weights.scaled", message));
+        out.push(Finding::new(Severity::Note, &codes::WEIGHTS_SCALED, message));
     }
     out.extend(notes(report));
     out
@@ -163,7 +163,7 @@ fn changed(row: &TensorRow, twin: &TwinRow, name: &RowName<'_>) -> Finding {
         twin.largest_error,
         row_words(row, twin.largest_error_at.0, name),
     );
-    Finding::new(Severity::Failure, "weights.changed_groups", message)
+    Finding::new(Severity::Failure, &codes::WEIGHTS_CHANGED_GROUPS, message)
 }
 
 /// `row 186 ("not")`, `position 12`.
@@ -234,5 +234,5 @@ fn notes(report: &WeightsReport) -> Option<Finding> {
         twin.groups,
         words.join(" and ")
     );
-    Some(Finding::new(Severity::Note, "weights.other_quantizer", message))
+    Some(Finding::new(Severity::Note, &codes::WEIGHTS_OTHER_QUANTIZER, message))
 }

@@ -3,7 +3,7 @@
 
 use crate::check::baselines::every_arm;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
 use crate::metrics::Measurement;
 use crate::policy::{GateResult, Outcome, Policy};
@@ -116,7 +116,7 @@ pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec
     let severity = if failed { Severity::Warning } else { Severity::Refusal };
     if !section.planted {
         let message = "no faults were planted (--no-canaries): that the gates would see one is not shown";
-        return vec![Finding::new(Severity::Warning, "canary.none", message)];
+        return vec![Finding::new(Severity::Warning, &codes::CANARY_NONE, message)];
     }
     let unseen = section.canaries.iter().filter(|c| c.seen_by.is_none() && c.not_planted.is_none());
     let mut out: Vec<Finding> = unseen
@@ -126,20 +126,20 @@ pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec
                     "this report does not hold what a planted fault did ({}), so these limits cannot be asked about it: run `parallax check` with them",
                     c.fault
                 );
-                return Finding::new(severity, "canary.unseen", message);
+                return Finding::new(severity, &codes::CANARY_UNSEEN, message);
             }
             let message = format!(
                 "a planted fault was seen by nothing that judges the candidate: {} (it moves the states by {}); a pass would prove nothing",
                 c.fault,
                 c.effect.map_or_else(|| "an unknown amount".to_owned(), number)
             );
-            Finding::new(severity, "canary.unseen", message)
+            Finding::new(severity, &codes::CANARY_UNSEEN, message)
         })
         .collect();
     out.extend(blind(section));
     if section.canaries.iter().all(|c| c.not_planted.is_some()) {
         let message = "not one fault could be planted in this model, so its gates are not shown to see any";
-        out.push(Finding::new(Severity::Refusal, "canary.none_planted", message));
+        out.push(Finding::new(Severity::Refusal, &codes::CANARY_NONE_PLANTED, message));
     }
     out
 }
@@ -163,5 +163,5 @@ fn blind(section: &CanariesSection) -> Option<Finding> {
     let planted = section.canaries.iter().filter(|c| c.not_planted.is_none()).count();
     // Built-in limits for few bits are wide, and miss some: said. Limits that miss most are no limits.
     let severity = if 2 * blind.len() > planted { Severity::Warning } else { Severity::Note };
-    (!blind.is_empty()).then(|| Finding::new(severity, "canary.blind", message))
+    (!blind.is_empty()).then(|| Finding::new(severity, &codes::CANARY_BLIND, message))
 }

@@ -7,7 +7,7 @@ use crate::check::likeness::change;
 use crate::check::sides::Sides;
 use crate::check::sweep::shown_row;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::report::OutputSection;
 use crate::report::escape::plain;
@@ -19,7 +19,7 @@ const SHOWN: usize = 120;
 /// What the output is, for the report, with the explanation that holds; and the finding, where there is something to say.
 type Said = ((String, Option<Is>), Option<Finding>);
 
-fn refused(is: &str, code: &str, message: String) -> Said {
+fn refused(is: &str, code: &Code, message: String) -> Said {
     ((is.to_owned(), None), Some(Finding::new(Severity::Refusal, code, message)))
 }
 
@@ -148,7 +148,7 @@ fn per_token(name: &str, seen: &Seen, last: bool, limit: f64, layers: usize) -> 
 fn per_row(raw: &str, seen: &Seen, limit: f64, to: &Explaining, sides: &Sides) -> Result<Said, Error> {
     let name = plain(raw, SHOWN);
     let says = in_words(to.head.modules());
-    let note = |is: Is, shown: &str, code: &str, message: String| -> Said {
+    let note = |is: Is, shown: &str, code: &Code, message: String| -> Said {
         ((shown.to_owned(), Some(is)), Some(Finding::new(Severity::Note, code, message)))
     };
     let sentence = Is::Tap(Tap::Sentence);
@@ -228,7 +228,7 @@ pub(super) fn none_compared(outputs: &[OutputSection]) -> Finding {
         each.join(", ")
     );
     // The states in the graph are the original's all the same: a pooler's output is what some exports are made for.
-    Finding::new(Severity::Warning, "reference.outputs_elsewhere", message)
+    Finding::new(Severity::Warning, &codes::REFERENCE_OUTPUTS_ELSEWHERE, message)
 }
 
 /// What is known of a pooler that does not explain the output.

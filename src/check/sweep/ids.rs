@@ -10,7 +10,7 @@ use crate::check::likeness::per_token;
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
 use crate::figures::number;
-use crate::finding::Finding;
+use crate::finding::{Finding, codes};
 use crate::hidden_states::{RowId, RowSet, Tap, TapStates};
 use crate::report::escape::plain;
 use crate::runtimes::{Encoder, RunError};
@@ -140,7 +140,7 @@ impl Found {
                 self.swept,
                 named.join(", ")
             );
-            refused("sweep.ids", message)
+            refused(&codes::SWEEP_IDS, message)
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::check::outputs::{Explaining, Outputs};
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
 use crate::figures::number;
-use crate::finding::Finding;
+use crate::finding::{Finding, codes};
 use crate::hidden_states::{HiddenStates, Tap};
 use crate::report::SweepSection;
 use crate::runtimes::RunError;
@@ -149,7 +149,7 @@ impl Found {
                 self.batches,
                 first.how.words()
             );
-            out.push(refused("sweep.lengths", message));
+            out.push(refused(&codes::SWEEP_LENGTHS, message));
         }
         if let Some(first) = batched.iter().min_by_key(|w| w.lengths.iter().sum::<usize>()) {
             let (rows, padded) = (first.lengths.len(), padded(&first.lengths));
@@ -161,7 +161,7 @@ impl Found {
                 first.lengths.iter().max().copied().unwrap_or_default(),
                 first.how.words()
             );
-            out.push(refused("sweep.batches", message));
+            out.push(refused(&codes::SWEEP_BATCHES, message));
         }
         out
     }

@@ -11,7 +11,7 @@ use crate::check::over_twin::{NOISE, Twin};
 use crate::check::sides::Sides;
 use crate::check::workers::Workers;
 use crate::figures::number;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{HiddenStates, Tap};
 use crate::report::TwinWords;
 use crate::report::escape::plain;
@@ -81,7 +81,7 @@ pub(in crate::check) fn over_twin(
             named.join(", "),
             number(honest),
         );
-        Finding::new(Severity::Failure, "twin.words", message)
+        Finding::new(Severity::Failure, &codes::TWIN_WORDS, message)
     });
     Ok((Some(section), finding))
 }

@@ -17,7 +17,7 @@ fn findings(report: &Report) -> String {
         .findings
         .iter()
         .map(|f| {
-            let severity = format!("{:?}", f.severity).to_lowercase();
+            let severity = f.severity;
             format!(
                 "<tr><th scope=\"row\"><code>{}</code></th><td>{severity}</td><td>{}</td></tr>\n",
                 text(&f.code),

@@ -11,10 +11,10 @@ use super::proto::{TensorProto, dtype};
 use super::resemblance::{Layered, Matrix, best};
 use super::taps::TapMap;
 use crate::checkpoint::WeightSet;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 
 /// The code of everything found here.
-const CODE: &str = "alignment.layer_numbers";
+const CODE: &Code = &codes::ALIGNMENT_LAYER_NUMBERS;
 /// Correlation from which two matrices are the same one. Measured on MiniLM, 8 rows sampled per matrix:
 /// own matrix at least 0.995 with MLX 4-bit weights (0.909 with 2-bit weights against an int8 graph), two
 /// different ones at most 0.23.

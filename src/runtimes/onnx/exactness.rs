@@ -4,11 +4,11 @@ use super::facts::ancestors;
 use super::graph::{Graph, NodeId};
 use super::proto::{TensorProto, dtype};
 use super::taps::TapMap;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
 
 /// The finding's code.
-const CODE: &str = "reference.inexact";
+const CODE: &Code = &codes::REFERENCE_INEXACT;
 /// Beginnings of operator names that compute in integers or approximate.
 const INEXACT: &[&str] = &[
     "QuantizeLinear",

@@ -11,11 +11,11 @@ use super::graph::{Graph, TensorId};
 use super::operators::NO_FLOATS;
 use super::taps::{TapEntry, TapError, TapHints, TapMap, find_taps};
 use crate::fault::Fault;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
 
 /// The code of a statement that the graph's structure contradicts.
-const CODE: &str = "alignment.stated_taps";
+const CODE: &Code = &codes::ALIGNMENT_STATED_TAPS;
 /// A taps file larger than this is something else.
 pub const MAX_BYTES: usize = 1 << 20;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{COMPUTE_KEY, PRODUCER_KEY, Recording, VERSION_KEY, WEIGHTS_KEY};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
 
 /// How a recording is made that says everything.
@@ -65,7 +65,7 @@ impl Recording {
     pub fn findings(&self, files: &[String]) -> Vec<Finding> {
         let name = &self.name;
         let mut out = Vec::new();
-        let mut say = |severity, code: &str, message: String| out.push(Finding::new(severity, code, message));
+        let mut say = |severity, code: &Code, message: String| out.push(Finding::new(severity, code, message));
         let missing = self.stated.missing();
         if !missing.is_empty() {
             let keys: Vec<String> = missing.iter().map(|key| format!("`{key}`")).collect();
@@ -73,7 +73,7 @@ impl Recording {
                 "{name} does not say who computed it, in which type and from which weights: its metadata lacks {}; {AGAIN}",
                 keys.join(", ")
             );
-            say(Severity::Refusal, "recording.unstated", message);
+            say(Severity::Refusal, &codes::RECORDING_UNSTATED, message);
         }
         let producer = self.stated.producer.to_lowercase();
         if producer.contains(OWN_PRODUCER) {
@@ -81,7 +81,7 @@ impl Recording {
                 "{name} was made by {:?}, this program: its states are the candidate's own and show nothing of a device; record with the runtime that is to be shown",
                 self.stated.producer
             );
-            say(Severity::Refusal, "recording.not_another_runtime", message);
+            say(Severity::Refusal, &codes::RECORDING_NOT_ANOTHER_RUNTIME, message);
         }
         let sorted = |files: &[String]| files.iter().map(|f| f.to_lowercase()).collect::<BTreeSet<_>>();
         if !missing.contains(&WEIGHTS_KEY) && sorted(&self.stated.weights) != sorted(files) {
@@ -90,7 +90,7 @@ impl Recording {
                 self.stated.weights.first().map_or("none", String::as_str),
                 files.first().map_or("none", String::as_str)
             );
-            say(Severity::Refusal, "recording.weights", message);
+            say(Severity::Refusal, &codes::RECORDING_WEIGHTS, message);
         }
         if !self.unjudged.is_empty() {
             let names: Vec<String> = self.unjudged.iter().map(|n| format!("{n:?}")).collect();
@@ -98,14 +98,14 @@ impl Recording {
                 "{name} holds {}, which nothing here judges; leave out what the candidate has no tap for",
                 names.join(", ")
             );
-            say(Severity::Refusal, "recording.unjudged", message);
+            say(Severity::Refusal, &codes::RECORDING_UNJUDGED, message);
         }
         for (tap, (count, first)) in &self.broken {
             let message = format!(
                 "{name}: {count} values of `{}{tap}` are NaN or infinite, first in row {first}",
                 super::TAP_PREFIX
             );
-            say(Severity::Failure, "recording.non_finite", message);
+            say(Severity::Failure, &codes::RECORDING_NON_FINITE, message);
         }
         out
     }

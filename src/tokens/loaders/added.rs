@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::side::{LoaderSide, content};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::tokens::structure::{AddedEntry, quoted};
 
 /// Entries that a message names.
@@ -60,14 +60,14 @@ pub(super) fn findings(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -
             listed(&ours),
             listed(&theirs)
         );
-        out.push(Finding::new(Severity::Failure, "tokenizer.added_tokens", message));
+        out.push(Finding::new(Severity::Failure, &codes::TOKENIZER_ADDED_TOKENS, message));
     } else if !ours.is_empty() {
         let message = format!(
             "{} of tokenizer_config.json, special_tokens_map.json or added_tokens.json are not in tokenizer.json on either side; \
              transformers gives them ids of their own",
             listed(&ours)
         );
-        out.push(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
+        out.push(Finding::new(Severity::Warning, &codes::TOKENIZER_CONTRADICTS_ITSELF, message));
     }
     // Where only one side has a decoder, its tokenizer.json stands for the other's.
     let (a, b) = (decoder(reference), decoder(candidate));
@@ -87,7 +87,7 @@ pub(super) fn findings(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -
                 all.len(),
                 quoted(token)
             );
-            out.push(Finding::new(Severity::Failure, "tokenizer.added_tokens_decoder", message));
+            out.push(Finding::new(Severity::Failure, &codes::TOKENIZER_ADDED_TOKENS_DECODER, message));
         }
     }
     for (whose, side) in [("the reference", reference), ("the candidate", candidate)] {
@@ -103,7 +103,7 @@ pub(super) fn findings(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -
         for (file, said) in [("tokenizer_config.json: `added_tokens_decoder`", first), ("added_tokens.json", listed)] {
             let Some(said) = said else { continue };
             let message = format!("{whose}'s {file} contradicts its tokenizer.json: {said}");
-            out.push(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
+            out.push(Finding::new(Severity::Warning, &codes::TOKENIZER_CONTRADICTS_ITSELF, message));
         }
     }
     out

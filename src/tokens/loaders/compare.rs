@@ -6,7 +6,7 @@ use super::added;
 use super::inputs;
 use super::keys::{Effect, KEYS, LoaderKey};
 use super::side::{Effective, LoaderSide};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, codes};
 use crate::tokens::structure::{quoted, shown};
 
 /// One key as both sides end at it.
@@ -90,7 +90,7 @@ fn elsewhere(whose: &str, side: &LoaderSide<'_>) -> Vec<Finding> {
     let finding = |(key, does): &(&str, &str)| {
         side.config(key).filter(|value| !empty(value) && !own(value))?;
         let message = format!("{whose}'s tokenizer_config.json states `{key}`: {does}; remove it");
-        Some(Finding::new(Severity::Refusal, "tokenizer.elsewhere", message))
+        Some(Finding::new(Severity::Refusal, &codes::TOKENIZER_ELSEWHERE, message))
     };
     ELSEWHERE.iter().filter_map(finding).chain(no_token(whose, side)).collect()
 }
@@ -105,7 +105,7 @@ fn no_token(whose: &str, side: &LoaderSide<'_>) -> Option<Finding> {
          the tokenizer; take it out",
         quoted(key)
     );
-    Some(Finding::new(Severity::Refusal, "tokenizer.elsewhere", message))
+    Some(Finding::new(Severity::Refusal, &codes::TOKENIZER_ELSEWHERE, message))
 }
 
 /// Compares what loaders make of both sides.
@@ -118,7 +118,7 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
                 "{whose} has no tokenizer_config.json; the defaults of {} are taken, as transformers takes them",
                 side.class()
             );
-            out.findings.push(Finding::new(Severity::Note, "tokenizer.config_absent", message));
+            out.findings.push(Finding::new(Severity::Note, &codes::TOKENIZER_CONFIG_ABSENT, message));
         }
     }
     out.findings.extend(classes(reference, candidate));
@@ -154,7 +154,7 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
                  so that loaders which read it get other ids",
                 side.class()
             );
-            out.findings.push(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
+            out.findings.push(Finding::new(Severity::Warning, &codes::TOKENIZER_CONTRADICTS_ITSELF, message));
         }
     }
     out.findings.extend(inputs::findings(reference, candidate));
@@ -201,7 +201,7 @@ fn judge(
         theirs.describe(&candidate.class()),
         key.obeyed_by
     );
-    Some(Finding::new(severity, &format!("tokenizer.{}", key.key), message))
+    Some(Finding::of(severity, &codes::TOKENIZER_PART, key.key, message))
 }
 
 /// One side names no token, and the other's is in its vocabulary all the same: nothing is added.
@@ -243,7 +243,7 @@ fn contradiction(key: &LoaderKey, whose: &str, side: &LoaderSide<'_>, value: &Ef
             "{whose}'s `{}` {said} is not in its tokenizer.json; transformers gives it an id of its own, beyond the embedding table",
             key.key
         );
-        return Some(Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message));
+        return Some(Finding::new(Severity::Warning, &codes::TOKENIZER_CONTRADICTS_ITSELF, message));
     }
     let own = (key.own)(side)?;
     (own != *said).then(|| {
@@ -253,7 +253,7 @@ fn contradiction(key: &LoaderKey, whose: &str, side: &LoaderSide<'_>, value: &Ef
             value.describe(&side.class()),
             key.obeyed_by
         );
-        Finding::new(Severity::Warning, "tokenizer.contradicts_itself", message)
+        Finding::new(Severity::Warning, &codes::TOKENIZER_CONTRADICTS_ITSELF, message)
     })
 }
 
@@ -268,13 +268,13 @@ fn classes(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
     let names = format!("{} in the reference, {} in the candidate", reference.class(), candidate.class());
     if by_file(reference) && by_file(candidate) {
         let message = format!("tokenizer_class is {names}; both make what tokenizer.json says");
-        return Some(Finding::new(Severity::Note, "tokenizer.class", message));
+        return Some(Finding::new(Severity::Note, &codes::TOKENIZER_CLASS, message));
     }
     let message = format!(
         "tokenizer_config.json: `tokenizer_class` is {names}; transformers builds a tokenizer by its class, and these two are not \
          proven to build the same; state the same class on both sides"
     );
-    Some(Finding::new(Severity::Refusal, "tokenizer.class", message))
+    Some(Finding::new(Severity::Refusal, &codes::TOKENIZER_CLASS, message))
 }
 
 /// Keys of which nothing is known, and that differ or that one side has alone. transformers 5 makes the value of any key
@@ -299,7 +299,7 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
              `_token`, and hands the others to the tokenizer: state the same on both sides",
             names.join(", ")
         );
-        Finding::new(severity, "tokenizer.unread_keys", message)
+        Finding::new(severity, &codes::TOKENIZER_UNREAD_KEYS, message)
     })
 }
 
@@ -320,7 +320,7 @@ fn unknown_of_sentences(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) 
             reference.files.sentence_name(),
             names.join(", ")
         );
-        Finding::new(Severity::Refusal, "tokenizer.unread_keys", message)
+        Finding::new(Severity::Refusal, &codes::TOKENIZER_UNREAD_KEYS, message)
     })
 }
 
@@ -354,7 +354,7 @@ fn uncomputed(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<
         quoted(key),
         shown(value)
     );
-    Some(Finding::new(Severity::Refusal, "tokenizer.unread_keys", message))
+    Some(Finding::new(Severity::Refusal, &codes::TOKENIZER_UNREAD_KEYS, message))
 }
 
 /// What a tokenizer returns beside ids.

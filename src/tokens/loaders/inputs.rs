@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::compare::MODEL_INPUTS;
 use super::keys::padding_side;
 use super::side::LoaderSide;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 
 /// Model types whose rows come out the same wherever they are padded: their positions are relative, or counted from the
 /// padding (`create_position_ids_from_input_ids`). All others count from the beginning of the padded row.
@@ -40,14 +40,14 @@ fn returns(side: &LoaderSide<'_>, name: &str) -> Option<bool> {
 /// that is told by the keys.
 pub(super) fn findings(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
-    let mut refuse = |code: &str, message: String| out.push(Finding::new(Severity::Refusal, code, message));
+    let mut refuse = |code: &Code, message: String| out.push(Finding::new(Severity::Refusal, code, message));
     let sides = [reference, candidate];
     if sides.iter().all(|side| returns(side, "attention_mask") == Some(false)) {
         let message = format!(
             "both tokenizer_config.json state `{MODEL_INPUTS}` without attention_mask: loaders give the models no mask, so that \
              padded rows attend to their padding, and the rows compared here have one; put it in"
         );
-        refuse("tokenizer.no_mask", message);
+        refuse(&codes::TOKENIZER_NO_MASK, message);
     }
     // A row of a single token has the types of any row.
     let typed =
@@ -59,14 +59,14 @@ pub(super) fn findings(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -
             "tokenizer.json of both sides gives a single text token types other than 0, and nothing shows that the loader of \
              {whose} hands them to the model; state `{MODEL_INPUTS}` with token_type_ids in tokenizer_config.json"
         );
-        refuse("tokenizer.token_types", message);
+        refuse(&codes::TOKENIZER_TOKEN_TYPES, message);
     }
     let pads_left = |side: &LoaderSide<'_>| {
         let kind = side.files.model_config.as_ref().and_then(|c| c.get("model_type")).and_then(Value::as_str);
         padding_side(side).value.as_deref() == Some("\"left\"") && counts_from_the_start(kind)
     };
     if sides.iter().all(|side| pads_left(side)) {
-        refuse("tokenizer.padding_side", left("the tokenizer of both sides"));
+        refuse(&codes::TOKENIZER_PADDING_SIDE, left("the tokenizer of both sides"));
     }
     out
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::value::{Form, Kind, Value};
 use super::walk::{Refused, Walk};
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity, codes};
 use crate::runtimes::onnx::graph::NodeId;
 use crate::runtimes::onnx::taps::TapMap;
 
 /// A node whose place in an encoder is not known.
-const UNAUDITED: &str = "graph.unaudited";
+const UNAUDITED: &Code = &codes::GRAPH_UNAUDITED;
 /// A node that makes the result depend on ids, lengths, positions or values.
-const CONDITIONAL: &str = "graph.conditional";
+const CONDITIONAL: &Code = &codes::GRAPH_CONDITIONAL;
 /// Nodes named one by one; more are counted.
 const NAMED: usize = 5;
 
