@@ -2,7 +2,7 @@
 //!
 //! Computed as ½‖r/‖r‖ − c/‖c‖‖², which is the same number: `1 - cos` from a rounded cosine has no digit
 //! left below 1e-16 and is often negative; this one is never negative and keeps nine digits at
-//! 1e-14 (measured against Lagrange's identity, `tests/metrics_measure_what_they_say.rs`). A zero vector has no direction: NaN.
+//! 1e-14 (measured against Lagrange's identity, `tests/it/metrics_measure_what_they_say.rs`). A zero vector has no direction: NaN.
 
 use super::TokenSums;
 

@@ -4,33 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::distribution::{Distribution, Total};
+use super::gathered::Gathered;
 use super::worst::compare_badness;
 use super::{
     Formula, METRICS, Measurement, Metric, MetricsError, Mode, Scale, TokenSums, cosine_distance, relative_l2,
 };
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::ExactSum;
-
-/// What one metric has gathered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Gathered {
-    PerToken(Box<Distribution>),
-    /// Reads the tap's Σr² and Σ(c−r)², which are kept once.
-    WholeTap,
-    Count(Total),
-}
-
-impl Gathered {
-    fn of(metric: &Metric) -> Self {
-        match metric.formula {
-            Formula::Token(_) => Self::PerToken(Box::default()),
-            Formula::Whole(_) => Self::WholeTap,
-            Formula::Count(_) => Self::Count(Total::default()),
-        }
-    }
-}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct State {
@@ -113,6 +93,7 @@ impl TapAccumulator {
         let state = &mut self.0;
         state.hidden = Some(hidden);
         let mut seen = RowSeen::default();
+        state.add_whole(reference, candidate, hidden);
         for (i, (r, c)) in reference.chunks_exact(hidden).zip(candidate.chunks_exact(hidden)).enumerate() {
             let token = if state.tap.is_sentence_level() { None } else { u32::try_from(i).ok() };
             let sums = TokenSums::of(r, c, state.scale.as_ref());
@@ -164,6 +145,7 @@ impl TapAccumulator {
             match (mine, theirs) {
                 (Gathered::PerToken(a), Gathered::PerToken(b)) => a.merge(b, metric.better),
                 (Gathered::Count(a), Gathered::Count(b)) => a.merge(b),
+                (Gathered::Rows(a), Gathered::Rows(b)) => a.merge(b),
                 _ => {}
             }
         }
@@ -178,12 +160,23 @@ impl TapAccumulator {
             .iter()
             .zip(&self.0.gathered)
             .filter(|(metric, _)| !metric.needs_scale || self.0.scale.is_some())
+            .filter(|(metric, _)| metric.is_measured_at(self.0.tap))
             .map(|(metric, (_, gathered))| self.0.measurement(metric, gathered))
             .collect()
     }
 }
 
 impl State {
+    fn add_whole(&mut self, reference: &[f32], candidate: &[f32], hidden: usize) {
+        for (metric, (_, gathered)) in METRICS.iter().zip(&mut self.gathered) {
+            if let (Formula::Rows(of, _), Gathered::Rows(rows)) = (metric.formula, gathered)
+                && let Some(sums) = of(reference, candidate, hidden)
+            {
+                rows.add(sums);
+            }
+        }
+    }
+
     fn add(&mut self, row: RowId, token: Option<u32>, sums: &TokenSums, r: &[f32], c: &[f32]) {
         self.tokens = self.tokens.saturating_add(1);
         self.reference.add(sums.reference);
@@ -238,7 +231,11 @@ impl State {
                 (m.min, m.max) = (histogram.min(), histogram.max());
                 m.worst = values.worst();
             }
-            (_, Gathered::WholeTap) => {}
+            (Formula::Rows(_, value), Gathered::Rows(rows)) => {
+                m.count = rows.rows;
+                m.mean = (rows.rows > 0).then(|| value(rows.sums.each_ref().map(ExactSum::value)));
+            }
+            (_, Gathered::WholeTap | Gathered::Rows(_)) => {}
         }
         m
     }

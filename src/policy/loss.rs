@@ -1,42 +1,26 @@
 //! How far a number is from perfect, so that "10 % worse" and "twice that" mean the same for every metric.
 
 use super::Direction;
+use super::metrics::limits_of;
 
-/// The loss of a value: 0 is perfect. An error is its own loss; decibels are a ratio of amplitudes in another
-/// scale; lengths are perfect at 1, and so are shares and correlations of neighbours. NaN stays NaN.
+/// The loss of a value: 0 is perfect. NaN stays NaN, and a metric that nothing has is NaN.
 pub fn loss(metric: &str, value: f64) -> f64 {
-    match metric {
-        "sqnr_db" => 10f64.powf(-value / 20.0),
-        "norm_ratio" => (value - 1.0).abs(),
-        "top1_agreement" | "top10_overlap" | "spearman" | "pearson" | "twin_equal" => 1.0 - value,
-        _ => value,
-    }
+    limits_of(metric).map_or(f64::NAN, |limits| limits.loss.of(value))
 }
 
 /// The value with that loss, on the side that a limit of this direction bounds.
 pub fn at_loss(metric: &str, direction: Direction, loss: f64) -> f64 {
-    match metric {
-        "sqnr_db" => -20.0 * loss.log10(),
-        "norm_ratio" if direction == Direction::Max => 1.0 + loss,
-        "norm_ratio" | "top1_agreement" | "top10_overlap" | "spearman" | "pearson" | "twin_equal" => 1.0 - loss,
-        _ => loss,
-    }
+    limits_of(metric).map_or(f64::NAN, |limits| limits.loss.value(loss, direction == Direction::Max))
 }
 
-/// Losses below this are not the candidate's: two float32 engines differ by up to 1e-5 from each other (cosine
-/// distance: half its square), and neighbours that are equally near change places, one in a
-/// thousand. Mean lengths within a thousandth of 1 are right: honest error hardly moves them, in either direction (8-bit
-/// MiniLM: 4e-4). Metrics in
-/// the model's own units have no such number.
+/// Losses below this are not the candidate's.
 pub fn noise(metric: &str) -> f64 {
-    match metric {
-        "relative_l2" | "standardized_l2" | "sqnr_db" => 2e-5,
-        "norm_ratio" => 1e-3,
-        "cosine_distance" => 1e-9,
-        "top1_agreement" | "top10_overlap" => 1e-3,
-        "spearman" | "pearson" | "twin_equal" => 1e-6,
-        _ => 0.0,
-    }
+    limits_of(metric).map_or(0.0, |limits| limits.noise)
+}
+
+/// True for an error relative to the states' own size.
+pub fn is_relative(metric: &str) -> bool {
+    limits_of(metric).is_some_and(|limits| limits.relative)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What gates may ask for: each metric with the statistics it has and the direction it is bounded in.
 
 use super::Stat;
+use crate::metrics::{Better, Kind, Limits, Loss, METRICS, Metric};
 
 /// Which limits make sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,40 +23,43 @@ pub struct Known {
     pub bound: Bound,
     /// The statistics it has.
     pub stats: &'static [Stat],
-    /// An upper limit past this passes anything that is not absurd, so it is refused.
-    pub loosest_max: Option<f64>,
-    /// The same of the largest value: one token among thousands may be lost where the others are not.
-    pub loosest_largest: Option<f64>,
-    /// A lower limit at or below this passes anything that is not absurd, so it is refused.
-    pub loosest_min: Option<f64>,
-    /// The largest value there is: a lower limit past it can never be met.
-    pub highest: Option<f64>,
+    /// How far from perfect a value is, and which limits would say nothing.
+    pub limits: Limits,
 }
 
 impl Known {
-    const fn new(id: &'static str, bound: Bound, stats: &'static [Stat]) -> Self {
-        Self { id, bound, stats, loosest_max: None, loosest_largest: None, loosest_min: None, highest: None }
+    /// An error.
+    const fn error(id: &'static str, stats: &'static [Stat]) -> Self {
+        Self { id, bound: Bound::Above, stats, limits: Limits::new(Loss::Error) }
     }
 
-    const fn max_up_to(self, limit: f64) -> Self {
-        Self { loosest_max: Some(limit), loosest_largest: Some(limit), ..self }
+    /// A share or a correlation.
+    const fn share(id: &'static str, stats: &'static [Stat], noise: f64) -> Self {
+        Self { id, bound: Bound::Below, stats, limits: Limits::share().noise(noise) }
     }
 
-    const fn largest_up_to(self, limit: f64) -> Self {
-        Self { loosest_largest: Some(limit), ..self }
+    const fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// A metric of states: its row in [`METRICS`] says it all.
+    const fn of(metric: &Metric) -> Self {
+        let bound = match metric.better {
+            Better::Lower | Better::Zero => Bound::Above,
+            Better::Higher => Bound::Below,
+            Better::NearOne => Bound::Either,
+        };
+        let stats = match metric.kind {
+            Kind::PerToken => PER_TOKEN,
+            Kind::WholeTap => ONLY_MEAN,
+            Kind::Count => ONLY_MAX,
+        };
+        Self { id: metric.id, bound, stats, limits: metric.limits }
     }
 
     /// An upper limit past this passes anything.
     pub(super) fn loosest(&self, stat: Stat) -> Option<f64> {
-        if stat == Stat::Max { self.loosest_largest } else { self.loosest_max }
-    }
-
-    const fn min_above(self, limit: f64) -> Self {
-        Self { loosest_min: Some(limit), ..self }
-    }
-
-    const fn never_above(self, highest: f64) -> Self {
-        Self { highest: Some(highest), ..self }
+        if stat == Stat::Max { self.limits.loosest_largest } else { self.limits.loosest_max }
     }
 }
 
@@ -64,112 +68,81 @@ const TENSORS: &[Stat] = &[Stat::Max, Stat::Mean, Stat::Min, Stat::Total];
 const ONLY_MEAN: &[Stat] = &[Stat::Mean];
 const ONLY_MAX: &[Stat] = &[Stat::Max];
 
-/// Metrics of hidden states and sentence vectors. An all-zero output has a relative error of 1 (plain
-/// and standardized), 0 dB and a norm ratio of 0; a cosine distance of 0.5 is 60 degrees. A state turned around has a
-/// relative error of 2.
-pub const TAP_METRICS: &[Known] = &[
-    Known::new("relative_l2", Bound::Above, PER_TOKEN).max_up_to(1.0).largest_up_to(1.9),
-    Known::new("standardized_l2", Bound::Above, PER_TOKEN).max_up_to(1.0),
-    Known::new("cosine_distance", Bound::Above, PER_TOKEN).max_up_to(0.5),
-    Known::new("sqnr_db", Bound::Below, ONLY_MEAN).min_above(0.0),
-    Known::new("max_abs", Bound::Above, PER_TOKEN),
-    Known::new("mse", Bound::Above, PER_TOKEN),
-    Known::new("norm_ratio", Bound::Either, PER_TOKEN).min_above(0.0),
-    Known::new("non_finite", Bound::Above, ONLY_MAX),
-    Known::new("zero_vectors", Bound::Above, ONLY_MAX),
-];
+/// Metrics of hidden states and sentence vectors: those of [`METRICS`], in its order.
+pub const TAP_METRICS: &[Known] = &of_states();
+
+const fn of_states() -> [Known; METRICS.len()] {
+    let mut out = [Known::of(&METRICS[0]); METRICS.len()];
+    let mut i = 1;
+    while i < METRICS.len() {
+        out[i] = Known::of(&METRICS[i]);
+        i += 1;
+    }
+    out
+}
+
+/// Correlations that agree to this are equal.
+const SAME: f64 = 1e-6;
+/// Neighbours that are equally near change places: one in a thousand.
+const TIES: f64 = 1e-3;
 
 /// Metrics of stored weights. `total` is over all elements of all matrices.
 pub const WEIGHT_METRICS: &[Known] = &[
-    Known::new("mse", Bound::Above, TENSORS),
-    Known::new("rmse", Bound::Above, TENSORS),
-    Known::new("relative_error", Bound::Above, TENSORS).max_up_to(1.0),
-    Known::new("max_abs", Bound::Above, TENSORS),
-    Known::new("sqnr_db", Bound::Below, TENSORS).min_above(0.0),
-    Known::new("group_shift", Bound::Above, ONLY_MAX),
-    Known::new("twin_equal", Bound::Below, &[Stat::Min, Stat::Total]).min_above(0.0).never_above(1.0),
-    Known::new("changed_groups", Bound::Above, ONLY_MAX),
-    Known::new("over_twin", Bound::Above, ONLY_MAX),
-    Known::new("row_over_twin", Bound::Above, ONLY_MAX),
-    Known::new("group_error", Bound::Above, ONLY_MAX),
-    Known::new("largest_error", Bound::Above, ONLY_MAX),
+    Known::error("mse", TENSORS),
+    Known::error("rmse", TENSORS),
+    Known::error("relative_error", TENSORS).limits(Limits::new(Loss::Error).max_up_to(1.0)),
+    Known::error("max_abs", TENSORS),
+    Known {
+        id: "sqnr_db",
+        bound: Bound::Below,
+        stats: TENSORS,
+        limits: Limits::new(Loss::Decibels).noise(2e-5).min_above(0.0),
+    },
+    Known::error("group_shift", ONLY_MAX),
+    Known::share("twin_equal", &[Stat::Min, Stat::Total], SAME),
+    Known::error("changed_groups", ONLY_MAX),
+    Known::error("over_twin", ONLY_MAX),
+    Known::error("row_over_twin", ONLY_MAX),
+    Known::error("group_error", ONLY_MAX),
+    Known::error("largest_error", ONLY_MAX),
 ];
 
 /// Metrics of neighbour search: shares and correlations, so 1 is the most and 0 is chance or worse.
 pub const NEIGHBOUR_METRICS: &[Known] = &[
-    Known::new("top1_agreement", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
-    Known::new("top10_overlap", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
-    Known::new("spearman", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
-    Known::new("pearson", Bound::Below, ONLY_MEAN).min_above(0.0).never_above(1.0),
+    Known::share("top1_agreement", ONLY_MEAN, TIES),
+    Known::share("top10_overlap", ONLY_MEAN, TIES),
+    Known::share("spearman", ONLY_MEAN, SAME),
+    Known::share("pearson", ONLY_MEAN, SAME),
 ];
 
-/// The name nearest to `word`, when it is near enough to be a slip of the keys.
-pub(super) fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A hostile file may hold a name of megabytes; nothing known is that long.
-    if word.len() > 64 {
-        return None;
-    }
-    let scored = names.into_iter().map(|name| (distance(word, name), name));
-    let (cost, name) = scored.min_by_key(|(cost, _)| *cost)?;
-    (cost <= name.len().max(3) / 3).then_some(name)
-}
-
-/// Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
+/// What is known of limits on the metric of that name, wherever it is measured; none for a name that nothing has.
+pub(super) fn limits_of(metric: &str) -> Option<&'static Limits> {
+    let all = [TAP_METRICS, WEIGHT_METRICS, NEIGHBOUR_METRICS].into_iter().flatten();
+    all.into_iter().find(|known| known.id == metric).map(|known| &known.limits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Better, Kind, METRICS};
 
     #[test]
-    fn gates_know_exactly_the_metrics_that_are_measured() {
-        assert!(TAP_METRICS.iter().map(|k| k.id).eq(METRICS.iter().map(|m| m.id)));
-        for (known, metric) in TAP_METRICS.iter().zip(METRICS) {
-            let bound = match metric.better {
-                Better::Lower | Better::Zero => Bound::Above,
-                Better::Higher => Bound::Below,
-                Better::NearOne => Bound::Either,
-            };
-            let stats = match metric.kind {
-                Kind::PerToken => PER_TOKEN,
-                Kind::WholeTap => ONLY_MEAN,
-                Kind::Count => ONLY_MAX,
-            };
-            assert_eq!((known.bound, known.stats), (bound, stats), "{}", known.id);
+    fn one_name_has_one_loss_and_one_noise_wherever_it_is_measured() {
+        for known in [WEIGHT_METRICS, NEIGHBOUR_METRICS].into_iter().flatten() {
+            let of_name = limits_of(known.id).unwrap();
+            assert_eq!((of_name.loss, of_name.noise), (known.limits.loss, known.limits.noise), "{}", known.id);
+            assert_eq!(known.bound == Bound::Above, of_name.loss == Loss::Error, "{}", known.id);
         }
+        assert!(limits_of("rmsle").is_none());
     }
 
     #[test]
-    fn slips_find_their_name_and_strangers_do_not() {
-        let ids = || TAP_METRICS.iter().map(|k| k.id);
-        assert_eq!(nearest("relativ_l2", ids()), Some("relative_l2"));
-        assert_eq!(nearest("cosine", ["max", "cosine_distance"]), None);
-        assert_eq!(nearest("q99", ["p90", "p99"]), Some("p99"));
-        assert_eq!(nearest("banana", ids()), None);
-        assert_eq!(nearest(&"x".repeat(1 << 20), ids()), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
-
-    #[test]
-    fn distances_count_every_character_and_words_end_at_64() {
-        assert_eq!([distance("abc", ""), distance("", "ab"), distance("abc", "b")], [3, 2, 2]);
-        let (name, slip) = ("a".repeat(64), format!("{}b", "a".repeat(63)));
-        assert_eq!(nearest(&slip, [name.as_str()]), Some(name.as_str()));
-        let (name, slip) = ("a".repeat(65), format!("{}b", "a".repeat(64)));
-        assert_eq!(nearest(&slip, [name.as_str()]), None);
+    fn what_improves_upwards_loses_downwards() {
+        for known in TAP_METRICS {
+            let (low, high) = (known.limits.loss.of(0.25), known.limits.loss.of(0.75));
+            match known.bound {
+                Bound::Above => assert!(low < high, "{}", known.id),
+                Bound::Below | Bound::Either => assert!(low > high, "{}", known.id),
+            }
+        }
     }
 }

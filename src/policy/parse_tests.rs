@@ -70,7 +70,7 @@ fn unknown_words_are_pointed_at() {
     );
     assert_eq!(
         refusal(&with("relative_l2", "relativ_l2")),
-        "policy p.toml, line 5, column 10: `metric = \"relativ_l2\"` does not exist on `layer.*`; it has relative_l2, standardized_l2, cosine_distance, sqnr_db, max_abs, mse, norm_ratio, non_finite, zero_vectors; did you mean `relative_l2`?"
+        "policy p.toml, line 5, column 10: `metric = \"relativ_l2\"` does not exist on `layer.*`; it has relative_l2, standardized_l2, cosine_distance, sqnr_db, cka, max_abs, mse, norm_ratio, non_finite, zero_vectors; did you mean `relative_l2`?"
     );
     assert!(refusal(&with("p99", "p95")).ends_with("did you mean `p90`?"));
     assert!(refusal(&with("layer.*", "layers.*")).ends_with("did you mean `layer.*`?"));

@@ -100,7 +100,7 @@ fn entry(group: &Group<'_>, margin: f64, measured_on: &str) -> String {
 fn within(on: &str, metric: &str, stat: Stat, direction: Direction, limit: f64) -> f64 {
     let place = Place::parse(on);
     let known: Option<&Known> = place.as_ref().and_then(|p| p.metrics().iter().find(|k| k.id == metric));
-    match (direction, known.and_then(|k| k.loosest(stat)), known.and_then(|k| k.loosest_min)) {
+    match (direction, known.and_then(|k| k.loosest(stat)), known.and_then(|k| k.limits.loosest_min)) {
         (Direction::Max, Some(loosest), _) => limit.min(loosest),
         (Direction::Min, _, Some(loosest)) if limit <= loosest => loosest + 1e-3,
         _ => limit,
