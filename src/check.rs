@@ -73,6 +73,7 @@ use crate::Error;
 use crate::observe::{Event, Observer};
 use crate::policy::Date;
 use crate::report::{RecordingSection, Report};
+use crate::runtimes::Encoder;
 use crate::weights;
 use limits::Held;
 use workers::Workers;
@@ -85,6 +86,22 @@ use write_up::Judged;
 /// missed, a NaN, a tap that does not match are no errors: they are in the report.
 pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
     let mut sides = open_sides(request, observer)?;
+    compare(&mut sides, request, observer)
+}
+
+/// The same gate on an encoder of the caller's own: `candidate` gets the built-in encoder on the candidate's weights,
+/// and gives the one that is judged in its place, which may or may not be built on it. It must report the same taps.
+/// Weights, files and tokenizers are the folder's, as in [`check`].
+///
+/// # Errors
+/// As [`check`].
+pub fn check_encoder(
+    request: &CheckRequest,
+    observer: &mut dyn Observer,
+    candidate: impl FnOnce(Box<dyn Encoder>) -> Box<dyn Encoder>,
+) -> Result<Report, Error> {
+    let mut sides = open_sides(request, observer)?;
+    sides.candidate = candidate(sides.candidate);
     compare(&mut sides, request, observer)
 }
 

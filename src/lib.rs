@@ -1,3 +1,21 @@
+//! parallax checks that an MLX-quantized text encoder still matches its float32 ONNX original.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), parallax::Error> {
+//! let mut request = parallax::CheckRequest::new("models/reference", "models/mlx-8bit");
+//! request.corpus.files = vec!["sentences.txt".into()];
+//! let report = parallax::check(&request, &mut parallax::Silent)?;
+//! println!("{}", report.verdict);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What stands on this page is meant for others: [`check()`] and [`CheckRequest`], [`Report`] and its [`Verdict`],
+//! [`Policy`] and [`recheck`], [`check_encoder`] with [`Encoder`] for an encoder of your own, [`Observer`] for progress.
+//! Everything else lies behind [`internals`] and can change with any version. `examples/` has three programs.
+//!
+//! # How it works
+//!
 //! *Parallax* is the shift you see when one object is looked at from two places. This crate looks at one
 //! text encoder from two runtimes and measures the shift, layer by layer; then it says PASS or FAIL, and
 //! PASS only with proof.
@@ -31,7 +49,7 @@
 //!
 //! # The rooms, top to bottom
 //!
-//! A room uses only the rooms above it (`tests/architecture.rs` holds the house to that).
+//! A room uses only the rooms above it (`tests/it/architecture.rs` holds the house to that).
 //!
 //! | room | what happens there |
 //! |---|---|
@@ -39,7 +57,7 @@
 //! | [`memory`] | large pieces of memory on huge pages |
 //! | [`panels`] | a weight as the matrix product wants it |
 //! | [`hidden_states`] | the vocabulary: taps, arms, rows, ragged states; depends on nothing |
-//! | [`fault`], [`figures`], [`finding`], [`observe`] | classes of errors, numbers for people, things noticed, progress |
+//! | [`fault`], [`figures`], [`spelling`], [`finding`], [`observe`] | classes of errors, numbers for people, nearest names, things noticed and their codes, progress |
 //! | [`corpus`] | texts in |
 //! | [`tokens`] | ids, and batches inside fixed blocks |
 //! | [`checkpoint`] | safetensors on disk, configuration, strict access |
@@ -62,26 +80,67 @@
 //!
 //! The library prints nothing, never exits, and knows no command line.
 
+#[doc(hidden)]
 pub mod align;
+#[doc(hidden)]
 pub mod check;
+#[doc(hidden)]
 pub mod checkpoint;
+#[doc(hidden)]
 pub mod corpus;
 mod error;
+#[doc(hidden)]
 pub mod fault;
+#[doc(hidden)]
 pub mod figures;
+#[doc(hidden)]
 pub mod finding;
+#[doc(hidden)]
 pub mod hidden_states;
+#[doc(hidden)]
 pub mod memory;
+#[doc(hidden)]
 pub mod metrics;
+#[doc(hidden)]
 pub mod observe;
+#[doc(hidden)]
 pub mod panels;
+#[doc(hidden)]
 pub mod policy;
+#[doc(hidden)]
 pub mod quantization;
+#[doc(hidden)]
 pub mod report;
+#[doc(hidden)]
 pub mod runtimes;
+#[doc(hidden)]
+pub mod spelling;
+#[doc(hidden)]
 pub mod tokens;
 mod vectors;
+#[doc(hidden)]
 pub mod verdict;
+#[doc(hidden)]
 pub mod weights;
 
+pub use check::{CheckRequest, check, check_encoder, recheck};
+pub use corpus::CorpusOptions;
 pub use error::Error;
+pub use fault::Fault;
+pub use finding::{Finding, Severity};
+pub use hidden_states::{HiddenStates, Tap, TapStates};
+pub use observe::{Event, Observer, Silent};
+pub use policy::{Date, Policy};
+pub use report::Report;
+pub use runtimes::{Encoder, RunError};
+pub use tokens::TokenBatch;
+pub use verdict::Verdict;
+
+/// The rooms of the house, for this crate's own tests and benchmarks. Nothing here is stable.
+pub mod internals {
+    #[doc(no_inline)]
+    pub use crate::{
+        align, check, checkpoint, corpus, fault, figures, finding, hidden_states, memory, metrics, observe, panels,
+        policy, quantization, report, runtimes, spelling, tokens, verdict, weights,
+    };
+}

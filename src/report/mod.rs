@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! a finished run ──▶ Report ──▶ report.json ──▶ Report ──▶ any format again, without running anything
-//!                      └─▶ RENDERERS: json, html, markdown, junit, text, github, model-explorer      └─▶ terminal::verdict_text
+//!                      └─▶ RENDERERS: json, html, markdown, junit, text, github, csv, model-explorer └─▶ terminal::verdict_text
 //! ```
 //!
 //! To add a format: one file with its function, one row in [`RENDERERS`].
 
 mod chart;
 mod consistent;
+mod csv;
 mod error;
 pub mod escape;
 mod explanation;
@@ -86,6 +87,8 @@ pub const RENDERERS: &[Renderer] = &[
         render: |report| Ok(terminal::verdict_text(report, false, false).into_bytes()),
     },
     Renderer { id: "github", file_name: None, render: github::render },
+    Renderer { id: "csv", file_name: None, render: csv::measurements },
+    Renderer { id: "csv-worst-rows", file_name: None, render: csv::worst_rows },
     Renderer { id: "model-explorer", file_name: None, render: node_data::render },
 ];
 
