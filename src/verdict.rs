@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::figures::{apart, number};
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy};
+use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy, Quantity};
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -116,9 +116,10 @@ pub struct Judgement {
 pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount: &Amount) -> Judgement {
     let mut failed: Vec<&GateResult> = gates.iter().filter(|g| g.outcome == Outcome::Fail).collect();
     failed.sort_by(|a, b| b.margin.unwrap_or(f64::INFINITY).total_cmp(&a.margin.unwrap_or(f64::INFINITY)));
-    let is_broken = |g: &GateResult| g.is_non_finite() && matches!(g.arm, Some(Arm::Quantization | Arm::Total));
+    let is_broken =
+        |g: &GateResult| g.is_non_finite() && matches!(g.quantity.arm, Some(Arm::Quantization | Arm::Total));
     let (broken, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|g| is_broken(g));
-    let (engine, exceeded): (Vec<_>, Vec<_>) = others.into_iter().partition(|g| g.arm == Some(Arm::Engine));
+    let (engine, exceeded): (Vec<_>, Vec<_>) = others.into_iter().partition(|g| g.quantity.arm == Some(Arm::Engine));
     let unmeasured: Vec<_> = gates.iter().filter(|g| g.outcome == Outcome::NotMeasured).collect();
     let found = |severity| findings.iter().filter(move |f| f.severity == severity).map(reason_of);
 
@@ -172,30 +173,28 @@ fn grouped(code: &Code, results: &[&GateResult]) -> Vec<Reason> {
 
 fn same_gate(a: &GateResult, b: &GateResult) -> bool {
     // A device is held to another limit at each tap, for one reason.
-    let limit = |g: &GateResult| if g.arm == Some(Arm::Device) { 0 } else { g.limit.to_bits() };
-    let key = |g: &GateResult| (g.arm, g.stat, g.direction, limit(g));
-    key(a) == key(b) && a.metric == b.metric && a.why == b.why
+    let limit = |g: &GateResult| if g.quantity.arm == Some(Arm::Device) { 0 } else { g.limit.to_bits() };
+    let key = |g: &GateResult| (g.direction, limit(g));
+    key(a) == key(b) && a.quantity.same_elsewhere(&b.quantity) && a.why == b.why
 }
 
 /// The tap of a group that a forward pass meets first: what is wrong there is wrong in all that follow.
 fn first_tap(group: &[&GateResult]) -> Option<Tap> {
-    group.iter().filter_map(|g| g.on.parse().ok()).min()
+    group.iter().filter_map(|g| g.quantity.tap()).min()
 }
 
 fn message(worst: &GateResult, group: &[&GateResult]) -> String {
-    let mut text = worst.on.clone();
+    let Quantity { on, arm, metric, stat } = &worst.quantity;
+    let mut text = on.to_string();
     match group.len().saturating_sub(1) {
         0 => {}
         1 => text.push_str(" … and 1 more tap"),
         n => text.push_str(&format!(" … and {n} more taps")),
     }
-    if let Some(first) = first_tap(group).map(|t| t.to_string()).filter(|first| *first != worst.on) {
+    if let Some(first) = first_tap(group).filter(|first| worst.quantity.tap() != Some(*first)) {
         text.push_str(&format!(", first at {first}"));
     }
-    if let Some(arm) = worst.arm {
-        text.push_str(&format!(" ({arm})"));
-    }
-    text.push_str(&format!(": {} {} ", worst.metric, worst.stat));
+    text.push_str(&format!("{}: {metric} {stat} ", worst.quantity.shown_arm()));
     if worst.lacks_baseline() {
         text.push_str("is held against an earlier run, and none was given (--baseline report.json)");
         return text;
@@ -218,7 +217,7 @@ fn message(worst: &GateResult, group: &[&GateResult]) -> String {
         });
     }
     // No limit on NaN and infinity would be a sensible one, and loosening the floor would cure nothing.
-    let engine = worst.arm == Some(Arm::Engine);
+    let engine = *arm == Some(Arm::Engine);
     if let Some(limit) = worst.would_pass_at.filter(|_| !worst.is_non_finite() && !engine) {
         text.push_str(&format!(", would pass at {}", number(limit)));
     }

@@ -94,7 +94,7 @@ fn mismatch(
 pub(super) fn fill(unlike: &UnlikeSection, policy: &Policy, weights: &WeightsReport, gates: &mut [GateResult]) {
     let wrong_layer = policy.evaluate_all(&every_arm(&unlike.wrong_layer), weights, None);
     let mismatched = policy.evaluate_all(&every_arm(&unlike.mismatched_sentence), weights, None);
-    for gate in gates.iter_mut().filter(|g| g.arm.is_some() && !g.is_non_finite()) {
+    for gate in gates.iter_mut().filter(|g| g.quantity.arm.is_some() && !g.is_non_finite()) {
         let of = |all: &[GateResult]| all.iter().find(|g| g.same_gate(gate)).and_then(|g| g.observed);
         let baseline = Baseline { wrong_layer: of(&wrong_layer), mismatched_sentence: of(&mismatched) };
         gate.baseline = Some(baseline).filter(|b| *b != Baseline::default());
@@ -103,7 +103,7 @@ pub(super) fn fill(unlike: &UnlikeSection, policy: &Policy, weights: &WeightsRep
 
 /// Gates on likeness whose limit another sentence, or another layer, would have kept.
 pub(super) fn findings(gates: &[GateResult]) -> Vec<Finding> {
-    let likeness = |g: &&GateResult| is_relative(&g.metric);
+    let likeness = |g: &&GateResult| is_relative(&g.quantity.metric);
     let mut out = Vec::new();
     for gate in gates.iter().filter(likeness) {
         let Some(baseline) = gate.baseline else { continue };
@@ -116,9 +116,9 @@ pub(super) fn findings(gates: &[GateResult]) -> Vec<Finding> {
             let message = format!(
                 "the limit {} on {} {} {} would let {what} pass ({})",
                 number(gate.limit),
-                gate.on,
-                gate.metric,
-                gate.stat,
+                gate.quantity.on,
+                gate.quantity.metric,
+                gate.quantity.stat,
                 number(seen)
             );
             out.push(Finding::new(Severity::Warning, &codes::POLICY_BLIND_GATE, message));

@@ -120,21 +120,21 @@ pub(super) fn findings(floors: &[FloorSection], gates: &[GateResult]) -> Vec<Fin
     let mut worst: BTreeMap<&str, (f64, String)> = BTreeMap::new();
     for floor in floors {
         for gate in gates.iter().filter(|g| speaks_of(g, floor.tap)) {
-            let seen = if gate.stat == Stat::Max { floor.max } else { floor.p99 };
+            let seen = if gate.quantity.stat == Stat::Max { floor.max } else { floor.p99 };
             let seen = seen.unwrap_or(f64::NAN);
             // Written so that NaN is too much.
             if HEADROOM * seen <= gate.limit {
                 continue;
             }
             let excess = if seen.is_nan() { f64::INFINITY } else { seen / gate.limit };
-            let arm = gate.arm.map_or_else(String::new, |a| format!(" ({a})"));
+            let arm = gate.quantity.shown_arm();
             let message = format!(
                 "the reference differs from itself by {} at {} ({}): more than a quarter of the limit {} on {METRIC} {}{arm}; numbers that small say nothing about a model",
                 crate::figures::number(seen),
                 floor.tap,
                 floor.variation,
                 crate::figures::number(gate.limit),
-                gate.stat,
+                gate.quantity.stat,
             );
             let slot = worst.entry(&floor.variation).or_insert((f64::NEG_INFINITY, String::new()));
             if excess > slot.0 {
@@ -147,23 +147,25 @@ pub(super) fn findings(floors: &[FloorSection], gates: &[GateResult]) -> Vec<Fin
 
 /// An upper limit on the floor's metric at this tap, over single tokens.
 fn speaks_of(gate: &GateResult, tap: Tap) -> bool {
-    gate.metric == METRIC
+    gate.quantity.metric == METRIC
         && gate.direction == Direction::Max
-        && matches!(gate.stat, Stat::P99 | Stat::P999 | Stat::Max)
-        && gate.on == tap.to_string()
+        && matches!(gate.quantity.stat, Stat::P99 | Stat::P999 | Stat::Max)
+        && gate.quantity.tap() == Some(tap)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Outcome;
+    use crate::policy::{Outcome, Place, Quantity};
 
     fn gate(stat: Stat, limit: f64) -> GateResult {
         GateResult {
-            on: "layer.1".to_owned(),
-            arm: Some(Arm::Engine),
-            metric: METRIC.to_owned(),
-            stat,
+            quantity: Quantity {
+                on: Place::Tap(Tap::Layer(1)),
+                arm: Some(Arm::Engine),
+                metric: METRIC.to_owned(),
+                stat,
+            },
             direction: Direction::Max,
             limit,
             observed: Some(0.0),

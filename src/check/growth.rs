@@ -65,7 +65,7 @@ fn cause(layers: &[LayerErrors], first: Tap) -> Option<Tap> {
 /// reference's own input, and not because of what arrives. That is where the export or our encoder is wrong.
 pub(super) fn engine_culprits(measurements: &[Measurement], gates: &[GateResult]) -> Option<Finding> {
     let is_engine = |g: &&GateResult| {
-        g.arm == Some(Arm::Engine) && g.metric == METRIC && g.stat == Stat::P99 && g.outcome == Outcome::Fail
+        g.quantity.arm == Some(Arm::Engine) && g.quantity.is_of(METRIC, Stat::P99) && g.outcome == Outcome::Fail
     };
     let own = |tap: Tap| {
         let mode = if tap == Tap::Embeddings { Mode::Accumulated } else { Mode::Isolated };
@@ -74,7 +74,7 @@ pub(super) fn engine_culprits(measurements: &[Measurement], gates: &[GateResult]
     };
     let mut named = Vec::new();
     for gate in gates.iter().filter(is_engine) {
-        let Ok(tap) = gate.on.parse::<Tap>() else { continue };
+        let Some(tap) = gate.quantity.tap() else { continue };
         if !matches!(tap, Tap::Embeddings | Tap::Layer(_)) {
             continue;
         }

@@ -106,28 +106,16 @@ pub(super) fn section(now: &Report, earlier: &Report) -> RegressionSection {
     let before = before(earlier);
     let mut movements: Vec<Movement> = Vec::new();
     for gate in &now.gates {
-        let known =
-            |m: &Movement| m.on == gate.on && m.arm == gate.arm && m.metric == gate.metric && m.stat == gate.stat;
-        if movements.iter().any(known) {
+        let quantity = &gate.quantity;
+        if movements.iter().any(|m| m.quantity == *quantity) {
             continue;
         }
-        let was = before.observed(&gate.on, gate.arm, &gate.metric, gate.stat);
+        let was = before.observed(quantity);
         // A gate whose limit lacks an earlier value holds no value of its own.
-        let is = now.gates.iter().find(|g| {
-            g.observed.is_some() && (&g.on, g.arm, &g.metric, g.stat) == (&gate.on, gate.arm, &gate.metric, gate.stat)
-        });
+        let is = now.gates.iter().find(|g| g.observed.is_some() && g.quantity == *quantity);
         let is = is.and_then(|g| g.observed);
-        let (relative, trend) = change(&gate.metric, was, is);
-        movements.push(Movement {
-            on: gate.on.clone(),
-            arm: gate.arm,
-            metric: gate.metric.clone(),
-            stat: gate.stat,
-            before: was,
-            now: is,
-            change: relative,
-            trend,
-        });
+        let (relative, trend) = change(&quantity.metric, was, is);
+        movements.push(Movement { quantity: quantity.clone(), before: was, now: is, change: relative, trend });
     }
     let count = |trend| movements.iter().filter(|m| m.trend == trend).count();
     RegressionSection {

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evaluate::observed_at;
-use super::{Direction, GateResult, NeighbourStats, Policy, Stat, loss};
-use crate::hidden_states::Arm;
+use super::{Direction, GateResult, Measured, NeighbourStats, Policy, Quantity, loss};
 use crate::metrics::{Measurement, number};
 use crate::weights::WeightsReport;
 
@@ -28,9 +26,10 @@ pub struct Before {
 
 impl Before {
     /// The number that a gate there would have looked at; none when it was not measured, or was no number.
-    pub fn observed(&self, on: &str, arm: Option<Arm>, metric: &str, stat: Stat) -> Option<f64> {
-        let seen = observed_at(on, arm, metric, stat, &self.measurements, &self.weights, self.neighbours.as_ref());
-        seen.filter(|v| loss::loss(metric, *v).is_finite())
+    pub fn observed(&self, quantity: &Quantity) -> Option<f64> {
+        let (weights, neighbours) = (&self.weights, self.neighbours.as_ref());
+        let seen = Measured { measurements: &self.measurements, weights, neighbours }.observed(quantity);
+        seen.filter(|v| loss::loss(&quantity.metric, *v).is_finite())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Gate, Place, Policy, Stat};
+use super::{Gate, Place, Policy, Quantity, Stat};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::number;
 
@@ -70,14 +70,15 @@ impl Policy {
     /// recording.
     fn with_device_limits(mut self, device: Option<DeviceTerms<'_>>) -> Self {
         let Some(DeviceTerms { compute, predicted }) = device else {
-            self.gates.retain(|g| g.arm != Some(Arm::Device));
-            self.waivers.retain(|w| w.arm != Some(Arm::Device));
+            self.gates.retain(|g| g.quantity.arm != Some(Arm::Device));
+            self.waivers.retain(|w| w.quantity.arm != Some(Arm::Device));
             return self;
         };
         let mut added = Vec::new();
         for tap in predicted {
             // A limit relative to an earlier run bounds nothing by itself.
-            let own = |g: &Gate| g.arm == Some(Arm::Device) && g.is_absolute() && g.on.matches(tap.tap);
+            let own =
+                |g: &Gate| g.quantity.arm == Some(Arm::Device) && g.is_absolute() && g.quantity.on.matches(tap.tap);
             if self.gates.iter().any(own) {
                 continue;
             }
@@ -89,10 +90,12 @@ impl Policy {
                     _ => format!("built in: {times} times what computing in {compute} is predicted to cost here"),
                 };
                 added.push(Gate {
-                    on: Place::Tap(tap.tap),
-                    arm: Some(Arm::Device),
-                    metric: "relative_l2".to_owned(),
-                    stat,
+                    quantity: Quantity {
+                        on: Place::Tap(tap.tap),
+                        arm: Some(Arm::Device),
+                        metric: "relative_l2".to_owned(),
+                        stat,
+                    },
                     max: Some((times * tap.at(stat)).min(CEILING)),
                     min: None,
                     max_regression: None,
@@ -118,8 +121,8 @@ mod tests {
     }
 
     fn device(policy: Policy) -> Vec<(String, f64)> {
-        let gates = policy.gates.iter().filter(|g| g.arm == Some(Arm::Device));
-        gates.map(|g| (format!("{} {}", g.on, g.stat), g.max.unwrap())).collect()
+        let gates = policy.gates.iter().filter(|g| g.quantity.arm == Some(Arm::Device));
+        gates.map(|g| (format!("{} {}", g.quantity.on, g.quantity.stat), g.max.unwrap())).collect()
     }
 
     fn predicted(p99: f64) -> [PredictedTap; 2] {

@@ -1,7 +1,7 @@
 //! What is judged whatever a policy says. The engine arm: a control that does not reproduce the reference is an
 //! instrument that shows nothing. The candidate's groups: one that was changed is no quantization.
 
-use super::{Gate, Place, Policy, Stat};
+use super::{Gate, Place, Policy, Quantity, Stat};
 use crate::hidden_states::Arm;
 
 /// Limits on the relative L2 of the engine arm for policies that state none. Measured: at most 1.7e-6 and
@@ -12,17 +12,21 @@ impl Policy {
     /// The policy, with limits on the engine arm where it states none itself for the layers; one tap's, or another
     /// metric's, are none.
     pub fn with_engine_floor(mut self) -> Self {
-        let layers = |g: &Gate| matches!(&g.on, Place::Glob(on) if on == "*" || on == "layer.*");
-        let tail = |g: &Gate| matches!(g.stat, Stat::P99 | Stat::P999 | Stat::Max);
-        let states = |g: &Gate| g.arm == Some(Arm::Engine) && g.metric == "relative_l2" && g.max.is_some() && tail(g);
+        let layers = |g: &Gate| matches!(&g.quantity.on, Place::Glob(on) if on == "*" || on == "layer.*");
+        let tail = |g: &Gate| matches!(g.quantity.stat, Stat::P99 | Stat::P999 | Stat::Max);
+        let states = |g: &Gate| {
+            g.quantity.arm == Some(Arm::Engine) && g.quantity.metric == "relative_l2" && g.max.is_some() && tail(g)
+        };
         if self.gates.iter().any(|g| layers(g) && states(g)) {
             return self;
         }
         self.gates.extend(LIMITS.iter().map(|&(stat, limit)| Gate {
-            on: Place::Glob("*".to_owned()),
-            arm: Some(Arm::Engine),
-            metric: "relative_l2".to_owned(),
-            stat,
+            quantity: Quantity {
+                on: Place::Glob("*".to_owned()),
+                arm: Some(Arm::Engine),
+                metric: "relative_l2".to_owned(),
+                stat,
+            },
             max: Some(limit),
             min: None,
             max_regression: None,
@@ -44,14 +48,12 @@ impl Policy {
     /// not quantized has no groups.
     pub fn with_twin_floor(mut self, quantized: bool) -> Self {
         for &(metric, limit, why) in TWIN.iter().filter(|_| quantized) {
-            let as_strict =
-                |g: &Gate| g.on == Place::Weights && g.metric == metric && g.max.is_some_and(|m| m <= limit);
+            let as_strict = |g: &Gate| {
+                g.quantity.on == Place::Weights && g.quantity.metric == metric && g.max.is_some_and(|m| m <= limit)
+            };
             if !self.gates.iter().any(as_strict) {
                 self.gates.push(Gate {
-                    on: Place::Weights,
-                    arm: None,
-                    metric: metric.to_owned(),
-                    stat: Stat::Max,
+                    quantity: Quantity { on: Place::Weights, arm: None, metric: metric.to_owned(), stat: Stat::Max },
                     max: Some(limit),
                     min: None,
                     max_regression: None,
@@ -79,7 +81,7 @@ mod tests {
         assert_eq!(gate("final", "engine").len(), 1 + LIMITS.len(), "one tap's limit is not the others'");
         let filled = gate("final", "total");
         assert_eq!(filled.len(), 1 + LIMITS.len());
-        assert!(filled[1..].iter().all(|g| g.arm == Some(Arm::Engine) && g.max.is_some_and(|m| m <= 1e-4)));
+        assert!(filled[1..].iter().all(|g| g.quantity.arm == Some(Arm::Engine) && g.max.is_some_and(|m| m <= 1e-4)));
     }
 
     #[test]

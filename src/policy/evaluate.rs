@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Gate, NeighbourStats, Place, Policy, RegressionLimit, Stat, WaiverRecord, outward};
+use super::{Direction, Gate, NeighbourStats, Place, Policy, Quantity, RegressionLimit, Stat, WaiverRecord, outward};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Location, Measurement, Mode, number};
 use crate::weights::{TensorRow, WeightsReport};
@@ -24,14 +24,9 @@ pub enum Outcome {
 /// One gate at one place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GateResult {
-    /// The tap, `weights` or `neighbours`; the gate's own pattern when it matched nothing.
-    pub on: String,
-    /// The comparison, where there are several.
-    pub arm: Option<Arm>,
-    /// Id of the metric.
-    pub metric: String,
-    /// The statistic.
-    pub stat: Stat,
+    /// What was looked at; the gate's own pattern when it matched nothing.
+    #[serde(flatten)]
+    pub quantity: Quantity,
     /// Whether the limit is an upper or a lower one.
     pub direction: Direction,
     /// The limit.
@@ -86,18 +81,18 @@ pub struct Baseline {
 impl GateResult {
     /// The same limit's kind at another place.
     pub(super) fn states_with(&self, other: &Self) -> bool {
-        (self.arm, &self.metric, self.stat, self.direction) == (other.arm, &other.metric, other.stat, other.direction)
+        self.quantity.same_elsewhere(&other.quantity) && self.direction == other.direction
     }
 
     /// Same limit on the same thing.
     pub fn same_gate(&self, other: &Self) -> bool {
-        let key = |g: &Self| (g.arm, g.stat, g.direction, g.limit.to_bits());
-        key(self) == key(other) && self.on == other.on && self.metric == other.metric
+        let key = |g: &Self| (g.direction, g.limit.to_bits());
+        key(self) == key(other) && self.quantity == other.quantity
     }
 
     /// True for the built-in kind of gate that no refusal can excuse.
     pub fn is_non_finite(&self) -> bool {
-        self.metric == "non_finite"
+        self.quantity.metric == "non_finite"
     }
 }
 
@@ -119,22 +114,14 @@ impl Policy {
         weights: &WeightsReport,
         neighbours: Option<&NeighbourStats>,
     ) -> Vec<GateResult> {
+        let measured = Measured { measurements, weights, neighbours };
         let mut results = Vec::new();
         for gate in &self.gates {
-            match gate.on {
-                Place::Weights => {
-                    self.limits(
-                        gate,
-                        gate.on.to_string(),
-                        weights_seen(&gate.metric, gate.stat, weights),
-                        &mut results,
-                    );
+            match gate.quantity.on {
+                Place::Tap(_) | Place::Glob(_) => self.taps(gate, &measured, &mut results),
+                Place::Weights | Place::Neighbours => {
+                    self.limits(gate, gate.quantity.clone(), measured.seen(&gate.quantity), &mut results);
                 }
-                Place::Neighbours => {
-                    let observed = neighbours.and_then(|n| n.named(&gate.metric));
-                    self.limits(gate, gate.on.to_string(), Seen { observed, ..Seen::default() }, &mut results);
-                }
-                Place::Tap(_) | Place::Glob(_) => self.taps(gate, measurements, &mut results),
             }
         }
         non_finite(measurements, &mut results);
@@ -145,60 +132,71 @@ impl Policy {
     ///
     /// Taps are matched whatever their metrics: a tap that was compared but lacks the gate's metric is not
     /// measured, and does not vanish behind the taps that have it.
-    fn taps(&self, gate: &Gate, measurements: &[Measurement], results: &mut Vec<GateResult>) {
-        let here = measurements.iter().filter(|m| gate.arm == Some(m.arm) && m.mode == Mode::Accumulated);
-        let mut matched: Vec<Tap> = here.map(|m| m.tap).filter(|tap| gate.on.matches(*tap)).collect();
+    fn taps(&self, gate: &Gate, measured: &Measured<'_>, results: &mut Vec<GateResult>) {
+        let wanted = &gate.quantity;
+        let here = measured.measurements.iter().filter(|m| wanted.arm == Some(m.arm) && m.mode == Mode::Accumulated);
+        let mut matched: Vec<Tap> = here.map(|m| m.tap).filter(|tap| wanted.on.matches(*tap)).collect();
         matched.sort_unstable();
         matched.dedup();
         if matched.is_empty() {
-            self.limits(gate, gate.on.to_string(), Seen::default(), results);
+            self.limits(gate, wanted.clone(), Seen::default(), results);
         }
-        for tap in matched {
-            let found = tap_seen(tap, gate.arm, &gate.metric, gate.stat, measurements);
-            self.limits(gate, tap.to_string(), found, results);
+        for quantity in matched.into_iter().map(|tap| wanted.at(Place::Tap(tap))) {
+            let seen = measured.seen(&quantity);
+            self.limits(gate, quantity, seen, results);
         }
     }
 
     /// The gate's own limit there, and the one that an earlier run sets.
-    fn limits(&self, gate: &Gate, on: String, seen: Seen, results: &mut Vec<GateResult>) {
+    fn limits(&self, gate: &Gate, quantity: Quantity, seen: Seen, results: &mut Vec<GateResult>) {
         if let Some(max_regression) = gate.max_regression {
-            let before = self.before.as_ref().and_then(|b| b.observed(&on, gate.arm, &gate.metric, gate.stat));
+            let before = self.before.as_ref().and_then(|b| b.observed(&quantity));
             let regression = RegressionLimit { max_regression, before };
-            let limit = regression.limit(&gate.metric, gate.direction());
+            let limit = regression.limit(&quantity.metric, gate.direction());
             // Without an earlier run there is nothing to hold the value against: it is not judged.
             let seen = if before.is_some() { seen.clone() } else { Seen::default() };
-            results.push(GateResult { regression: Some(regression), ..result(gate, on.clone(), limit, seen) });
+            results.push(GateResult { regression: Some(regression), ..result(gate, quantity.clone(), limit, seen) });
         }
         if gate.max_regression.is_none() || gate.is_absolute() {
-            results.push(result(gate, on, gate.limit().1, seen));
+            results.push(result(gate, quantity, gate.limit().1, seen));
         }
     }
 }
 
-/// What a gate at that place looks at.
-pub fn observed_at(
-    on: &str,
-    arm: Option<Arm>,
-    metric: &str,
-    stat: Stat,
-    measurements: &[Measurement],
-    weights: &WeightsReport,
-    neighbours: Option<&NeighbourStats>,
-) -> Option<f64> {
-    match Place::parse(on)? {
-        Place::Weights => weights_seen(metric, stat, weights).observed,
-        Place::Neighbours => neighbours.and_then(|n| n.named(metric)),
-        Place::Tap(tap) => tap_seen(tap, arm, metric, stat, measurements).observed,
-        Place::Glob(_) => None,
-    }
+/// Everything that gates look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// Every metric at every tap of every arm.
+    pub measurements: &'a [Measurement],
+    /// The stored weights.
+    pub weights: &'a WeightsReport,
+    /// Neighbour search.
+    pub neighbours: Option<&'a NeighbourStats>,
 }
 
-fn tap_seen(tap: Tap, arm: Option<Arm>, metric: &str, stat: Stat, measurements: &[Measurement]) -> Seen {
-    let here = |m: &&Measurement| arm == Some(m.arm) && m.mode == Mode::Accumulated && m.tap == tap;
-    let mut all = measurements.iter().filter(here).filter(|m| m.metric == metric);
-    // Two summaries of one thing contradict each other: neither is believed.
-    let found = all.next().filter(|_| all.next().is_none());
-    Seen { observed: found.and_then(|m| statistic(m, stat)), worst: found.and_then(|m| m.worst), tensor: None }
+impl Measured<'_> {
+    /// The number that a gate on it looks at; none where it was not measured, or stands for several.
+    pub fn observed(&self, quantity: &Quantity) -> Option<f64> {
+        self.seen(quantity).observed
+    }
+
+    fn seen(&self, quantity: &Quantity) -> Seen {
+        let Quantity { on, metric, stat, .. } = quantity;
+        match on {
+            Place::Weights => weights_seen(metric, *stat, self.weights),
+            Place::Neighbours => Seen { observed: self.neighbours.and_then(|n| n.named(metric)), ..Seen::default() },
+            Place::Tap(tap) => self.at_tap(*tap, quantity),
+            Place::Glob(_) => Seen::default(),
+        }
+    }
+
+    fn at_tap(&self, tap: Tap, Quantity { arm, metric, stat, .. }: &Quantity) -> Seen {
+        let here = |m: &&Measurement| *arm == Some(m.arm) && m.mode == Mode::Accumulated && m.tap == tap;
+        let mut all = self.measurements.iter().filter(here).filter(|m| m.metric == *metric);
+        // Two summaries of one thing contradict each other: neither is believed.
+        let found = all.next().filter(|_| all.next().is_none());
+        Seen { observed: found.and_then(|m| statistic(m, *stat)), worst: found.and_then(|m| m.worst), tensor: None }
+    }
 }
 
 fn statistic(m: &Measurement, stat: Stat) -> Option<f64> {
@@ -284,7 +282,7 @@ fn column(row: &TensorRow, metric: &str) -> Option<f64> {
     }
 }
 
-fn result(gate: &Gate, on: String, limit: f64, seen: Seen) -> GateResult {
+fn result(gate: &Gate, quantity: Quantity, limit: f64, seen: Seen) -> GateResult {
     let direction = gate.direction();
     let outcome = match seen.observed {
         None => Outcome::NotMeasured,
@@ -292,10 +290,7 @@ fn result(gate: &Gate, on: String, limit: f64, seen: Seen) -> GateResult {
         Some(_) => Outcome::Fail,
     };
     GateResult {
-        on,
-        arm: gate.arm,
-        metric: gate.metric.clone(),
-        stat: gate.stat,
+        quantity,
         direction,
         limit,
         observed: seen.observed,
@@ -318,10 +313,12 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
     places.dedup();
     for (arm, tap) in places {
         let gate = Gate {
-            on: Place::Tap(tap),
-            arm: Some(arm),
-            metric: "non_finite".to_owned(),
-            stat: Stat::Max,
+            quantity: Quantity {
+                on: Place::Tap(tap),
+                arm: Some(arm),
+                metric: "non_finite".to_owned(),
+                stat: Stat::Max,
+            },
             max: Some(0.0),
             min: None,
             max_regression: None,
@@ -333,7 +330,7 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
         let worst = counts.unwrap_or_default().into_iter().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
         let observed = worst.map(|(count, _)| count);
         let worst = worst.and_then(|(count, place)| place.filter(|_| count != 0.0));
-        results.push(result(&gate, tap.to_string(), 0.0, Seen { observed, worst, tensor: None }));
+        results.push(result(&gate, gate.quantity.clone(), 0.0, Seen { observed, worst, tensor: None }));
     }
 }
 

@@ -104,8 +104,8 @@ fn a_tap_without_the_metric_does_not_vanish_behind_the_others() {
         &WeightsReport::default(),
         None,
     );
-    assert_eq!((results[0].on.as_str(), results[0].outcome), ("layer.0", Outcome::Pass));
-    assert_eq!((results[1].on.as_str(), results[1].outcome), ("layer.1", Outcome::NotMeasured));
+    assert_eq!((results[0].quantity.on.to_string().as_str(), results[0].outcome), ("layer.0", Outcome::Pass));
+    assert_eq!((results[1].quantity.on.to_string().as_str(), results[1].outcome), ("layer.1", Outcome::NotMeasured));
 }
 
 #[test]
@@ -136,13 +136,13 @@ fn every_measured_tap_and_arm_is_gated_for_non_finite_values() {
         None,
     );
     let built_in: Vec<_> =
-        results.iter().filter(|r| r.is_non_finite()).map(|r| (r.on.as_str(), r.arm, r.outcome)).collect();
+        results.iter().filter(|r| r.is_non_finite()).map(|r| (r.quantity.tap(), r.quantity.arm, r.outcome)).collect();
     assert_eq!(
         built_in,
         [
-            ("layer.0", Some(Arm::Engine), Outcome::Pass),
-            ("layer.0", Some(Arm::Total), Outcome::Fail),
-            ("layer.1", Some(Arm::Total), Outcome::NotMeasured)
+            (Some(Tap::Layer(0)), Some(Arm::Engine), Outcome::Pass),
+            (Some(Tap::Layer(0)), Some(Arm::Total), Outcome::Fail),
+            (Some(Tap::Layer(1)), Some(Arm::Total), Outcome::NotMeasured)
         ]
     );
 }
@@ -156,7 +156,7 @@ fn a_scale_error_that_direction_hides_is_seen_by_length() {
     let results = policy.evaluate_all(&seen, &WeightsReport::default(), None);
     let failed: Vec<_> = results.iter().filter(|r| r.outcome == Outcome::Fail).collect();
     assert_eq!(failed.len(), 1, "{failed:#?}");
-    assert_eq!((failed[0].metric.as_str(), failed[0].direction), ("norm_ratio", Direction::Max));
+    assert_eq!((failed[0].quantity.metric.as_str(), failed[0].direction), ("norm_ratio", Direction::Max));
     let other = policy.evaluate_all(&[scaled("norm_ratio", 0.96)], &WeightsReport::default(), None);
     assert!(other.iter().any(|r| r.outcome == Outcome::Fail && r.direction == Direction::Min));
 }
@@ -273,16 +273,17 @@ fn the_same_gate_is_the_same_limit_on_the_same_thing_whatever_was_observed() {
             &WeightsReport::default(),
             None,
         );
-        results.into_iter().find(|g| g.metric == "relative_l2").unwrap()
+        results.into_iter().find(|g| g.quantity.metric == "relative_l2").unwrap()
     };
     let one = gate("final", 0.05);
     let seen_otherwise = GateResult { why: Some("another reason".into()), ..gate("final", 0.5) };
     assert!(one.same_gate(&one) && one.same_gate(&seen_otherwise));
+    let of = |quantity| GateResult { quantity, ..one.clone() };
     let others = [
         gate("layer.0", 0.05),
-        GateResult { arm: Some(Arm::Engine), ..one.clone() },
-        GateResult { metric: "max_abs".into(), ..one.clone() },
-        GateResult { stat: Stat::Max, ..one.clone() },
+        of(Quantity { arm: Some(Arm::Engine), ..one.quantity.clone() }),
+        of(Quantity { metric: "max_abs".into(), ..one.quantity.clone() }),
+        of(Quantity { stat: Stat::Max, ..one.quantity.clone() }),
         GateResult { direction: Direction::Min, ..one.clone() },
         GateResult { limit: 0.2, ..one.clone() },
     ];

@@ -4,8 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Place;
-use crate::hidden_states::Arm;
+use super::Quantity;
 
 /// Different tokens asked for unless a policy says otherwise: fewer show next to nothing of a model's embeddings, however
 /// many rows they make. Measured: 404 in the shipped corpus (380 in its first 110 rows), 125 in the 104 sentences of the
@@ -128,13 +127,7 @@ impl fmt::Display for Direction {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gate {
     /// What it looks at.
-    pub on: Place,
-    /// Which comparison; none for weights and neighbours, which have only one.
-    pub arm: Option<Arm>,
-    /// Id of the metric.
-    pub metric: String,
-    /// Which number of its summary.
-    pub stat: Stat,
+    pub quantity: Quantity,
     /// Upper limit; one of `max` and `min` is there, unless `max_regression` stands alone.
     pub max: Option<f64>,
     /// Lower limit.
@@ -153,7 +146,7 @@ impl Gate {
 
     /// The side that is bounded: the stated one, else the one where the metric is worse.
     pub fn direction(&self) -> Direction {
-        let known = || self.on.metrics().iter().find(|k| k.id == self.metric);
+        let known = || self.quantity.on.metrics().iter().find(|k| k.id == self.quantity.metric);
         match (self.max, self.min) {
             (Some(_), _) => Direction::Max,
             (None, Some(_)) => Direction::Min,

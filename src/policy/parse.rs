@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::before::LARGEST_REGRESSION;
 use super::metrics::{Bound, Known};
-use super::{EMBEDDED, Evidence, Gate, Place, Policy, PolicyError, Stat, parse_waiver};
+use super::{EMBEDDED, Evidence, Gate, Place, Policy, PolicyError, Quantity, Stat, parse_waiver};
 use crate::hidden_states::Arm;
 use crate::spelling::nearest;
 
@@ -136,7 +136,8 @@ fn gate(entry: Spanned<Entry>) -> Result<Gate, Complaint> {
         regression(known, stat, arm, stated, most)?;
     }
     let [max, min, max_regression] = [max, min, max_regression].map(|limit| limit.map(Spanned::into_inner));
-    Ok(Gate { on: place, arm, metric: metric.into_inner(), stat, max, min, max_regression, why })
+    let quantity = Quantity { on: place, arm, metric: metric.into_inner(), stat };
+    Ok(Gate { quantity, max, min, max_regression, why })
 }
 
 /// What an `on` means.

@@ -36,7 +36,10 @@ fn embedded_policies_parse_and_every_limit_says_why() {
             ("sentence", Some(Arm::Total)),
             ("weights", None),
         ] {
-            assert!(policy.gates.iter().any(|g| g.on.to_string() == on && g.arm == arm), "{name}: {on}");
+            assert!(
+                policy.gates.iter().any(|g| g.quantity.on.to_string() == on && g.quantity.arm == arm),
+                "{name}: {on}"
+            );
         }
     }
 }
@@ -46,10 +49,12 @@ fn a_written_gate_is_read_as_written() {
     let policy = parse(&with("", ""), "p.toml").unwrap();
     assert_eq!(policy.evidence, Evidence::default());
     let expected = Gate {
-        on: Place::Glob("layer.*".into()),
-        arm: Some(Arm::Quantization),
-        metric: "relative_l2".into(),
-        stat: Stat::P99,
+        quantity: Quantity {
+            on: Place::Glob("layer.*".into()),
+            arm: Some(Arm::Quantization),
+            metric: "relative_l2".into(),
+            stat: Stat::P99,
+        },
         max: Some(0.05),
         min: None,
         max_regression: None,
@@ -150,7 +155,7 @@ fn policies_that_judge_nothing_are_refused() {
 #[test]
 fn weights_and_neighbours_have_their_own_metrics() {
     let weights = "schema = 1\n[[gate]]\non = \"weights\"\nmetric = \"relative_error\"\nstat = \"total\"\nmax = 0.01\n";
-    assert_eq!(parse(weights, "p").unwrap().gates[0].on, Place::Weights);
+    assert_eq!(parse(weights, "p").unwrap().gates[0].quantity.on, Place::Weights);
     for limit in [0.8, 1.0] {
         assert_eq!(parse(&neighbours(&format!("min = {limit}")), "p").unwrap().gates[0].min, Some(limit));
     }

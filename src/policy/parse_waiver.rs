@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::parse::{Complaint, arm_of, known, place, stat_named};
-use super::{Date, Gate, Waiver};
+use super::{Date, Gate, Quantity, Waiver};
 use crate::hidden_states::Arm;
 
 /// Shorter than this is no reason.
@@ -46,11 +46,11 @@ pub(super) fn waiver(entry: Spanned<Entry>, gates: &[Gate]) -> Result<Waiver, Co
         let message = format!("`expires = {:?}` is no day; write it as \"2027-01-31\"", expires.get_ref());
         Complaint(expires.span(), message)
     })?;
-    let speaks_of = |g: &&Gate| (g.arm, g.stat) == (arm, stat) && g.metric == known.id && g.on.meets(&place);
-    if !gates.iter().any(|g| speaks_of(&g)) {
-        let at = arm.map_or_else(String::new, |a| format!(" ({a})"));
-        let message = format!("a waiver on `{place}`{at} {} {stat} speaks of no gate of this policy", known.id);
+    let quantity = Quantity { on: place, arm, metric: known.id.to_owned(), stat };
+    let speaks_of = |g: &Gate| g.quantity.same_elsewhere(&quantity) && g.quantity.on.meets(&quantity.on);
+    if !gates.iter().any(speaks_of) {
+        let message = format!("a waiver on {quantity} speaks of no gate of this policy");
         return Err(Complaint(whole, message));
     }
-    Ok(Waiver { on: place, arm, metric: metric.into_inner(), stat, reason: reason.into_inner(), expires: day })
+    Ok(Waiver { quantity, reason: reason.into_inner(), expires: day })
 }

@@ -6,7 +6,7 @@ use super::metrics::{Known, NEIGHBOUR_METRICS, TAP_METRICS, WEIGHT_METRICS};
 use crate::hidden_states::Tap;
 
 /// What a gate's `on` means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// One tap.
     Tap(Tap),

@@ -12,7 +12,7 @@ pub const MARGINS: std::ops::RangeInclusive<f64> = 1.0..=100.0;
 
 /// What several results of one limit have in common.
 struct Group<'a> {
-    on: String,
+    on: Place,
     first: &'a GateResult,
     /// The one with the largest loss.
     worst: &'a GateResult,
@@ -32,27 +32,23 @@ pub fn suggest(gates: &[GateResult], margin: f64, measured_on: &str) -> Result<S
         ));
     }
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let layer = |g: &GateResult| matches!(g.on.parse(), Ok(Tap::Layer(_)));
+    let layer = |g: &GateResult| matches!(g.quantity.on, Place::Tap(Tap::Layer(_)));
     // NaN is looked for at every tap, so these are all the layers there are.
-    let layers: BTreeSet<&str> = gates.iter().filter(|g| layer(g)).map(|g| g.on.as_str()).collect();
-    for gate in gates.iter().filter(|g| g.metric != "non_finite" && g.regression.is_none()) {
-        let observed = gate.observed.filter(|v| loss::loss(&gate.metric, *v).is_finite());
+    let layers: BTreeSet<&Place> = gates.iter().filter(|g| layer(g)).map(|g| &g.quantity.on).collect();
+    for gate in gates.iter().filter(|g| !g.is_non_finite() && g.regression.is_none()) {
+        let observed = gate.observed.filter(|v| loss::loss(&gate.quantity.metric, *v).is_finite());
         if observed.is_none() {
             let seen = gate.observed.map_or_else(|| "was not measured".to_owned(), |v| format!("is {v}"));
-            return Err(format!("{} {} {} {seen}: no limit can be made of it", gate.on, gate.metric, gate.stat));
+            return Err(format!("{} {seen}: no limit can be made of it", gate.quantity));
         }
-        let on = match gate.on.parse() {
+        let stated = |on: &Place| gates.iter().any(|g| g.quantity.on == *on && g.states_with(gate));
+        let on = match layer(gate) && layers.iter().all(|on| stated(on)) {
+            true => Place::Glob("layer.*".to_owned()),
             // A limit on some layers says nothing of the others.
-            Ok(Tap::Layer(_)) if layers.iter().all(|on| gates.iter().any(|g| g.on == *on && g.states_with(gate))) => {
-                "layer.*".to_owned()
-            }
-            _ => gate.on.clone(),
+            false => gate.quantity.on.clone(),
         };
-        let same = |g: &&mut Group<'_>| {
-            let f = g.first;
-            g.on == on && (f.arm, &f.metric, f.stat, f.direction) == (gate.arm, &gate.metric, gate.stat, gate.direction)
-        };
-        let far = |g: &GateResult| loss::loss(&g.metric, g.observed.unwrap_or(f64::NAN));
+        let same = |g: &&mut Group<'_>| g.on == on && g.first.states_with(gate);
+        let far = |g: &GateResult| loss::loss(&g.quantity.metric, g.observed.unwrap_or(f64::NAN));
         match groups.iter_mut().find(same) {
             Some(group) if far(gate) > far(group.worst) => group.worst = gate,
             Some(_) => {}
@@ -70,36 +66,36 @@ pub fn suggest(gates: &[GateResult], margin: f64, measured_on: &str) -> Result<S
 
 fn entry(group: &Group<'_>, margin: f64, measured_on: &str) -> String {
     let gate = group.worst;
-    let (metric, direction) = (&gate.metric, gate.direction);
+    let (quantity, direction) = (&gate.quantity, gate.direction);
+    let (metric, stat) = (&quantity.metric, quantity.stat);
     let observed = gate.observed.unwrap_or(f64::NAN);
-    let fixed = gate.arm == Some(Arm::Engine) || ["group_shift", "changed_groups"].contains(&metric.as_str());
+    let fixed = quantity.arm == Some(Arm::Engine) || ["group_shift", "changed_groups"].contains(&metric.as_str());
     let limit = if fixed {
         gate.limit
     } else {
         let allowed = loss::at_loss(metric, direction, loss::loss(metric, observed).max(loss::noise(metric)) * margin);
-        within(&group.on, metric, gate.stat, direction, outward(allowed, direction).unwrap_or(allowed))
+        within(&group.on, metric, stat, direction, outward(allowed, direction).unwrap_or(allowed))
     };
-    let at = if group.on == gate.on { String::new() } else { format!(" at {}", gate.on) };
+    let at = if group.on == quantity.on { String::new() } else { format!(" at {}", quantity.on) };
     let why = match (&gate.why, fixed) {
         (Some(why), true) => why.clone(),
         (None, true) => "stands whatever is measured".to_owned(),
         _ => format!("measured {observed:.3e}{at} on {measured_on}; {margin} times that loss"),
     };
-    let arm = gate.arm.map_or_else(String::new, |arm| format!("arm = \"{arm}\"\n"));
+    let arm = quantity.arm.map_or_else(String::new, |arm| format!("arm = \"{arm}\"\n"));
     let side = if direction == Direction::Max { "max" } else { "min" };
     format!(
         "\n[[gate]]\non = \"{}\"\n{arm}metric = {}\nstat = \"{}\"\n{side} = {limit:?}\nwhy = {}\n",
         group.on,
         quoted(metric),
-        gate.stat,
+        stat,
         quoted(&why)
     )
 }
 
 /// A limit that could pass anything is held where one still can judge.
-fn within(on: &str, metric: &str, stat: Stat, direction: Direction, limit: f64) -> f64 {
-    let place = Place::parse(on);
-    let known: Option<&Known> = place.as_ref().and_then(|p| p.metrics().iter().find(|k| k.id == metric));
+fn within(on: &Place, metric: &str, stat: Stat, direction: Direction, limit: f64) -> f64 {
+    let known: Option<&Known> = on.metrics().iter().find(|k| k.id == metric);
     match (direction, known.and_then(|k| k.loosest(stat)), known.and_then(|k| k.limits.loosest_min)) {
         (Direction::Max, Some(loosest), _) => limit.min(loosest),
         (Direction::Min, _, Some(loosest)) if limit <= loosest => loosest + 1e-3,
@@ -119,14 +115,12 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Quantity;
 
     fn gate(on: &str, arm: Option<Arm>, metric: &str, stat: Stat, observed: Option<f64>, limit: f64) -> GateResult {
         let direction = if metric == "top10_overlap" { Direction::Min } else { Direction::Max };
         GateResult {
-            on: on.into(),
-            arm,
-            metric: metric.into(),
-            stat,
+            quantity: Quantity { on: Place::parse(on).unwrap(), arm, metric: metric.into(), stat },
             direction,
             limit,
             observed,

@@ -3,22 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Date, GateResult, Outcome, Place, Policy, Stat};
+use super::{Date, GateResult, Outcome, Policy, Quantity};
 use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
-use crate::hidden_states::{Arm, Tap};
+use crate::hidden_states::Arm;
 
 /// One waiver, as a policy states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiver {
-    /// Where: a tap, a pattern, the weights, the neighbours.
-    pub on: Place,
-    /// Which comparison, where there are several.
-    pub arm: Option<Arm>,
-    /// Id of the metric.
-    pub metric: String,
-    /// The statistic.
-    pub stat: Stat,
+    /// What it excuses.
+    pub quantity: Quantity,
     /// Why.
     pub reason: String,
     /// The last day it holds.
@@ -39,19 +33,13 @@ pub struct WaiverRecord {
 /// True for a result that a waiver may excuse: a limit of the candidate's, exceeded by a number.
 pub fn may_be_waived(gate: &GateResult) -> bool {
     let measured = gate.observed.is_some_and(f64::is_finite);
-    measured && gate.arm != Some(Arm::Engine) && !gate.is_non_finite()
+    measured && gate.quantity.arm != Some(Arm::Engine) && !gate.is_non_finite()
 }
 
 impl Waiver {
     /// Speaks of this result.
     pub fn covers(&self, gate: &GateResult) -> bool {
-        let place = || self.on.to_string() == gate.on || gate.on.parse::<Tap>().is_ok_and(|tap| self.on.matches(tap));
-        (self.arm, self.stat) == (gate.arm, gate.stat) && self.metric == gate.metric && place()
-    }
-
-    fn named(&self) -> String {
-        let arm = self.arm.map_or_else(String::new, |arm| format!(" ({arm})"));
-        format!("{}{arm} {} {}", self.on, self.metric, self.stat)
+        self.quantity.covers(&gate.quantity)
     }
 }
 
@@ -68,7 +56,7 @@ impl Policy {
 }
 
 fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
-    let (named, reason, expires) = (waiver.named(), &waiver.reason, waiver.expires);
+    let (named, reason, expires) = (&waiver.quantity, &waiver.reason, waiver.expires);
     if !gates.iter().any(|g| waiver.covers(g)) {
         let message = format!("the waiver on {named} speaks of no gate of this run: remove it ({reason})");
         return Finding::new(Severity::Refusal, &codes::WAIVER_NO_GATE, message);
@@ -90,8 +78,10 @@ fn one(waiver: &Waiver, gates: &mut [GateResult], today: Date) -> Finding {
         more += 1;
         if worst.as_ref().is_none_or(|(most, _)| margin > *most) {
             let observed = gate.observed.unwrap_or(f64::NAN);
-            worst =
-                Some((margin, format!("{}: {} where {} is the limit", gate.on, number(observed), number(gate.limit))));
+            worst = Some((
+                margin,
+                format!("{}: {} where {} is the limit", gate.quantity.on, number(observed), number(gate.limit)),
+            ));
         }
     }
     let Some((_, worst)) = worst else {

@@ -46,7 +46,7 @@ fn what_is_no_number_or_was_not_measured_is_not_excused() {
     let policy = Policy::parse(POLICY, "mine").unwrap();
     let mut engine = gates(&policy, Some(0.5)).remove(0);
     assert!(may_be_waived(&engine));
-    engine.arm = Some(Arm::Engine);
+    engine.quantity.arm = Some(Arm::Engine);
     assert!(!may_be_waived(&engine));
 }
 

@@ -59,7 +59,7 @@ fn is_true(gate: &GateResult) -> bool {
     };
     if let Some(set) = &gate.regression {
         // A limit that an earlier run sets is that one; without an earlier run there is none, and nothing is measured.
-        let limit = set.limit(&gate.metric, gate.direction);
+        let limit = set.limit(&gate.quantity.metric, gate.direction);
         let same = limit.to_bits() == gate.limit.to_bits() || (limit.is_nan() && gate.limit.is_nan());
         if !same || (limit.is_nan() && gate.outcome != Outcome::NotMeasured) || !set.is_sensible() {
             return false;
@@ -73,8 +73,7 @@ fn is_true(gate: &GateResult) -> bool {
 fn is_told_before(report: &Report, gate: &GateResult) -> bool {
     let Some(before) = gate.regression.and_then(|set| set.before) else { return true };
     let told = report.regression.iter().flat_map(|section| &section.movements);
-    let mut same = told.filter(|m| (&m.on, m.arm, &m.metric, m.stat) == (&gate.on, gate.arm, &gate.metric, gate.stat));
-    same.any(|m| m.before == Some(before))
+    told.filter(|m| m.quantity == gate.quantity).any(|m| m.before == Some(before))
 }
 
 /// Excused by what may be: a reason, a day that exists, and a gate that can be excused at all.

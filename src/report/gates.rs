@@ -3,7 +3,7 @@
 
 use super::Report;
 use crate::checkpoint::sha256_hex;
-use crate::policy::{EMBEDDED, GateResult, Outcome, Policy, PolicyError, observed_at};
+use crate::policy::{EMBEDDED, GateResult, Outcome, Policy, PolicyError};
 use crate::verdict::{Verdict, judge};
 
 /// What is known of the limits a report was judged by.
@@ -47,7 +47,7 @@ pub(super) fn contradiction(report: &Report, policy: &Policy) -> Option<String> 
             report.gates.len()
         ));
     }
-    let place = |g: &GateResult| format!("{} {} {}", g.on, g.metric, g.stat);
+    let place = |g: &GateResult| format!("{} {} {}", g.quantity.on, g.quantity.metric, g.quantity.stat);
     for (at, (own, gate)) in measured.iter().zip(&report.gates).enumerate() {
         if !same_gate(own, gate) {
             return Some(format!(
@@ -69,11 +69,9 @@ pub(super) fn contradiction(report: &Report, policy: &Policy) -> Option<String> 
 /// The same limit at the same place. A limit that an earlier run sets follows from the value told of that run.
 fn same_gate(own: &GateResult, gate: &GateResult) -> bool {
     let set = |g: &GateResult| g.regression.map(|set| set.max_regression.to_bits());
-    let key = |g: &GateResult| (g.arm, g.stat, g.direction, set(g));
+    let key = |g: &GateResult| (g.direction, set(g));
     let limit = |g: &GateResult| g.limit.to_bits();
-    key(own) == key(gate)
-        && (&own.on, &own.metric) == (&gate.on, &gate.metric)
-        && (own.regression.is_some() || limit(own) == limit(gate))
+    own.quantity == gate.quantity && key(own) == key(gate) && (own.regression.is_some() || limit(own) == limit(gate))
 }
 
 /// The same number to the last bit, or none on both sides.
@@ -88,10 +86,7 @@ fn same(a: Option<f64>, b: Option<f64>) -> bool {
 fn observed(report: &Report, own: &GateResult, gate: &GateResult) -> Option<f64> {
     match gate.regression {
         // Beside no earlier run such a gate looks at nothing.
-        Some(set) => set.before.and_then(|_| {
-            let neighbours = report.sentence.neighbours.as_ref();
-            observed_at(&gate.on, gate.arm, &gate.metric, gate.stat, &report.measurements, &report.weights, neighbours)
-        }),
+        Some(set) => set.before.and_then(|_| report.measured().observed(&gate.quantity)),
         None => own.observed,
     }
 }
@@ -109,11 +104,8 @@ fn verdict(report: &Report, policy: &Policy) -> Option<String> {
 
 /// What can be said without the limits: every gate that states a number has it from the measurements.
 pub(super) fn made_up(report: &Report) -> Option<String> {
-    let neighbours = report.sentence.neighbours.as_ref();
     let plain = |g: &&GateResult| !g.is_non_finite() && g.outcome != Outcome::NotMeasured;
-    let own = |g: &GateResult| {
-        observed_at(&g.on, g.arm, &g.metric, g.stat, &report.measurements, &report.weights, neighbours)
-    };
+    let own = |g: &GateResult| report.measured().observed(&g.quantity);
     let wrong = report.gates.iter().filter(plain).find(|g| !same(own(g), g.observed));
-    wrong.map(|g| format!("the gate {} {} {} says another number than its measurements", g.on, g.metric, g.stat))
+    wrong.map(|g| format!("the gate {} says another number than its measurements", g.quantity))
 }

@@ -26,7 +26,10 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
     provenance(report, &mut suite);
     suite.add_test_case(case("parallax", "verdict", verdict(report)));
     for gate in &report.gates {
-        let classname = format!("parallax.{}", gate.arm.map_or_else(|| plain(&gate.on, 200), |arm| arm.to_string()));
+        let classname = format!(
+            "parallax.{}",
+            gate.quantity.arm.map_or_else(|| gate.quantity.on.to_string(), |arm| arm.to_string())
+        );
         let name = names.unique(&classname, plain(&gate_name(gate), 400));
         suite.add_test_case(case(&classname, &name, gate_status(gate)));
     }
@@ -120,7 +123,9 @@ fn gate_status(gate: &GateResult) -> TestCaseStatus {
             let (seen, limit) = apart(observed, gate.limit);
             let sides = if gate.direction == Direction::Max { "at most" } else { "at least" };
             let mut message = format!("observed {seen}, limit {sides} {limit}");
-            if let Some(pass) = gate.would_pass_at.filter(|_| !gate.is_non_finite() && gate.arm != Some(Arm::Engine)) {
+            if let Some(pass) =
+                gate.would_pass_at.filter(|_| !gate.is_non_finite() && gate.quantity.arm != Some(Arm::Engine))
+            {
                 message.push_str(&format!(", would pass at {}", number(pass)));
             }
             if let Some(worst) = &gate.worst {
@@ -130,7 +135,7 @@ fn gate_status(gate: &GateResult) -> TestCaseStatus {
                 message.push_str(&format!(", in {tensor}"));
             }
             // The engine arm measures the instrument: when it is off, nothing is known of the candidate.
-            match gate.arm {
+            match gate.quantity.arm {
                 Some(Arm::Engine) => not_ok(NonSuccessKind::Error, "engine", &message),
                 _ => not_ok(NonSuccessKind::Failure, "exceeded", &message),
             }
@@ -216,8 +221,8 @@ mod tests {
     fn hostile_text_stays_text() {
         let mut report = sample::inconclusive();
         report.findings[0].message = "</error>]]><x>\u{1b}[31m\u{0}\u{202e}&amp;".into();
-        report.gates[0].on = "<a b='\"'>\u{2028}".into();
-        report.gates[0].arm = None;
+        report.gates[0].quantity.metric = "<a b='\"'>\u{2028}".into();
+        report.gates[0].quantity.arm = None;
         let xml = rendered(&report);
         assert!(
             !xml.contains("<x>") && !xml.contains('\u{1b}') && !xml.contains('\u{202e}') && !xml.contains('\u{2028}')

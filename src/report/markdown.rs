@@ -109,8 +109,8 @@ fn tap_row(report: &Report, tap: Tap) -> String {
     let of = |arm| measurement(report, tap, arm, metric);
     let p99 = |arm| value(of(arm).and_then(|m| m.p99));
     let max = |arm| value(of(arm).and_then(|m| m.max));
-    let name = tap.to_string();
-    let same = |g: &&GateResult| g.on == name && g.metric == metric && g.stat == Stat::P99 && g.baseline.is_some();
+    let same =
+        |g: &&GateResult| g.quantity.tap() == Some(tap) && g.quantity.is_of(metric, Stat::P99) && g.baseline.is_some();
     let null = report.gates.iter().find(same).and_then(|g| g.baseline).unwrap_or_default();
     format!(
         "| {tap} | {} | {} | {} | {} | {} | {} | {} | {} |",

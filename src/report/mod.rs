@@ -54,7 +54,7 @@ pub use write::OutputDir;
 
 use crate::finding::Finding;
 use crate::metrics::Measurement;
-use crate::policy::{DeviceTerms, GateResult};
+use crate::policy::{DeviceTerms, GateResult, Measured};
 use crate::verdict::{Reason, Verdict};
 use crate::weights::WeightsReport;
 
@@ -145,6 +145,12 @@ impl Report {
     /// Pretty JSON with a newline at its end, sealed; the same report gives the same bytes.
     pub fn to_json(&self) -> Result<Vec<u8>, ReportError> {
         seal::sealed(self)
+    }
+
+    /// What its gates look at.
+    pub(crate) fn measured(&self) -> Measured<'_> {
+        let neighbours = self.sentence.neighbours.as_ref();
+        Measured { measurements: &self.measurements, weights: &self.weights, neighbours }
     }
 
     /// What limits on the device arm follow from; none without a recording.

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::PolicyRecord;
-use super::words::{gate_place, value};
+use super::words::value;
 use crate::figures::apart;
 use crate::figures::number as shown;
-use crate::hidden_states::Arm;
 use crate::metrics::number;
-use crate::policy::{Stat, Trend};
+use crate::policy::{Quantity, Trend};
 
 /// This run against an earlier one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -34,14 +33,9 @@ pub struct RegressionSection {
 /// How one number moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Movement {
-    /// Tap, `weights` or `neighbours`.
-    pub on: String,
-    /// The comparison, at taps.
-    pub arm: Option<Arm>,
-    /// Id of the metric.
-    pub metric: String,
-    /// The statistic.
-    pub stat: Stat,
+    /// Which one.
+    #[serde(flatten)]
+    pub quantity: Quantity,
     /// In the earlier run.
     #[serde(with = "number::optional")]
     #[schemars(with = "Option<number::Written>")]
@@ -78,7 +72,7 @@ impl Movement {
 
     /// The place in words.
     pub(super) fn place(&self) -> String {
-        gate_place(&self.on, self.arm, &self.metric, self.stat)
+        self.quantity.to_string()
     }
 }
 
@@ -113,7 +107,7 @@ impl RegressionSection {
         // What should be 1 moves from almost nothing to little by many times: not the first thing to tell.
         let moved = self.moved();
         let worse = || moved.iter().map(|i| &self.movements[*i]).filter(|m| m.trend == Trend::Worse);
-        if let Some(m) = worse().find(|m| m.metric != "norm_ratio").or_else(|| worse().next()) {
+        if let Some(m) = worse().find(|m| m.quantity.metric != "norm_ratio").or_else(|| worse().next()) {
             let (then, now) = m.values();
             text.push_str(&format!("; farthest {}: {then} becomes {now} ({})", m.place(), m.percent()));
         }

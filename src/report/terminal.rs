@@ -94,17 +94,13 @@ fn evidence(report: &Report) -> String {
 }
 
 fn limit_of(report: &Report, tap: Tap) -> Option<&GateResult> {
-    let name = tap.to_string();
-    let is = |g: &&GateResult| {
-        g.on == name && g.arm == Some(Arm::Quantization) && g.metric == HEADLINE && g.stat == Stat::P99
-    };
+    let is = |g: &&GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(HEADLINE, Stat::P99);
     report.gates.iter().find(is)
 }
 
 /// How near the tap's worst gate is to its limit.
 fn closeness(report: &Report, tap: Tap) -> f64 {
-    let name = tap.to_string();
-    let margins = report.gates.iter().filter(|g| g.on == name).filter_map(used);
+    let margins = report.gates.iter().filter(|g| g.quantity.tap() == Some(tap)).filter_map(used);
     margins.fold(0.0, f64::max)
 }
 
@@ -207,8 +203,8 @@ fn explanation(report: &Report) -> Vec<String> {
     for gate in report.gates.iter().filter(|g| g.outcome != Outcome::Pass) {
         if let Some(why) = gate.why.as_deref().filter(|w| !said.contains(w)) {
             said.push(why);
-            let (metric, limit) = (plain(&gate.metric, TEXT), crate::figures::number(gate.limit));
-            lines.push(format!("  limit {limit} of {metric} {}: {}", gate.stat, plain(why, TEXT)));
+            let (metric, limit) = (plain(&gate.quantity.metric, TEXT), crate::figures::number(gate.limit));
+            lines.push(format!("  limit {limit} of {metric} {}: {}", gate.quantity.stat, plain(why, TEXT)));
         }
     }
     lines

@@ -8,11 +8,13 @@ use crate::figures::number;
 use crate::finding::codes;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
-use crate::policy::{Direction, GateResult, Outcome};
+use crate::policy::{Direction, GateResult, Outcome, Place, Quantity};
 use crate::weights::Quantizer;
 
 /// The metric of the per-tap table.
 pub(super) const HEADLINE: &str = "relative_l2";
+/// Where sentence vectors are judged.
+pub(super) const SENTENCE: Place = Place::Tap(Tap::Sentence);
 
 /// Taps that hold measurements, in the order of the forward pass.
 pub(super) fn taps(report: &Report) -> Vec<Tap> {
@@ -176,8 +178,7 @@ pub(super) fn value(v: Option<f64>) -> String {
 
 /// How all gates on a tap came out: the worst of them; none without gates.
 pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
-    let name = tap.to_string();
-    let here = report.gates.iter().filter(|g| g.on == name);
+    let here = report.gates.iter().filter(|g| g.quantity.tap() == Some(tap));
     here.map(|g| g.outcome).max_by_key(|o| match o {
         Outcome::Pass => 0,
         Outcome::Waived => 1,
@@ -189,7 +190,7 @@ pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
 /// How much of its limit a gate uses up, above 1 exactly when the limit is broken; none where nothing was measured. What
 /// should be 1 is measured from there: a norm ratio of 0.99 is not at 99 per cent of a limit of 1.1.
 pub(super) fn used(gate: &GateResult) -> Option<f64> {
-    match (gate.metric.as_str(), gate.observed) {
+    match (gate.quantity.metric.as_str(), gate.observed) {
         ("norm_ratio", Some(seen)) if gate.outcome == Outcome::Pass => {
             let used = (seen - 1.0) / (gate.limit - 1.0);
             Some(if used.is_finite() { used.clamp(0.0, 1.0) } else { 0.0 })
@@ -198,16 +199,11 @@ pub(super) fn used(gate: &GateResult) -> Option<f64> {
     }
 }
 
-/// `layer.3 (quantization) relative_l2 p99`.
-pub(super) fn gate_place(on: &str, arm: Option<Arm>, metric: &str, stat: crate::policy::Stat) -> String {
-    let arm = arm.map_or_else(String::new, |a| format!(" ({a})"));
-    format!("{on}{arm} {metric} {stat}")
-}
-
 /// A gate's name: unique within a policy, the same from run to run.
 pub(super) fn gate_name(gate: &GateResult) -> String {
     let side = if gate.direction == Direction::Min { " (lower limit)" } else { "" };
-    format!("{} {} {}{side}", gate.on, gate.metric, gate.stat)
+    let Quantity { on, metric, stat, .. } = &gate.quantity;
+    format!("{on} {metric} {stat}{side}")
 }
 
 #[cfg(test)]
@@ -231,7 +227,7 @@ mod tests {
     #[test]
     fn what_should_be_one_is_measured_from_there() {
         let mut gate = sample::passing().gates[0].clone();
-        (gate.metric, gate.limit, gate.observed, gate.margin) =
+        (gate.quantity.metric, gate.limit, gate.observed, gate.margin) =
             ("norm_ratio".into(), 1.1, Some(1.01), Some(1.01 / 1.1));
         assert!((used(&gate).unwrap() - 0.1).abs() < 1e-9);
         (gate.limit, gate.direction) = (0.9, Direction::Min);

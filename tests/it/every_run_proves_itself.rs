@@ -48,7 +48,7 @@ fn every_fault_is_seen_and_every_gate_has_its_baselines() {
         assert!(canary.effect.unwrap() > 1e-5, "{canary:?}");
     }
     assert!(canaries.smallest.is_some());
-    let judged = report.gates.iter().filter(|g| g.metric == "relative_l2");
+    let judged = report.gates.iter().filter(|g| g.quantity.metric == "relative_l2");
     for gate in judged {
         let null = gate.baseline.unwrap_or_else(|| panic!("{gate:?}"));
         assert!(null.wrong_layer.unwrap() > 10.0 * gate.observed.unwrap(), "{gate:?}");

@@ -108,7 +108,7 @@ fn a_recording_is_compared_on_its_own_ids_or_not_at_all() {
     assert_eq!(report.verdict, Verdict::Inconclusive, "{:?}", report.reasons);
     let own = report.reasons.iter().filter(|r| r.code == "recording.not_another_runtime").count();
     assert_eq!(own, 2, "by its producer and by its numbers: {:?}", report.reasons);
-    let device: Vec<_> = report.gates.iter().filter(|g| g.arm == Some(Arm::Device)).collect();
+    let device: Vec<_> = report.gates.iter().filter(|g| g.quantity.arm == Some(Arm::Device)).collect();
     assert!(device.len() >= 16 && device.iter().all(|g| g.observed == Some(0.0)), "our own states: {device:?}");
 
     let own = repository(MLX);
@@ -234,7 +234,7 @@ fn against_mlx(recording: &Path) -> Report {
 fn what_mlx_itself_computes_passes_and_with_two_rows_swapped_does_not() {
     let report = against_mlx(&repository(MLX));
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
-    let device = |g: &&parallax::policy::GateResult| g.arm == Some(Arm::Device);
+    let device = |g: &&parallax::policy::GateResult| g.quantity.arm == Some(Arm::Device);
     let worst = report.gates.iter().filter(device).filter_map(|g| g.margin).fold(0.0, f64::max);
     assert!(worst > 0.0 && worst < 0.3, "two programs, not one: {worst}");
     assert!(report.findings.iter().any(|f| f.code == "recording.compared" && f.message.contains("mlx 0.")));
@@ -259,9 +259,9 @@ fn what_mlx_computes_in_half_precision_is_within_what_is_predicted() {
         let report = against_mlx(&repository(&MLX.replace(".safe", &format!("-{compute}.safe"))));
         let said: Vec<&str> = report.reasons.iter().map(|r| r.code.as_str()).collect();
         assert_eq!(said, ["recording.rows", "recording.tokens"], "{:?}", report.reasons);
-        let gates: Vec<_> = report.gates.iter().filter(|g| g.arm == Some(Arm::Device)).collect();
+        let gates: Vec<_> = report.gates.iter().filter(|g| g.quantity.arm == Some(Arm::Device)).collect();
         assert!(gates.len() >= 16 && gates.iter().all(|g| g.outcome == Outcome::Pass), "{gates:?}");
-        let p99 = |g: &&&parallax::policy::GateResult| g.metric == "relative_l2" && g.stat == Stat::P99;
+        let p99 = |g: &&&parallax::policy::GateResult| g.quantity.is_of("relative_l2", Stat::P99);
         let most = gates.iter().filter(p99).filter_map(|g| g.margin).fold(0.0, f64::max);
         assert!(most > 0.02 && most < 0.8, "{compute}: {most}");
     }

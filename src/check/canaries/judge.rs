@@ -6,7 +6,7 @@ use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
 use crate::metrics::Measurement;
-use crate::policy::{GateResult, Outcome, Policy};
+use crate::policy::{GateResult, Outcome, Place, Policy};
 use crate::report::{CanariesSection, CanarySection, MovedCodes};
 use crate::weights::{TensorRow, WeightTotals, WeightsReport};
 
@@ -51,7 +51,8 @@ pub(super) fn smallest(section: &mut CanariesSection) {
 fn codes(canary: &mut CanarySection, policy: &Policy, already: &[GateResult]) {
     let seen_by = |moved: &MovedCodes| {
         let all = policy.evaluate_all(&[], &alone(moved), None).into_iter();
-        let mut failing = all.filter(|g| g.on == "weights" && g.outcome == Outcome::Fail && !policy.has_waiver(g));
+        let mut failing =
+            all.filter(|g| g.quantity.on == Place::Weights && g.outcome == Outcome::Fail && !policy.has_waiver(g));
         failing.find(|g| !already.iter().any(|a| a.same_gate(g))).map(|g| shown(&g))
     };
     let first = canary.codes.iter().find_map(|moved| Some((moved, seen_by(moved)?)));
@@ -95,7 +96,9 @@ fn failing(
     already: &[GateResult],
 ) -> Vec<GateResult> {
     let results = policy.evaluate_all(&every_arm(measured), weights, None);
-    let judges = |g: &GateResult| g.on == "weights" || matches!(g.arm, Some(Arm::Quantization | Arm::Total));
+    let judges = |g: &GateResult| {
+        g.quantity.on == Place::Weights || matches!(g.quantity.arm, Some(Arm::Quantization | Arm::Total))
+    };
     let mut failing: Vec<GateResult> = results
         .into_iter()
         .filter(|g| judges(g) && g.outcome == Outcome::Fail)
@@ -106,9 +109,8 @@ fn failing(
 }
 
 fn shown(gate: &GateResult) -> String {
-    let arm = gate.arm.map_or_else(String::new, |a| format!(" ({a})"));
     let observed = gate.observed.map_or_else(|| "-".to_owned(), number);
-    format!("{}{arm} {} {}: {observed} against {}", gate.on, gate.metric, gate.stat, number(gate.limit))
+    format!("{}: {observed} against {}", gate.quantity, number(gate.limit))
 }
 
 /// What a person should know: faults that no gate saw. They forbid a pass; what `failed` is not made less so.

@@ -205,10 +205,7 @@ pub(in crate::report) fn curve(report: &Report) -> Option<String> {
 
 /// The limit on the headline of the quantization arm there.
 fn limit(report: &Report, tap: Tap) -> Option<&GateResult> {
-    let name = tap.to_string();
-    let is = |g: &&GateResult| {
-        g.on == name && g.arm == Some(Arm::Quantization) && g.metric == HEADLINE && g.stat == Stat::P99
-    };
+    let is = |g: &&GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(HEADLINE, Stat::P99);
     report.gates.iter().find(is)
 }
 
@@ -220,7 +217,8 @@ fn first(report: &Report) -> Option<Tap> {
 fn described(report: &Report) -> String {
     let grown =
         first(report).map_or_else(String::new, |tap| format!(" The error first grows more than expected at {tap}."));
-    let beyond = report.gates.iter().filter(|g| g.outcome == Outcome::Fail && g.arm == Some(Arm::Quantization)).count();
+    let beyond =
+        report.gates.iter().filter(|g| g.outcome == Outcome::Fail && g.quantity.arm == Some(Arm::Quantization)).count();
     format!(
         "Lines of the 99th percentile of the relative L2 at each tap, one per arm, with the limits of the quantization arm; {beyond} of its limits are exceeded.{grown} The table below holds the numbers."
     )

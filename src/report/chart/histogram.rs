@@ -4,7 +4,7 @@ use super::{GRID, INK, at, label, line, open};
 use crate::figures::number;
 use crate::metrics::STEPS;
 use crate::policy::{GateResult, Outcome, Stat};
-use crate::report::words::count;
+use crate::report::words::{SENTENCE, count};
 use crate::report::{DistanceBucket, Report};
 
 const WIDTH: f64 = 760.0;
@@ -26,7 +26,11 @@ pub(in crate::report) fn histogram(report: &Report) -> Option<String> {
     let limits: Vec<&GateResult> = report
         .gates
         .iter()
-        .filter(|g| g.on == "sentence" && g.metric == "cosine_distance" && matches!(g.stat, Stat::P99 | Stat::Max))
+        .filter(|g| {
+            g.quantity.on == SENTENCE
+                && g.quantity.metric == "cosine_distance"
+                && matches!(g.quantity.stat, Stat::P99 | Stat::Max)
+        })
         .collect();
     // Limits may lie beyond the last bar.
     let steps = steps(buckets, limits.iter().map(|g| g.limit));
@@ -61,7 +65,7 @@ pub(in crate::report) fn histogram(report: &Report) -> Option<String> {
         let nudge = if anchor == "end" { -5.0 } else { 5.0 };
         let text = format!(
             "{} limit {}, measured {}",
-            gate.stat,
+            gate.quantity.stat,
             number(gate.limit),
             gate.observed.map_or_else(|| "-".to_owned(), number)
         );
@@ -127,7 +131,8 @@ fn place(steps: &[(f64, u64)], value: f64) -> Option<f64> {
 
 fn described(report: &Report, limits: &[&GateResult]) -> String {
     let rows: u64 = report.sentence.distances.iter().map(|b| b.rows).sum();
-    let limits: Vec<String> = limits.iter().map(|g| format!("{} at most {}", g.stat, number(g.limit))).collect();
+    let limits: Vec<String> =
+        limits.iter().map(|g| format!("{} at most {}", g.quantity.stat, number(g.limit))).collect();
     format!(
         "{} sentences by their cosine distance. Limits: {}.",
         count(rows),

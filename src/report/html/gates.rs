@@ -51,10 +51,10 @@ fn row(i: usize, g: &GateResult) -> String {
     let plain = if g.outcome == Outcome::Pass { "ok" } else { "not" };
     format!(
         "<tr data-outcome=\"{plain}\"><th scope=\"row\">{}</th><td>{}</td><td>{} {}{side}</td>{}{}{share}<td>{}{tensor}</td><td>{}</td></tr>\n",
-        text(&g.on),
-        g.arm.map_or_else(String::new, |a| a.to_string()),
-        text(&g.metric),
-        g.stat,
+        text(&g.quantity.on.to_string()),
+        g.quantity.arm.map_or_else(String::new, |a| a.to_string()),
+        text(&g.quantity.metric),
+        g.quantity.stat,
         cell(&format!("/gates/{i}/observed"), g.observed),
         cell(&format!("/gates/{i}/limit"), Some(g.limit)),
         word(Some(g.outcome)),

@@ -69,9 +69,7 @@ fn row(report: &Report, tap: Tap) -> String {
     };
     let p99 = |arm| of(arm, Mode::Accumulated, "p99", |m| m.p99);
     let max = |arm| of(arm, Mode::Accumulated, "max", |m| m.max);
-    let name = tap.to_string();
-    let is =
-        |g: &GateResult| g.on == name && g.arm == Some(Arm::Quantization) && g.metric == metric && g.stat == Stat::P99;
+    let is = |g: &GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(metric, Stat::P99);
     let gate = report.gates.iter().enumerate().find(|(_, g)| is(g));
     let limit = gate.map_or_else(|| cell("", None), |(i, g)| cell(&format!("/gates/{i}/limit"), Some(g.limit)));
     let null = |key: &str, value: fn(&crate::policy::Baseline) -> Option<f64>| {

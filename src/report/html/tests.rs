@@ -137,7 +137,9 @@ fn a_large_report_stays_small() {
                 });
             }
             for _ in 0..6 {
-                report.gates.push(crate::policy::GateResult { on: tap.to_string(), arm: Some(arm), ..gate.clone() });
+                let quantity = gate.quantity.at(crate::policy::Place::Tap(*tap));
+                let quantity = crate::policy::Quantity { arm: Some(arm), ..quantity };
+                report.gates.push(crate::policy::GateResult { quantity, ..gate.clone() });
             }
         }
     }

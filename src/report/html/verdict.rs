@@ -5,7 +5,7 @@ use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, caveats, compute, count, device, planted, used};
+use crate::report::words::{HEADLINE, SENTENCE, caveats, compute, count, device, planted, used};
 use crate::verdict::Verdict;
 
 /// Verdict, what was compared, and the four numbers most asked for.
@@ -56,9 +56,10 @@ fn nearest(report: &Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, 
 }
 
 fn tiles(report: &Report) -> String {
-    let is_layer = |g: &GateResult| matches!(g.on.parse(), Ok(Tap::Embeddings | Tap::Layer(_) | Tap::Final));
-    let layers = nearest(report, |g| is_layer(g) && g.arm == Some(Arm::Quantization) && g.metric == HEADLINE);
-    let sentence = nearest(report, |g| g.on == "sentence" && g.metric == "cosine_distance" && g.stat == Stat::P99);
+    let is_layer = |g: &GateResult| matches!(g.quantity.tap(), Some(Tap::Embeddings | Tap::Layer(_) | Tap::Final));
+    let layers =
+        nearest(report, |g| is_layer(g) && g.quantity.arm == Some(Arm::Quantization) && g.quantity.metric == HEADLINE);
+    let sentence = nearest(report, |g| g.quantity.on == SENTENCE && g.quantity.is_of("cosine_distance", Stat::P99));
     let beyond = layers.is_some_and(|(_, g)| g.outcome == Outcome::Fail);
     let farthest = if beyond { "Layer farthest beyond its limit" } else { "Layer nearest its limit" };
     let mut out = String::new();
@@ -67,10 +68,10 @@ fn tiles(report: &Report) -> String {
     };
     for (name, found) in [(farthest, layers), ("Sentence vectors, 1 − cos p99", sentence)] {
         if let Some((i, gate)) = found {
-            let place = if gate.on == "sentence" {
+            let place = if gate.quantity.on == SENTENCE {
                 String::new()
             } else {
-                format!("{}, relative L2 {}, ", text(&gate.on), gate.stat)
+                format!("{}, relative L2 {}, ", text(&gate.quantity.on.to_string()), gate.quantity.stat)
             };
             tile(
                 name,
@@ -111,12 +112,12 @@ pub(super) fn why(report: &Report) -> String {
         };
         content.push_str(&format!("<p>{others}"));
         if let Some((_, g)) = nearest(report, |g| used(g).is_some_and(|m| m > 0.0)) {
-            let arm = g.arm.map_or_else(String::new, |a| format!(" ({a})"));
+            let arm = g.quantity.shown_arm();
             content.push_str(&format!(
                 " The nearest: {}{arm} {} {} at {} per cent of its limit.",
-                text(&g.on),
-                text(&g.metric),
-                g.stat,
+                text(&g.quantity.on.to_string()),
+                text(&g.quantity.metric),
+                g.quantity.stat,
                 number(100.0 * used(g).unwrap_or(0.0))
             ));
         }
