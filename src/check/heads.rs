@@ -33,8 +33,8 @@ impl Heads {
             Some(folder) => sentence_keys::truncated(reference.folder, folder)?,
             None => None,
         };
-        let config = candidate.config;
-        let said = [reference.said(request)?, candidate.said(request)?];
+        let (config, name) = (candidate.config, request.prompt_name.as_deref());
+        let said = [reference.said(name)?, candidate.said(name)?];
         let [ours, theirs] = &said;
         if let (Some(name), None, None) = (&request.prompt_name, &ours.prompts, &theirs.prompts) {
             let name: String = name.escape_default().take(40).collect();

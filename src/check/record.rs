@@ -8,18 +8,22 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, tensor::TensorView};
 
+use super::BATCH_TOKENS;
 use super::configs;
 use super::measure::{add_sentences, batches};
+use super::overruled::LEAST_DIMENSIONS;
 use super::reference::Reference;
+use super::silence::Silent;
 use super::tokenizers::tokenizer_limit;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
+use crate::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules, Stage, WeightSet, usable_positions};
 use crate::corpus::{Corpus, CorpusOptions};
 use crate::hidden_states::{RowId, RowSet, Tap};
 use crate::observe::{Event, Observer};
 use crate::quantization::{Effective, QuantizationError, load_candidate, load_stages};
 use crate::report::ReportError;
 use crate::runtimes::Encoder;
+use crate::runtimes::known::{self, KnownRuntime};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{Graph, OnnxEncoder, OnnxModel, Runtime, SessionOptions, TapHints, find_taps, locate};
 use crate::runtimes::recorded::{
@@ -48,6 +52,14 @@ pub struct RecordRequest {
     pub save: PathBuf,
     /// Text before every sentence.
     pub prompt: Option<String>,
+    /// Name of the prompt of the model's files that is put before every sentence; its default one where absent.
+    pub prompt_name: Option<String>,
+    /// Pooling, overriding the model's files.
+    pub pooling: Option<PoolingMode>,
+    /// Dimensions of the sentence vectors that are kept.
+    pub dim: Option<usize>,
+    /// The program that runs a candidate, `NAME` or `NAME@VERSION`: what it does where the files say nothing.
+    pub runtime: String,
     /// Tokens per row at most.
     pub max_length: Option<usize>,
     /// Padded tokens per batch.
@@ -58,6 +70,27 @@ pub struct RecordRequest {
     pub weights: Effective,
     /// The ONNX Runtime library.
     pub ort_lib: Option<PathBuf>,
+}
+
+impl RecordRequest {
+    /// A request with defaults for everything but the side and the file; it still needs a corpus.
+    pub fn new(side: RecordSide, save: impl Into<PathBuf>) -> Self {
+        Self {
+            side,
+            corpus: CorpusOptions::default(),
+            save: save.into(),
+            prompt: None,
+            prompt_name: None,
+            pooling: None,
+            dim: None,
+            runtime: known::CANDIDATE.to_owned(),
+            max_length: None,
+            batch_tokens: BATCH_TOKENS,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            weights: Effective::default(),
+            ort_lib: None,
+        }
+    }
 }
 
 /// What was written.
@@ -146,67 +179,112 @@ pub fn record(request: &RecordRequest, observer: &mut dyn Observer) -> Result<Re
     write(file, save, &side, &ids, &offsets, &taps)
 }
 
+/// One side's encoder, its folder and configuration, and its weights where they are of a candidate.
+struct Encoding {
+    folder: ModelFolder,
+    config: ModelConfig,
+    encoder: Box<dyn Encoder>,
+    /// sha256 of its weight files.
+    files: Vec<String>,
+    /// The candidate's; none of a reference.
+    weights: Option<WeightSet>,
+}
+
 fn open(request: &RecordRequest) -> Result<Side, Error> {
-    let parse = |folder: &ModelFolder| -> Result<ModelConfig, Error> {
-        configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))
+    if let Some(dim) = request.dim.filter(|dim| *dim < LEAST_DIMENSIONS) {
+        let text = format!("--dim {dim}: at least {LEAST_DIMENSIONS} dimensions, fewer tell no sentences apart");
+        return Err(Error::Usage(text));
+    }
+    let (program, opened) = match &request.side {
+        RecordSide::Candidate(path) => (request.runtime.as_str(), candidate(request, path)?),
+        RecordSide::Reference(path) => (known::REFERENCE, reference(request, path)?),
     };
-    let stages = |folder: &ModelFolder, main: &WeightSet, config: &ModelConfig, effective| {
-        let modules = stated_modules(folder)?;
-        let weights = load_stages(folder, &modules, main, config.raw(), effective)?;
-        Ok::<_, Error>(SentenceHead::with_weights(&modules, config.hidden_size, &weights)?)
+    let program = KnownRuntime::find(program).map_err(|e| Error::Usage(format!("--runtime: {e}")))?;
+    let Encoding { folder, config, encoder, files, weights } = opened;
+    let shown = folder.shown().to_owned();
+    // As in a check: where the files are silent, the program's own default holds.
+    let silent = Silent {
+        shown: shown.clone(),
+        folder: Some(&folder),
+        config: &config,
+        runtime: program,
+        tokenizer: tokenizer_limit(&folder)?,
+        weights: weights.as_ref(),
     };
-    type Opened = (ModelFolder, ModelConfig, Box<dyn Encoder>, Vec<String>, SentenceHead);
-    let (folder, config, encoder, weights, head): Opened = match &request.side {
-        RecordSide::Candidate(path) => {
-            let folder = ModelFolder::open(path)?;
-            let config = parse(&folder)?;
-            let loaded = load_candidate(&folder, config.raw(), request.weights)?;
-            let label = format!("{} ({})", folder.shown(), loaded.summary);
-            let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
-            let weights = folder.weight_files();
-            let head = stages(&folder, &loaded.weights, &config, request.weights)?;
-            (folder, config, Box::new(encoder), weights, head)
-        }
-        RecordSide::Reference(path) => {
-            let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
-            let reference = Reference::resolve(path)?;
-            let folder = reference.folder.ok_or_else(|| {
-                Error::BadInput(format!("{}: no tokenizer.json and config.json lie beside it", path.display()))
-            })?;
-            let config = parse(&folder)?;
-            let model = OnnxModel::read(&reference.onnx)?;
-            let graph = Graph::new(&model)?;
-            let hints = TapHints { layers: Some(config.num_hidden_layers), vocab: Some(config.vocab_size) };
-            let mut map = find_taps(&graph, hints)?;
-            map.middles.clear();
-            let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
-            let data = model.data_files().iter().map(|f| f.sha256().to_owned());
-            let weights = std::iter::once(model.sha256().to_owned()).chain(data).collect();
-            let none = WeightSet::new("no tensors", BTreeMap::new()).map_err(QuantizationError::from)?;
-            let head = stages(&folder, &none, &config, Effective::default())?;
-            (folder, config, Box::new(OnnxEncoder::open(&runtime, &model, &map, options)?), weights, head)
-        }
-    };
-    let modules = stated_modules(&folder)?;
-    let stated = tokenizer_limit(&folder)?;
-    let max_length = max_sequence_length(request.max_length, Some(&modules), &config, stated);
-    let name = format!("{}/tokenizer.json", folder.shown());
+    let said = silent.said(request.prompt_name.as_deref())?;
+    if let (Some(name), None) = (&request.prompt_name, &said.prompts) {
+        let name: String = name.escape_default().take(40).collect();
+        return Err(Error::Usage(format!("--prompt-name {name}: the model's files state no prompts")));
+    }
+    let modules =
+        modules(request, said.files.modules.clone(), said.pooling.clone(), &said.stages).ok_or_else(|| {
+            Error::BadInput(format!("{shown}: states no pooling (modules.json, 1_Pooling/config.json); give --pooling"))
+        })?;
+    let none = WeightSet::new("no tensors", BTreeMap::new()).map_err(QuantizationError::from)?;
+    let stages = load_stages(&folder, &modules, weights.as_ref().unwrap_or(&none), config.raw(), request.weights)?;
+    let head = SentenceHead::with_weights(&modules, config.hidden_size, &stages)
+        .map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
+    let usable = usable_positions(&config);
+    if let Some(told) = request.max_length.filter(|told| *told > usable) {
+        let text = format!("--max-length {told} is more than the {usable} positions that a row can use; lower it");
+        return Err(Error::Usage(text));
+    }
+    let max_length = request.max_length.unwrap_or(said.length.min(usable));
+    let name = format!("{shown}/tokenizer.json");
     let tokenizer = WordTokenizer::parse(&folder.require("tokenizer.json")?, &name, max_length)?;
-    // As a check does: the model's own default prompt where none is named.
-    let own = folder.prompts()?.map_or_else(String::new, |p| p.default_text().to_owned());
-    let prompt = request.prompt.clone().unwrap_or(own);
+    let prompt = request.prompt.clone().unwrap_or(said.prompt);
     let skipped = match modules.include_prompt || prompt.is_empty() {
         true => 0,
         false => tokenizer.encode(&prompt)?.ids.len().saturating_sub(1),
     };
     let head = head.skipping(skipped);
-    Ok(Side { prompt, encoder, head, tokenizer, hidden: config.hidden_size, weights })
+    Ok(Side { prompt, encoder, head, tokenizer, hidden: config.hidden_size, weights: files })
 }
 
-fn stated_modules(folder: &ModelFolder) -> Result<SentenceModules, Error> {
-    folder.sentence_modules()?.ok_or_else(|| {
-        Error::BadInput(format!("{}: states no pooling (modules.json, 1_Pooling/config.json)", folder.shown()))
-    })
+/// What follows the encoder: as its files say, as its program does in their silence, as the request overrules both.
+fn modules(
+    request: &RecordRequest,
+    stated: Option<SentenceModules>,
+    pooling: Option<Vec<PoolingMode>>,
+    stages: &[Stage],
+) -> Option<SentenceModules> {
+    let pooling = request.pooling.map(|mode| vec![mode]).or(pooling)?;
+    let stated = stated.unwrap_or_else(|| SentenceModules::of(PoolingMode::Mean));
+    let stages = stages.iter().cloned().chain(request.dim.map(Stage::Truncate)).collect();
+    Some(SentenceModules { pooling, stages, ..stated })
+}
+
+fn configuration(folder: &ModelFolder) -> Result<ModelConfig, Error> {
+    configs::parse(&folder.require("config.json")?, &format!("{}/config.json", folder.shown()))
+}
+
+fn candidate(request: &RecordRequest, path: &Path) -> Result<Encoding, Error> {
+    let folder = ModelFolder::open(path)?;
+    let config = configuration(&folder)?;
+    let loaded = load_candidate(&folder, config.raw(), request.weights)?;
+    let label = format!("{} ({})", folder.shown(), loaded.summary);
+    let encoder = NativeEncoder::build(&config, &loaded.weights, &label)?;
+    let files = folder.weight_files();
+    Ok(Encoding { folder, config, encoder: Box::new(encoder), files, weights: Some(loaded.weights) })
+}
+
+fn reference(request: &RecordRequest, path: &Path) -> Result<Encoding, Error> {
+    let runtime = Runtime::load(&locate(request.ort_lib.as_deref())?)?;
+    let reference = Reference::resolve(path)?;
+    let folder = reference.folder.ok_or_else(|| {
+        Error::BadInput(format!("{}: no tokenizer.json and config.json lie beside it", path.display()))
+    })?;
+    let config = configuration(&folder)?;
+    let model = OnnxModel::read(&reference.onnx)?;
+    let graph = Graph::new(&model)?;
+    let hints = TapHints { layers: Some(config.num_hidden_layers), vocab: Some(config.vocab_size) };
+    let mut map = find_taps(&graph, hints)?;
+    map.middles.clear();
+    let options = SessionOptions { threads: request.threads, ..SessionOptions::default() };
+    let data = model.data_files().iter().map(|f| f.sha256().to_owned());
+    let files = std::iter::once(model.sha256().to_owned()).chain(data).collect();
+    let encoder = Box::new(OnnxEncoder::open(&runtime, &model, &map, options)?);
+    Ok(Encoding { folder, config, encoder, files, weights: None })
 }
 
 fn unwritable(path: &Path, e: &std::io::Error) -> Error {

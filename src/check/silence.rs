@@ -40,8 +40,8 @@ pub(super) struct Said {
 }
 
 impl Silent<'_> {
-    /// Reads the side's files and fills in what its runtime does.
-    pub(super) fn said(self, request: &CheckRequest) -> Result<Said, Error> {
+    /// Reads the side's files and fills in what its runtime does; `prompt_name` asks for one of its prompts.
+    pub(super) fn said(self, prompt_name: Option<&str>) -> Result<Said, Error> {
         let files = self.folder.map(ModelFolder::sentence_files).transpose()?.unwrap_or_default();
         let prompts = self.folder.map(ModelFolder::prompts).transpose()?.flatten();
         let computes = self.runtime.computes(self.config);
@@ -60,7 +60,7 @@ impl Silent<'_> {
         let length = files.max_seq_length.or(self.tokenizer.map(|n| n.min(positions)));
         Ok(Said {
             length: length.unwrap_or_else(|| self.runtime.longest(positions, None)),
-            prompt: named(request, prompts.as_ref())?,
+            prompt: named(prompt_name, prompts.as_ref())?,
             shown: self.shown,
             runtime: self.runtime,
             files,
@@ -88,9 +88,9 @@ fn dense_modules(weights: &WeightSet) -> Vec<Stage> {
 }
 
 /// The prompt of a side: the one asked for by name, else its default; empty where its files state none.
-fn named(request: &CheckRequest, stated: Option<&Prompts>) -> Result<String, Error> {
+fn named(prompt_name: Option<&str>, stated: Option<&Prompts>) -> Result<String, Error> {
     let Some(prompts) = stated else { return Ok(String::new()) };
-    let Some(name) = &request.prompt_name else { return Ok(prompts.default_text().to_owned()) };
+    let Some(name) = prompt_name else { return Ok(prompts.default_text().to_owned()) };
     prompts.by_name.get(name).cloned().ok_or_else(|| {
         let known: Vec<String> = prompts.by_name.keys().map(|k| k.escape_default().take(40).collect()).collect();
         let name: String = name.escape_default().take(40).collect();

@@ -104,10 +104,22 @@ pub(crate) struct RecordArguments {
     /// Stop after this many rows
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Text put before every sentence [default: the model's own default prompt]
-    #[arg(long, value_name = "TEXT")]
+    /// Text to put before every sentence [default: the model's own default prompt]
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_name")]
     pub(crate) prompt: Option<String>,
-    /// Tokens per row at most, special tokens included [default: as the model's files say]
+    /// Prompt of config_sentence_transformers.json to put before every sentence
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prompt_name: Option<String>,
+    /// Pooling of the sentence vectors
+    #[arg(long, value_enum, default_value_t = Pooling::Auto)]
+    pub(crate) pooling: Pooling,
+    /// Keep so many dimensions of the sentence vectors (matryoshka)
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) dim: Option<usize>,
+    /// The program that runs the candidate, NAME or NAME@VERSION: decides what the candidate's files leave open
+    #[arg(long, value_name = "NAME", default_value = parallax::runtimes::known::CANDIDATE)]
+    pub(crate) runtime: String,
+    /// Most tokens per row, special tokens included [default: as the model's files say]
     #[arg(long, value_name = "N")]
     pub(crate) max_length: Option<usize>,
     /// Padded tokens per batch

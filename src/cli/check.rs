@@ -1,14 +1,13 @@
 //! `parallax check`.
 
 use parallax::check::{self, CheckRequest, ControlRows, Earlier};
-use parallax::checkpoint::PoolingMode;
 use parallax::corpus::{CorpusOptions, InvalidUtf8};
 use parallax::observe::{Event, Observer};
 use parallax::policy::Date;
 use parallax::report::terminal::verdict_text;
 use parallax::report::{OutputDir, Report};
 
-use super::arguments::{self, OnInvalidUtf8, Pooling, VerdictFormat};
+use super::arguments::{self, OnInvalidUtf8, VerdictFormat};
 use super::check_arguments::CheckArguments;
 use super::failure::Failure;
 use super::progress::Progress;
@@ -79,15 +78,7 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
             arguments::ControlRows::Sample => ControlRows::Sample,
             arguments::ControlRows::All => ControlRows::All,
         },
-        pooling: match a.pooling {
-            Pooling::Auto => None,
-            Pooling::Mean => Some(PoolingMode::Mean),
-            Pooling::Cls => Some(PoolingMode::Cls),
-            Pooling::Max => Some(PoolingMode::Max),
-            Pooling::MeanSqrtLen => Some(PoolingMode::MeanSqrtLen),
-            Pooling::WeightedMean => Some(PoolingMode::WeightedMean),
-            Pooling::LastToken => Some(PoolingMode::LastToken),
-        },
+        pooling: a.pooling.mode(),
         prompt: a.prompt.clone(),
         prompt_name: a.prompt_name.clone(),
         dim: a.dim,

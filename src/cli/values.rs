@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use parallax::checkpoint::PoolingMode;
 use parallax::policy::EMBEDDED;
 
 /// A policy: any text, for it can be a file; completions offer the built-in names.
@@ -77,7 +78,22 @@ pub(crate) enum Pooling {
     LastToken,
 }
 
-/// Which of its two values a quantized weight gets.
+impl Pooling {
+    /// None for what the models' own files say.
+    pub(crate) fn mode(self) -> Option<PoolingMode> {
+        match self {
+            Self::Auto => None,
+            Self::Mean => Some(PoolingMode::Mean),
+            Self::Cls => Some(PoolingMode::Cls),
+            Self::Max => Some(PoolingMode::Max),
+            Self::MeanSqrtLen => Some(PoolingMode::MeanSqrtLen),
+            Self::WeightedMean => Some(PoolingMode::WeightedMean),
+            Self::LastToken => Some(PoolingMode::LastToken),
+        }
+    }
+}
+
+/// How a quantized weight is dequantized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EffectiveWeights {
     /// As mx.dequantize gives it, rounded to the type of the scales

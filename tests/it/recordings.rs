@@ -14,7 +14,6 @@ use parallax::fault::Fault;
 use parallax::hidden_states::Arm;
 use parallax::observe::Silent;
 use parallax::policy::{Outcome, Stat};
-use parallax::quantization::Effective;
 use parallax::report::Report;
 use parallax::verdict::Verdict;
 use safetensors::{SafeTensors, tensor::TensorView};
@@ -32,15 +31,9 @@ fn corpus() -> CorpusOptions {
 /// Records the candidate in `folder` over the corpus.
 fn recorded(folder: &Path, save: &Path) {
     let request = RecordRequest {
-        side: RecordSide::Candidate(folder.to_owned()),
         corpus: corpus(),
-        save: save.to_owned(),
-        prompt: None,
-        max_length: None,
-        batch_tokens: 512,
         threads: 2,
-        weights: Effective::default(),
-        ort_lib: None,
+        ..RecordRequest::new(RecordSide::Candidate(folder.to_owned()), save)
     };
     let summary = record(&request, &mut Silent).unwrap();
     assert_eq!((summary.rows as u64, summary.taps), (ROWS, 8), "four layers, embeddings, final, pooled, sentence");

@@ -10,12 +10,12 @@ use common::fixture;
 use common::plant::{Copy, write_stored};
 use parallax::Error;
 use parallax::check::{CheckRequest, RecordRequest, RecordSide, check, record};
+use parallax::checkpoint::PoolingMode;
 use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
 use parallax::hidden_states::{Arm, Tap};
 use parallax::observe::Silent;
 use parallax::policy::Outcome;
-use parallax::quantization::Effective;
 use parallax::report::Report;
 use parallax::verdict::Verdict;
 use serde_json::{Value, json};
@@ -106,15 +106,9 @@ fn a_candidate_with_a_dense_module_is_recorded_and_compared() {
     let save = theirs.file("states.safetensors");
     let corpus = CorpusOptions { files: vec![fixture("zoo/tiny-bert/corpus.txt")], ..CorpusOptions::default() };
     let request = RecordRequest {
-        side: RecordSide::Candidate(theirs.path().to_owned()),
         corpus,
-        save: save.clone(),
-        prompt: None,
-        max_length: None,
-        batch_tokens: 512,
         threads: 2,
-        weights: Effective::default(),
-        ort_lib: None,
+        ..RecordRequest::new(RecordSide::Candidate(theirs.path().to_owned()), &save)
     };
     record(&request, &mut Silent).unwrap();
     let ours = prompts(reference().with_dense(32, 32), "time ");
@@ -145,6 +139,46 @@ fn a_dense_module_with_other_weights_fails_by_number() {
             layers_agree(&report);
         }
     }
+}
+
+#[test]
+fn a_recording_pools_prompts_and_cuts_as_it_is_told_and_a_plain_folder_as_its_program_does() {
+    let corpus = CorpusOptions { files: vec![fixture("zoo/tiny-bert/corpus.txt")], ..CorpusOptions::default() };
+    let made = |folder: &Copy, change: &dyn Fn(&mut RecordRequest)| {
+        let save = folder.file("states.safetensors.tmp");
+        let side = RecordSide::Candidate(folder.path().to_owned());
+        let mut request = RecordRequest { corpus: corpus.clone(), threads: 2, ..RecordRequest::new(side, &save) };
+        change(&mut request);
+        record(&request, &mut Silent)?;
+        let all = common::plant::stored(&save);
+        let sentence = &all["tap/sentence"];
+        Ok::<_, Error>((sentence.1[1], common::plant::floats(&sentence.2), all["input_ids"].2.clone()))
+    };
+    let stated = prompts(candidate(), "time ");
+    let (width, mean, ids) = made(&stated, &|_| ()).unwrap();
+    let (_, cls, _) = made(&stated, &|r| r.pooling = Some(PoolingMode::Cls)).unwrap();
+    assert_ne!(mean, cls);
+    let (narrow, ..) = made(&stated, &|r| r.dim = Some(width / 2)).unwrap();
+    assert_eq!(narrow, width / 2);
+    let (_, _, others) = made(&stated, &|r| r.prompt_name = Some("document".to_owned())).unwrap();
+    assert_ne!(ids, others);
+    let wrong: [(&dyn Fn(&mut RecordRequest), &str); 4] = [
+        (&|r| r.prompt_name = Some("no".to_owned()), "no such prompt"),
+        (&|r| r.dim = Some(1), "--dim 1"),
+        (&|r| r.max_length = Some(1 << 20), "--max-length 1048576"),
+        (&|r| r.runtime = "no-such-runtime".to_owned(), "--runtime"),
+    ];
+    for (change, said) in wrong {
+        let e = made(&stated, change).unwrap_err();
+        assert!(e.to_string().contains(said) && e.fault() == Fault::Usage, "{e}");
+    }
+    // What mlx-embeddings writes has no pooling files: its program's own pooling is taken, as in a check.
+    let plain = candidate();
+    for name in ["modules.json", "1_Pooling"] {
+        let path = plain.file(name);
+        if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { _ = fs::remove_file(path) }
+    }
+    assert_eq!(made(&plain, &|_| ()).unwrap().0, width);
 }
 
 #[test]

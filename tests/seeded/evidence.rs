@@ -9,7 +9,6 @@ use half::bf16;
 use parallax::check::{CheckRequest, RecordRequest, RecordSide, record};
 use parallax::corpus::CorpusOptions;
 use parallax::observe::Silent;
-use parallax::quantization::Effective;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -44,15 +43,9 @@ fn own() -> PathBuf {
     let make = || {
         let save = scratch("own");
         let request = RecordRequest {
-            side: RecordSide::Candidate(repository("models/parallax-mini-mlx-8bit")),
             corpus: sentences(),
-            save: save.clone(),
-            prompt: None,
-            max_length: None,
-            batch_tokens: 512,
             threads: 1,
-            weights: Effective::default(),
-            ort_lib: None,
+            ..RecordRequest::new(RecordSide::Candidate(repository("models/parallax-mini-mlx-8bit")), &save)
         };
         record(&request, &mut Silent).unwrap();
         save
