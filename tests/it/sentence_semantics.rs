@@ -143,8 +143,9 @@ fn a_dense_module_with_other_weights_fails_by_number() {
 
 #[test]
 fn a_recording_pools_prompts_and_cuts_as_it_is_told_and_a_plain_folder_as_its_program_does() {
+    type Change<'a> = &'a dyn Fn(&mut RecordRequest);
     let corpus = CorpusOptions { files: vec![fixture("zoo/tiny-bert/corpus.txt")], ..CorpusOptions::default() };
-    let made = |folder: &Copy, change: &dyn Fn(&mut RecordRequest)| {
+    let made = |folder: &Copy, change: Change<'_>| {
         let save = folder.file("states.safetensors.tmp");
         let side = RecordSide::Candidate(folder.path().to_owned());
         let mut request = RecordRequest { corpus: corpus.clone(), threads: 2, ..RecordRequest::new(side, &save) };
@@ -162,7 +163,7 @@ fn a_recording_pools_prompts_and_cuts_as_it_is_told_and_a_plain_folder_as_its_pr
     assert_eq!(narrow, width / 2);
     let (_, _, others) = made(&stated, &|r| r.prompt_name = Some("document".to_owned())).unwrap();
     assert_ne!(ids, others);
-    let wrong: [(&dyn Fn(&mut RecordRequest), &str); 4] = [
+    let wrong: [(Change<'_>, &str); 4] = [
         (&|r| r.prompt_name = Some("no".to_owned()), "no such prompt"),
         (&|r| r.dim = Some(1), "--dim 1"),
         (&|r| r.max_length = Some(1 << 20), "--max-length 1048576"),
