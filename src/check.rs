@@ -153,7 +153,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let (said, outputs) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
     findings.extend(said);
 
-    observer.event(Event::Phase("seeing what the gates are worth"));
+    observer.event(Event::Phase("testing the gates with planted faults"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
     }
@@ -178,7 +178,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let mut explanation = growth::explain(&measured.measurements);
     causes::name(&mut explanation, &decided.findings, &weights, sides.facts.graph_audit.weights.as_ref());
     if request.explain {
-        observer.event(Event::Phase("trying what would help"));
+        observer.event(Event::Phase("measuring what more bits would gain"));
         let advise = !causes::is_defect(&decided.findings);
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, advise, &mut explanation)?;
     }

@@ -73,7 +73,7 @@ pub(super) fn change(found: &[f32], expected: &[f32], width: usize) -> Option<St
             return Some("it is that state, each token one place later".to_owned());
         }
         if all(&|a, b| factor(a, b).map_or(f64::INFINITY, |_| 0.0)) {
-            return Some("it is that state with every token scaled by a factor of its own".to_owned());
+            return Some("it is that state with each token scaled by a different factor".to_owned());
         }
         let first: Vec<f32> = found.iter().zip(expected).take(width).map(|(a, b)| a - b).collect();
         if all(&|a, b| relative(a.iter().zip(&first).map(|(a, d)| a - d), b)) {
@@ -126,7 +126,7 @@ mod tests {
         assert!(said(with(&|i| expected[i / 4 * 4 + 3 - i % 4])).contains("dimensions in reverse"));
         assert!(said(with(&|i| expected[(2 - i / 4) * 4 + i % 4])).contains("tokens in reverse"));
         assert!(said(with(&|i| expected[i / 4 * 4 + (i + 1) % 4])).contains("4 of its 4 dimensions"));
-        assert!(said(with(&|i| expected[i] * (1 + i / 4) as f32)).contains("factor of its own"));
+        assert!(said(with(&|i| expected[i] * (1 + i / 4) as f32)).contains("different factor"));
         assert!(said(with(&|i| expected[i] + (i % 4) as f32)).contains("one vector added"));
         assert!(said(with(&|i| if i < 8 { expected[i] } else { 9.0 })).contains("2 of the row's 3 tokens"));
         assert!(said(with(&|i| if i == 3 { f32::NAN } else { 1.0 })).contains("NaN"));

@@ -122,7 +122,7 @@ fn too_far(original: &Weight, own: &Weight, inputs: &[f32], [all_limit, one_limi
         (false, _) => ("its outputs".to_owned(), all, all_limit),
         (true, false) => (format!("output {output} of them"), most, one_limit),
     };
-    Some(format!(", and it moves {what} {} times as far as rounding would (limit {limit})", number(ratio)))
+    Some(format!(", and it moves {what} {} times as much as rounding would (limit {limit})", number(ratio)))
 }
 
 /// How far each output would be moved if every weight were rounded by itself, errors as large as MLX's own in the group:

@@ -66,7 +66,7 @@ pub struct RecordRequest {
     pub batch_tokens: usize,
     /// Threads.
     pub threads: usize,
-    /// Which of its two values a candidate's quantized weight gets.
+    /// How a candidate's quantized weight is dequantized.
     pub weights: Effective,
     /// The ONNX Runtime library.
     pub ort_lib: Option<PathBuf>,

@@ -94,7 +94,7 @@ pub struct CheckRequest {
     pub taps: Option<PathBuf>,
     /// Plant faults to see that the gates see them.
     pub canaries: bool,
-    /// Which of its two values a quantized weight gets.
+    /// How a quantized weight is dequantized.
     pub weights: Effective,
     /// The program the candidate is used with, `NAME` or `NAME@VERSION` of the table of runtimes.
     pub runtime: String,

@@ -41,7 +41,10 @@ impl Prompts {
             }
             Some(other) => {
                 let shown: String = other.to_string().chars().take(40).collect();
-                return Err(malformed(FILE, format!("`default_prompt_name` is {shown}, which is none of its prompts")));
+                return Err(malformed(
+                    FILE,
+                    format!("`default_prompt_name` is {shown}, which its prompts do not have"),
+                ));
             }
         }
         Ok(prompts)

@@ -10,8 +10,8 @@ pub(crate) use super::values::{
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  pass: every gate was measured and met
-  1  fail: the comparison is valid and a gate was exceeded
+  0  pass: the same model, and every limit met
+  1  fail: a contradiction is proven, or a limit is exceeded
   2  usage: bad flags or policy file
   3  inconclusive: not proven comparable, or too little evidence
   4  bad input: malformed, unsafe or contradictory model, tokenizer or corpus

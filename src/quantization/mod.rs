@@ -40,7 +40,7 @@ pub struct Packed<'a> {
     pub codes: &'a [u8],
     /// What the codes are multiplied with.
     pub scales: Scales<'a>,
-    /// Which of its two values a weight gets.
+    /// How a quantized weight is dequantized.
     pub effective: Effective,
 }
 

@@ -32,7 +32,8 @@ pub(super) fn limits(report: &Report) -> Result<Limits, String> {
         (Some(text), _) | (None, Some(text)) => text,
         (None, None) => return Ok(Limits::Unknown("it does not hold the text of its policy".to_owned())),
     };
-    let policy = Policy::parse(text, &record.name).map_err(|e: PolicyError| format!("its policy is none: {e}"))?;
+    let policy =
+        Policy::parse(text, &record.name).map_err(|e: PolicyError| format!("its policy cannot be read: {e}"))?;
     Ok(Limits::Known(Box::new(policy.in_force(report.device_terms(), report.weights.is_quantized()))))
 }
 

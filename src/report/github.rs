@@ -18,7 +18,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
     let title = format!("parallax: {}", report.verdict);
     let mut lines: Vec<String> = Vec::new();
     if report.verdict == Verdict::Pass {
-        let message = format!("{} says what {} says", report.alignment.candidate, report.alignment.reference);
+        let message = format!("{} matches {}", report.alignment.candidate, report.alignment.reference);
         lines.push(annotation("notice", &title, &message));
     }
     lines.extend(report.reasons.iter().map(|r| annotation("error", &title, &r.message)));

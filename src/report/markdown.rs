@@ -1,7 +1,7 @@
 //! Markdown for a CI job's summary: the verdict first, then why, then the evidence.
 
 use super::escape::{markdown, plain};
-use super::words::{HEADLINE, amount, count, first_jump, measurement, outcome, taps, twin, value};
+use super::words::{HEADLINE, amount, count, first_jump, measurement, next_step, outcome, taps, twin, value};
 use super::{Report, ReportError, markdown_proof};
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
@@ -69,6 +69,9 @@ fn head(report: &Report, out: &mut String) {
     }
     if !report.reasons.is_empty() {
         out.push('\n');
+    }
+    if let Some((todo, command)) = next_step(report) {
+        line(out, &format!("Next: {todo} (`{}`)\n", command.replace('`', "'")));
     }
 }
 

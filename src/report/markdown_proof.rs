@@ -1,4 +1,4 @@
-//! The Markdown sections on where the error comes from and what the gates are worth.
+//! The Markdown sections on where the error comes from and what the planted faults showed.
 
 use std::collections::BTreeMap;
 

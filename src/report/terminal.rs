@@ -2,8 +2,8 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, amount, canaries, caveats, compute, count, device, first_jump, measurement, outcome, planted, taps, twin,
-    used, value,
+    HEADLINE, amount, canaries, caveats, compute, count, device, first_jump, measurement, next_step, outcome, planted,
+    taps, twin, used, value,
 };
 use super::{Report, WorstRowSection};
 use crate::figures::apart;
@@ -71,6 +71,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     lines.extend(device(report).map(|d| format!("      {}", plain(&d, TEXT))));
     lines.extend(compute(report).map(|c| format!("      {}", plain(&c, TEXT))));
     lines.extend(reasons(report, explain));
+    lines.extend(next_step(report).map(|(todo, command)| format!("  next {todo} ({command})")));
     lines.extend(report.worst_rows.first().map(worst_row));
     if explain {
         lines.extend(explanation(report));

@@ -106,6 +106,15 @@ pub(super) fn caveats(report: &Report) -> impl Iterator<Item = String> + '_ {
     })
 }
 
+/// What to do about the first reason, and the command that tells more; none without a reason.
+pub(super) fn next_step(report: &Report) -> Option<(&'static str, String)> {
+    let reason = report.reasons.first()?;
+    let row = codes::find(&reason.code)?;
+    // Of a family the code's own end is a setting out of a file.
+    let code = if row.family().is_some() { plain(&reason.code, 80) } else { row.code.to_owned() };
+    Some((row.todo, format!("parallax explain {code}")))
+}
+
 /// The device arm in one line: whose states, how far from the candidate at worst; none without a recording.
 pub(super) fn device(report: &Report) -> Option<String> {
     let compared = report.findings.iter().find(|f| f.is(&codes::RECORDING_COMPARED))?;

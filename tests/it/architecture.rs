@@ -90,6 +90,7 @@ fn the_library_prints_nothing_and_never_exits() {
     for file in files.iter().filter(|f| !f.components().any(|c| c.as_os_str() == "cli")) {
         let text = std::fs::read_to_string(file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
+        let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//!")).collect();
         for word in ["println!", "print!(", "process::exit", "todo!", "unimplemented!", "unsafe {"] {
             assert!(!code.contains(word), "{}: {word}", file.display());
         }

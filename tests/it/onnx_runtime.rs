@@ -66,7 +66,7 @@ fn with_a_wrong_environment_variable() {
 fn a_wrong_environment_variable_does_not_fall_through() {
     let folder = tempfile::tempdir().unwrap();
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "with_a_wrong_environment_variable"])
+        .args(["--ignored", "--exact", "onnx_runtime::with_a_wrong_environment_variable"])
         .env("ORT_DYLIB_PATH", folder.path())
         .output()
         .unwrap();

@@ -224,7 +224,7 @@ pub(super) fn pooler_first(name: &str) -> Finding {
 pub(super) fn none_compared(outputs: &[OutputSection]) -> Finding {
     let each: Vec<String> = outputs.iter().map(|o| format!("`{}` is {}", plain(&o.name, SHOWN), o.is)).collect();
     let message = format!(
-        "no output of the graph is the last hidden state or the files' sentence vector ({}): its users do not get what is compared",
+        "no output of the graph is the last hidden state or the files' sentence vector ({}): users of the ONNX file get another tensor than the one compared here",
         each.join(", ")
     );
     // The states in the graph are the original's all the same: a pooler's output is what some exports are made for.

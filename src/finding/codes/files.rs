@@ -18,7 +18,7 @@ codes! {
     PREFLIGHT_DENSE_UNUSED: Refusal "preflight.dense_unused"
         "A Dense module has weights that no module file names, so loaders disagree about it."
         "Add the module to modules.json, or take the file out.";
-    PREFLIGHT_PADDING_SIDE: Failure "preflight.padding_side"
+    PREFLIGHT_PADDING_SIDE: Refusal "preflight.padding_side"
         "Rows are padded at the left where positions count from there, or at different ends on the two sides."
         "Set padding_side to right on both sides.";
     PREFLIGHT_POOLING_UNSTATED: Warning "preflight.pooling_unstated"

@@ -43,7 +43,7 @@ codes! {
         "Too few different tokens were compared."
         "Give a more varied corpus.";
     BASELINE_NOT_COMPARABLE: Refusal "baseline.not_comparable"
-        "The earlier report is of another reference, corpus, policy or format."
+        "The earlier report is of another reference, corpus or format."
         "Give the report of the last run of this check." .by_limits();
     BASELINE_OTHER_FORMAT: Warning "baseline.other_format"
         "The earlier report's candidate is stored in another format."

@@ -30,7 +30,7 @@ codes! {
     TOKENIZER_NO_MASK: Refusal "tokenizer.no_mask"
         "Loaders hand the model no attention mask, so padding counts as text."
         "Add attention_mask to model_input_names.";
-    TOKENIZER_PADDING_SIDE: Failure "tokenizer.padding_side"
+    TOKENIZER_PADDING_SIDE: Refusal "tokenizer.padding_side"
         "Rows are padded at the left where positions count from there, or at different ends on the two sides."
         "Set padding_side to right on both sides.";
     TOKENIZER_TOKEN_TYPES: Refusal "tokenizer.token_types"

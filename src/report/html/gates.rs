@@ -34,7 +34,7 @@ pub(super) fn gates(report: &Report) -> String {
     let policy = &report.provenance.policy.name;
     let bad = report.gates.iter().filter(|g| g.outcome != Outcome::Pass).count();
     let about = format!(
-        "Policy {policy}: {} limits, {bad} not met. A limit is met when the measured value is on its right side; a value that is no number meets none.",
+        "Policy {policy}: {} limits, {bad} not met. A limit is met when the measured value is on its right side. NaN meets none.",
         report.gates.len()
     );
     section("gates", "Gates", &about, &details("Every limit", &table))

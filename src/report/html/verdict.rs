@@ -5,7 +5,7 @@ use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, SENTENCE, caveats, compute, count, device, planted, used};
+use crate::report::words::{HEADLINE, SENTENCE, caveats, compute, count, device, next_step, planted, used};
 use crate::verdict::Verdict;
 
 /// Verdict, what was compared, and the four numbers most asked for.
@@ -15,9 +15,9 @@ pub(super) fn head(report: &Report) -> String {
             "v-pass",
             "M9 16.2 4.8 12l-1.4 1.4L9 19 21 7l-1.4-1.4z",
             if report.gates.iter().any(|g| g.outcome == Outcome::Waived) {
-                "Every limit was measured, and met or waived (see below): within this policy, the candidate says what the reference says."
+                "Every limit was measured, and met or waived (see below): within this policy, the candidate matches the reference."
             } else {
-                "Every limit was measured and met: within this policy, the candidate says what the reference says."
+                "Every limit was measured and met: within this policy, the candidate matches the reference."
             },
         ),
         Verdict::Fail => (
@@ -35,7 +35,7 @@ pub(super) fn head(report: &Report) -> String {
     let rows = &report.corpus;
     let caveats: String = caveats(report).map(|c| format!("<p class=\"unsure\">{}</p>\n", text(&c))).collect();
     format!(
-        "<header>\n<p class=\"kicker\">parallax · does the candidate still say what the reference says?</p>\n\
+        "<header>\n<p class=\"kicker\">parallax · does the candidate still match the reference?</p>\n\
          <div class=\"verdict {class}\" id=\"verdict\" role=\"status\">\n<h1 class=\"word\"><svg width=\"36\" height=\"36\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{icon}\"/></svg>{}</h1>\n\
          <p class=\"say\">{say}</p>\n{caveats}<p><strong>{}</strong> against <strong>{}</strong>, policy <strong>{}</strong>; {} sentences, {} tokens{}.</p>\n</div>\n{}</header>\n",
         report.verdict,
@@ -102,6 +102,9 @@ fn tiles(report: &Report) -> String {
 /// The reasons; of a pass, how near the nearest limit is; where the error comes from.
 pub(super) fn why(report: &Report) -> String {
     let mut content = list("why", report.reasons.iter().map(|r| r.message.clone()));
+    if let Some((todo, command)) = next_step(report) {
+        content.push_str(&format!("<p>Next: {} <code>{}</code></p>\n", text(todo), text(&command)));
+    }
     if report.verdict == Verdict::Pass {
         let met = report.gates.iter().filter(|g| g.outcome == Outcome::Pass).count();
         let waived = report.gates.iter().filter(|g| g.outcome == Outcome::Waived).count();

@@ -240,7 +240,7 @@ fn contradiction(key: &LoaderKey, whose: &str, side: &LoaderSide<'_>, value: &Ef
     let said = value.value.as_ref()?;
     if key.effect == Effect::Token && side.token_id(key.key).is_none() {
         let message = format!(
-            "{whose}'s `{}` {said} is not in its tokenizer.json; transformers gives it an id of its own, beyond the embedding table",
+            "{whose}'s `{}` {said} is not in its tokenizer.json; transformers adds it with an id beyond the embedding table",
             key.key
         );
         return Some(Finding::new(Severity::Warning, &codes::TOKENIZER_CONTRADICTS_ITSELF, message));
