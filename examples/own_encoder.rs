@@ -29,9 +29,9 @@ impl Encoder for Forgetful {
 }
 
 fn main() -> Result<(), parallax::Error> {
-    let mut request = CheckRequest::new("models/parallax-mini", "models/parallax-mini-mlx-8bit");
-    request.corpus.files = vec!["models/corpus.txt".into()];
-    request.corpus.limit = Some(200);
+    let request = CheckRequest::new("models/parallax-mini", "models/parallax-mini-mlx-8bit")
+        .corpus(["models/corpus.txt"])
+        .limit(200);
 
     let report = check_encoder(&request, &mut Silent, |built_in| Box::new(Forgetful(built_in)))?;
 

@@ -2,8 +2,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), parallax::Error> {
-//! let mut request = parallax::CheckRequest::new("models/reference", "models/mlx-8bit");
-//! request.corpus.files = vec!["sentences.txt".into()];
+//! let request = parallax::CheckRequest::new("reference", "candidate").corpus(["sentences.txt"]);
 //! let report = parallax::check(&request, &mut parallax::Silent)?;
 //! println!("{}", report.verdict);
 //! # Ok(())

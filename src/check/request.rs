@@ -53,8 +53,9 @@ fn splitmix(n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// One check.
+/// One check: [`CheckRequest::new`], then what differs from the defaults.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct CheckRequest {
     /// The reference: an `.onnx` file or a model folder.
     pub reference: PathBuf,
@@ -141,6 +142,41 @@ impl CheckRequest {
             cache: None,
             explain: false,
         }
+    }
+
+    /// Sentences from these files (`.txt`, `.jsonl`; `-` is stdin), added to those given already.
+    #[must_use]
+    pub fn corpus(mut self, files: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.corpus.files.extend(files.into_iter().map(Into::into));
+        self
+    }
+
+    /// At most so many rows of the corpus.
+    #[must_use]
+    pub fn limit(mut self, rows: u64) -> Self {
+        self.corpus.limit = Some(rows);
+        self
+    }
+
+    /// Limits: a built-in policy's name or a TOML file.
+    #[must_use]
+    pub fn policy(mut self, name_or_file: impl Into<String>) -> Self {
+        self.policy = Some(name_or_file.into());
+        self
+    }
+
+    /// The float32 checkpoint that both models were made from.
+    #[must_use]
+    pub fn original(mut self, path: impl Into<PathBuf>) -> Self {
+        self.original = Some(path.into());
+        self
+    }
+
+    /// Any other field.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 
     /// The policy that judges this run, as it is written.

@@ -60,9 +60,9 @@ pub(super) fn shown(report: &Report, format: VerdictFormat, explain: bool) -> Re
 }
 
 fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
-    CheckRequest {
-        original: a.original.clone(),
-        corpus: CorpusOptions {
+    CheckRequest::new(&a.reference, &a.candidate).with(|r| {
+        r.original = a.original.clone();
+        r.corpus = CorpusOptions {
             files: a.corpus.clone(),
             field: a.field.clone(),
             invalid_utf8: match a.invalid_utf8 {
@@ -72,32 +72,31 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
             },
             max_line_bytes: a.max_line_bytes,
             limit: a.limit,
-        },
-        policy: a.policy.clone(),
-        control: match a.control {
+        };
+        r.policy = a.policy.clone();
+        r.control = match a.control {
             arguments::ControlRows::Sample => ControlRows::Sample,
             arguments::ControlRows::All => ControlRows::All,
-        },
-        pooling: a.pooling.mode(),
-        prompt: a.prompt.clone(),
-        prompt_name: a.prompt_name.clone(),
-        dim: a.dim,
-        max_length: a.max_length,
-        batch_tokens: a.batch_tokens,
-        threads,
-        ort_lib: a.ort_lib.clone(),
-        allow_inexact_reference: a.allow_inexact_reference,
-        allow_unaudited: a.allow_unaudited,
-        recording: a.recording.clone(),
-        taps: a.taps.clone(),
-        canaries: !a.no_canaries,
-        weights: a.weights.into(),
-        compute: a.compute.into(),
-        runtime: a.runtime.clone(),
-        emulate_mlx: a.emulate.is_some(),
-        explain: a.explain,
-        thorough: a.sweeps.thorough,
-        cache: a.sweeps.cache(),
-        ..CheckRequest::new(&a.reference, &a.candidate)
-    }
+        };
+        r.pooling = a.pooling.mode();
+        r.prompt = a.prompt.clone();
+        r.prompt_name = a.prompt_name.clone();
+        r.dim = a.dim;
+        r.max_length = a.max_length;
+        r.batch_tokens = a.batch_tokens;
+        r.threads = threads;
+        r.ort_lib = a.ort_lib.clone();
+        r.allow_inexact_reference = a.allow_inexact_reference;
+        r.allow_unaudited = a.allow_unaudited;
+        r.recording = a.recording.clone();
+        r.taps = a.taps.clone();
+        r.canaries = !a.no_canaries;
+        r.weights = a.weights.into();
+        r.compute = a.compute.into();
+        r.runtime = a.runtime.clone();
+        r.emulate_mlx = a.emulate.is_some();
+        r.explain = a.explain;
+        r.thorough = a.sweeps.thorough;
+        r.cache = a.sweeps.cache();
+    })
 }

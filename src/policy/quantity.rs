@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(told, r#"{"on":"layer.*.ffn","arm":"quantization","metric":"relative_l2","stat":"p99"}"#);
         assert_eq!(serde_json::from_str::<Quantity>(&told).unwrap(), quantity("layer.*.ffn"));
         assert_eq!(quantity("final").to_string(), "final (quantization) relative_l2 p99");
-        let wrong = told.replace("layer.*.ffn", "somewhere\u{1b}");
+        let wrong = told.replace("layer.*.ffn", "somewhere\\u001b");
         let said = serde_json::from_str::<Quantity>(&wrong).unwrap_err().to_string();
         assert!(said.contains("`somewhere\\u{1b}` is no tap"), "{said}");
     }

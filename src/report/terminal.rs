@@ -11,6 +11,8 @@ use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::verdict::Verdict;
 
+/// Lines without `explain`: the worst row is told where there is room.
+const LINES: usize = 15;
 /// Rows of the tap table without `explain`; the taps nearest to their limits are kept.
 const TABLE_ROWS: usize = 3;
 /// Reasons without `explain`.
@@ -72,7 +74,9 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     lines.extend(compute(report).map(|c| format!("      {}", plain(&c, TEXT))));
     lines.extend(reasons(report, explain));
     lines.extend(next_step(report).map(|(todo, command)| format!("  next {todo} ({command})")));
-    lines.extend(report.worst_rows.first().map(worst_row));
+    if explain || lines.len() < LINES {
+        lines.extend(report.worst_rows.first().map(worst_row));
+    }
     if explain {
         lines.extend(explanation(report));
     }

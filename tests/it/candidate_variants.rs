@@ -18,7 +18,10 @@ use parallax::verdict::Verdict;
 
 fn checked(reference: &Path, candidate: &Path, corpus: &Path, change: impl FnOnce(&mut CheckRequest)) -> Report {
     let corpus = CorpusOptions { files: vec![corpus.to_owned()], limit: Some(150), ..CorpusOptions::default() };
-    let mut request = CheckRequest { corpus, threads: 2, ..CheckRequest::new(reference, candidate) };
+    let mut request = CheckRequest::new(reference, candidate).with(|r| {
+        r.corpus = corpus;
+        r.threads = 2;
+    });
     change(&mut request);
     check(&request, &mut Silent).unwrap()
 }

@@ -21,10 +21,8 @@ use parallax::verdict::Verdict;
 fn request(candidate: &str) -> CheckRequest {
     let corpus =
         CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
-    CheckRequest {
-        corpus,
-        ..CheckRequest::new(repository("models/parallax-mini"), repository("models").join(candidate))
-    }
+    CheckRequest::new(repository("models/parallax-mini"), repository("models").join(candidate))
+        .with(|r| r.corpus = corpus)
 }
 
 fn run(request: &CheckRequest, plant: impl FnOnce(&mut Sides)) -> Report {
@@ -81,7 +79,7 @@ fn layers_are_also_measured_alone_and_add_up() {
 
 #[test]
 fn without_canaries_the_verdict_says_so() {
-    let report = run(&CheckRequest { canaries: false, ..request("parallax-mini-mlx-8bit") }, |_| ());
+    let report = run(&request("parallax-mini-mlx-8bit").with(|r| r.canaries = false), |_| ());
     assert_eq!(report.verdict, Verdict::Pass);
     assert!(!report.alignment.canaries.planted);
     assert_eq!(finding(&report, "canary.none").severity, Severity::Warning);
@@ -97,7 +95,7 @@ fn a_policy_whose_own_limits_see_no_fault_is_called_blind_in_the_verdict() {
     };
     std::fs::write(&policy, format!("schema = 1\n{}{}", gate("*", "engine", 0.01), gate("final", "total", 0.9)))
         .unwrap();
-    let request = CheckRequest { policy: Some(policy.display().to_string()), ..request("parallax-mini-mlx-8bit") };
+    let request = request("parallax-mini-mlx-8bit").with(|r| r.policy = Some(policy.display().to_string()));
     let report = run(&request, |_| ());
     // The proofs hold whatever a policy says: the candidate is what MLX makes of this original.
     assert_eq!(report.verdict, Verdict::Pass, "{:?}", report.reasons);
@@ -118,7 +116,7 @@ fn a_policy_without_engine_gates_is_held_to_the_engine_all_the_same() {
     let policy = dir.path().join("mine.toml");
     let text = "schema = 1\n[[gate]]\non = \"sentence\"\narm = \"total\"\nmetric = \"cosine_distance\"\nstat = \"p99\"\nmax = 0.01\n[[gate]]\non = \"weights\"\nmetric = \"group_shift\"\nstat = \"max\"\nmax = 1.0\n";
     std::fs::write(&policy, text).unwrap();
-    let request = CheckRequest { policy: Some(policy.display().to_string()), ..request("parallax-mini-mlx-8bit") };
+    let request = request("parallax-mini-mlx-8bit").with(|r| r.policy = Some(policy.display().to_string()));
     assert_eq!(run(&request, |_| ()).verdict, Verdict::Pass);
     let report = run(&request, |sides| sides.control = noisy(std::mem::replace(&mut sides.control, nobody()), 1e-3));
     assert_eq!(report.verdict, Verdict::Inconclusive);
@@ -224,7 +222,7 @@ fn nan_on_a_probe_alone_fails() {
 
 #[test]
 fn explain_names_the_tensors_and_measures_its_own_advice() {
-    let report = run(&CheckRequest { explain: true, ..request("parallax-mini-mlx-4bit") }, |_| ());
+    let report = run(&request("parallax-mini-mlx-4bit").with(|r| r.explain = true), |_| ());
     let told = &report.explanation;
     assert_eq!(told.stages.len(), 5, "embeddings and four layers");
     assert!(told.stages.is_sorted_by(|a, b| a.after <= b.after));
@@ -272,7 +270,7 @@ fn a_matrix_left_unquantized_is_said() {
             tensors.remove(&format!("{module}.{part}")).unwrap();
         }
     });
-    let report = run(&CheckRequest { candidate: plain.path().to_owned(), ..request("parallax-mini-mlx-8bit") }, |_| ());
+    let report = run(&request("parallax-mini-mlx-8bit").with(|r| r.candidate = plain.path().to_owned()), |_| ());
     assert_eq!(report.verdict, Verdict::Pass, "it is nearer to the original, not farther: {:?}", report.reasons);
     let said = finding(&report, "quantization.plain_matrix");
     assert_eq!(said.severity, parallax::finding::Severity::Warning);

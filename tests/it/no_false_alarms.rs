@@ -21,7 +21,10 @@ fn checked(model: &str, file: &str, allow_inexact_reference: bool) -> Report {
     let folder = fixture("zoo").join(model);
     let corpus = CorpusOptions { files: vec![folder.join("corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
     let candidate = fixture("zoo").join(format!("{model}-mlx-8bit"));
-    let request = CheckRequest { corpus, allow_inexact_reference, ..CheckRequest::new(folder.join(file), candidate) };
+    let request = CheckRequest::new(folder.join(file), candidate).with(|r| {
+        r.corpus = corpus;
+        r.allow_inexact_reference = allow_inexact_reference;
+    });
     check(&request, &mut Silent).unwrap_or_else(|e| panic!("{model}/{file}: {e}"))
 }
 
@@ -107,7 +110,7 @@ fn without_the_checkpoint_the_candidates_own_weights_say_which_layer_is_which() 
         let files = vec![alone.path().join("corpus.txt")];
         let corpus = CorpusOptions { files, limit: Some(120), ..CorpusOptions::default() };
         let request =
-            CheckRequest { corpus, ..CheckRequest::new(alone.path().join("dyn18.onnx"), candidate.to_owned()) };
+            CheckRequest::new(alone.path().join("dyn18.onnx"), candidate.to_owned()).with(|r| r.corpus = corpus);
         check(&request, &mut Silent).unwrap()
     };
     let report = checked(&fixture("zoo/tiny-bert-mlx-8bit"));
@@ -132,7 +135,10 @@ fn with_inputs(edit: impl Fn(&mut onnx_edit::Graph)) -> Report {
         .json("sentence_bert_config.json", |s| s["max_seq_length"] = 128.into());
     let files = vec![common::repository("models/corpus.txt")];
     let corpus = CorpusOptions { files, limit: Some(110), ..CorpusOptions::default() };
-    let request = CheckRequest { corpus, canaries: false, ..CheckRequest::new(reference.path(), candidate.path()) };
+    let request = CheckRequest::new(reference.path(), candidate.path()).with(|r| {
+        r.corpus = corpus;
+        r.canaries = false;
+    });
     check(&request, &mut Silent).unwrap_or_else(|e| panic!("{e}"))
 }
 

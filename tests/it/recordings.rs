@@ -41,12 +41,12 @@ fn recorded(folder: &Path, save: &Path) {
 }
 
 fn judged(recording: &Path) -> Result<Report, Error> {
-    let request = CheckRequest {
-        corpus: corpus(),
-        recording: Some(recording.to_owned()),
-        canaries: false,
-        ..CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
-    };
+    let request = CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
+        .with(|r| {
+            r.corpus = corpus();
+            r.recording = Some(recording.to_owned());
+            r.canaries = false;
+        });
     check(&request, &mut Silent)
 }
 
@@ -215,11 +215,11 @@ fn damaged_recordings_are_refused_in_words() {
 
 fn against_mlx(recording: &Path) -> Report {
     let files = vec![fixture("recordings/corpus.txt")];
-    let request = CheckRequest {
-        corpus: CorpusOptions { files, ..CorpusOptions::default() },
-        recording: Some(recording.to_owned()),
-        ..CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
-    };
+    let request = CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
+        .with(|r| {
+            r.corpus = CorpusOptions { files, ..CorpusOptions::default() };
+            r.recording = Some(recording.to_owned());
+        });
     check(&request, &mut Silent).unwrap()
 }
 

@@ -32,7 +32,10 @@ fn candidate() -> Copy {
 
 fn checked(reference: &Path, candidate: &Path, change: impl FnOnce(&mut CheckRequest)) -> Result<Report, Error> {
     let corpus = CorpusOptions { files: vec![fixture("zoo/tiny-bert/corpus.txt")], ..CorpusOptions::default() };
-    let mut request = CheckRequest { corpus, threads: 2, ..CheckRequest::new(reference, candidate) };
+    let mut request = CheckRequest::new(reference, candidate).with(|r| {
+        r.corpus = corpus;
+        r.threads = 2;
+    });
     change(&mut request);
     check(&request, &mut Silent)
 }

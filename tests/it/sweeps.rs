@@ -17,11 +17,10 @@ use parallax::verdict::Verdict;
 
 fn request(reference: &Path) -> CheckRequest {
     let files = vec![repository("models/corpus.txt")];
-    CheckRequest {
-        corpus: CorpusOptions { files, limit: Some(110), ..CorpusOptions::default() },
-        canaries: false,
-        ..CheckRequest::new(reference, repository("models/parallax-mini-mlx-8bit"))
-    }
+    CheckRequest::new(reference, repository("models/parallax-mini-mlx-8bit")).with(|r| {
+        r.corpus = CorpusOptions { files, limit: Some(110), ..CorpusOptions::default() };
+        r.canaries = false;
+    })
 }
 
 fn run(request: &CheckRequest) -> Report {
@@ -31,8 +30,7 @@ fn run(request: &CheckRequest) -> Report {
 #[test]
 fn a_clean_sweep_is_remembered_and_a_damaged_memory_is_not_believed() {
     let cache = tempfile::tempdir().unwrap();
-    let request =
-        CheckRequest { cache: Some(cache.path().join("sweeps")), ..request(&repository("models/parallax-mini")) };
+    let request = request(&repository("models/parallax-mini")).with(|r| r.cache = Some(cache.path().join("sweeps")));
     let first = run(&request);
     assert_eq!(first.verdict, Verdict::Pass, "{:?}", first.reasons);
     assert!(first.provenance.run.sweeps_cached.is_empty());
@@ -66,7 +64,10 @@ fn a_clean_sweep_is_remembered_and_a_damaged_memory_is_not_believed() {
     std::fs::create_dir(&files[0]).unwrap();
     std::fs::write(&files[1], "{}").unwrap();
     assert!(run(&request).provenance.run.sweeps_cached.len() < 2);
-    let other = CheckRequest { thorough: false, max_length: Some(100), ..request };
+    let other = request.with(|r| {
+        r.thorough = false;
+        r.max_length = Some(100);
+    });
     assert!(run(&other).provenance.run.sweeps_cached.is_empty(), "another length limit is another sweep");
 }
 
@@ -96,7 +97,10 @@ fn a_thorough_run_meets_every_length_and_batch_size() {
         (trigger(1, 47), "sweep.lengths", "for rows of 47 tokens"),
         (trigger(0, 61), "sweep.batches", "in one of 61 rows"),
     ] {
-        let request = CheckRequest { thorough: true, max_length: Some(48), ..request(reference.path()) };
+        let request = request(reference.path()).with(|r| {
+            r.thorough = true;
+            r.max_length = Some(48);
+        });
         let report = run(&request);
         assert_ne!(report.verdict, Verdict::Pass);
         let said =
@@ -112,10 +116,8 @@ fn a_length_limit_beyond_what_a_row_can_use_is_a_usage_error() {
     let config = std::fs::read_to_string(folder.join("config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_str(&config).unwrap();
     let table = config["max_position_embeddings"].as_u64().unwrap() as usize;
-    let request = CheckRequest {
-        max_length: Some(table - 1),
-        ..CheckRequest::new(folder.join("dyn18.onnx"), fixture("families/tiny-xlm-roberta-mlx-8bit"))
-    };
+    let request = CheckRequest::new(folder.join("dyn18.onnx"), fixture("families/tiny-xlm-roberta-mlx-8bit"))
+        .with(|r| r.max_length = Some(table - 1));
     let error = check(&request, &mut Silent).unwrap_err();
     assert_eq!(error.fault(), Fault::Usage);
     let words = format!("{} positions that a row can use", table - 2);

@@ -65,10 +65,8 @@ fn nothing() -> Box<dyn Encoder> {
 fn judged(plant: impl FnOnce(&mut Sides)) -> Report {
     let corpus =
         CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
-    let request = CheckRequest {
-        corpus,
-        ..CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
-    };
+    let request = CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
+        .with(|r| r.corpus = corpus);
     let mut sides = open_sides(&request, &mut Silent).unwrap();
     plant(&mut sides);
     compare(&mut sides, &request, &mut Silent).unwrap()

@@ -72,12 +72,11 @@ fn a_dense_module_that_is_not_the_originals_is_no_pass() {
     let run = |candidate: &Copy| {
         let corpus = common::repository("models/corpus.txt");
         let corpus = CorpusOptions { files: vec![corpus], limit: Some(120), ..CorpusOptions::default() };
-        let request = CheckRequest {
-            corpus,
-            threads: 1,
-            canaries: false,
-            ..CheckRequest::new(reference.path(), candidate.path())
-        };
+        let request = CheckRequest::new(reference.path(), candidate.path()).with(|r| {
+            r.corpus = corpus;
+            r.threads = 1;
+            r.canaries = false;
+        });
         check(&request, &mut parallax::observe::Silent).unwrap()
     };
     let honest = run(&Copy::of("parallax-mini-mlx-8bit").with_dense(inputs, outputs));

@@ -227,12 +227,11 @@ impl Fault {
         let corpus = home.path().join("corpus.txt");
         std::fs::write(&corpus, &text).unwrap();
         let onnx = model.onnx().map_or_else(|| reference.path().to_owned(), |file| reference.file(file));
-        let mut request = CheckRequest {
-            corpus: CorpusOptions { files: vec![corpus], ..CorpusOptions::default() },
-            threads: 1,
-            canaries: false,
-            ..CheckRequest::new(&onnx, candidate.path())
-        };
+        let mut request = CheckRequest::new(&onnx, candidate.path()).with(|r| {
+            r.corpus = CorpusOptions { files: vec![corpus], ..CorpusOptions::default() };
+            r.threads = 1;
+            r.canaries = false;
+        });
         let policy = match self.plant {
             Plant::Policy(policy) => Some(policy),
             Plant::Lax(_) => Some(gates::LAX),
