@@ -16,7 +16,7 @@ const LINES: usize = 15;
 /// Rows of the tap table without `explain`; the taps nearest to their limits are kept.
 const TABLE_ROWS: usize = 3;
 /// Reasons without `explain`.
-const REASONS: usize = 4;
+const REASONS: usize = 3;
 /// Characters of text that others wrote, per line.
 const TEXT: usize = 300;
 /// Characters of a row's text.
