@@ -9,7 +9,7 @@ use super::measure::{Accumulators, Scales, add_sentences};
 use crate::Error;
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap, TapStates};
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::{Measurement, Mode, find};
 use crate::policy::{Policy, PredictedTap};
 use crate::report::RecordingSection;
 use crate::runtimes::native::SentenceHead;
@@ -192,7 +192,7 @@ impl Device {
 
 /// The headline error of a tap in an arm.
 fn summary(all: &[Measurement], arm: Arm, tap: Tap) -> Option<&Measurement> {
-    all.iter().find(|m| (m.arm, m.tap, m.mode) == (arm, tap, Mode::Accumulated) && m.metric == "relative_l2")
+    find(all, tap, arm, Mode::Accumulated, "relative_l2")
 }
 
 /// What `from` predicts at every tap the device arm has.

@@ -3,7 +3,7 @@
 use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::{Measurement, Mode, find, measured_taps};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::{Explanation, LayerErrors};
 
@@ -17,14 +17,9 @@ const GROWTH: f64 = 1.3;
 /// Reads the story off the measurements: independent errors add as squares, so a layer is expected to
 /// leave √(what arrives² + what a typical layer adds²).
 pub(super) fn explain(measurements: &[Measurement]) -> Explanation {
-    let mean = |tap: Tap, mode: Mode| {
-        let is = |m: &&Measurement| m.tap == tap && m.arm == Arm::Quantization && m.mode == mode && m.metric == METRIC;
-        measurements.iter().find(is).and_then(|m| m.mean)
-    };
-    let mut stages: Vec<Tap> = measurements.iter().map(|m| m.tap).collect();
+    let mean = |tap: Tap, mode: Mode| find(measurements, tap, Arm::Quantization, mode, METRIC).and_then(|m| m.mean);
+    let mut stages = measured_taps(measurements);
     stages.retain(|t| matches!(t, Tap::Embeddings | Tap::Layer(_)));
-    stages.sort_unstable();
-    stages.dedup();
     let mut layers: Vec<LayerErrors> = stages
         .iter()
         .map(|&tap| LayerErrors {
@@ -69,8 +64,7 @@ pub(super) fn engine_culprits(measurements: &[Measurement], gates: &[GateResult]
     };
     let own = |tap: Tap| {
         let mode = if tap == Tap::Embeddings { Mode::Accumulated } else { Mode::Isolated };
-        let is = |m: &&Measurement| m.tap == tap && m.arm == Arm::Engine && m.mode == mode && m.metric == METRIC;
-        measurements.iter().find(is).and_then(|m| m.p99)
+        find(measurements, tap, Arm::Engine, mode, METRIC).and_then(|m| m.p99)
     };
     let mut named = Vec::new();
     for gate in gates.iter().filter(is_engine) {

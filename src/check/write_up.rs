@@ -12,6 +12,7 @@ use super::sweep::Swept;
 use super::taps::ReferenceTap;
 use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
+use crate::metrics::{Mode, find};
 use crate::policy::{Date, Policy};
 use crate::quantization::QuantizationSummary;
 use crate::report::{
@@ -163,11 +164,8 @@ fn alignment(
     swept: Swept,
     measured: &Measured,
 ) -> AlignmentSection {
-    let engine = |tap: Tap| {
-        let of_tap =
-            |m: &&crate::metrics::Measurement| m.tap == tap && m.arm == Arm::Engine && m.metric == "relative_l2";
-        measured.measurements.iter().find(of_tap).and_then(|m| m.p99)
-    };
+    let engine =
+        |tap: Tap| find(&measured.measurements, tap, Arm::Engine, Mode::Accumulated, "relative_l2").and_then(|m| m.p99);
     let aligned = |t: &ReferenceTap| AlignedTap {
         tap: t.tap,
         reference_tensor: t.tensor.clone(),

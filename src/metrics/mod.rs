@@ -48,7 +48,7 @@ pub use error::MetricsError;
 pub use fused::TokenSums;
 pub use histogram::{Histogram, QUANTILE_ERROR, STEPS};
 pub use limits::{Limits, Loss};
-pub use measurement::{Location, Measurement, Mode};
+pub use measurement::{Location, Measurement, Mode, find, measured_taps};
 pub use scale::{SCALE_FLOOR, Scale, ScaleAccumulator};
 pub use sum::ExactSum;
 pub use summary::{RowSeen, TapAccumulator};

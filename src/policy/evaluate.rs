@@ -191,8 +191,8 @@ impl Measured<'_> {
     }
 
     fn at_tap(&self, tap: Tap, Quantity { arm, metric, stat, .. }: &Quantity) -> Seen {
-        let here = |m: &&Measurement| *arm == Some(m.arm) && m.mode == Mode::Accumulated && m.tap == tap;
-        let mut all = self.measurements.iter().filter(here).filter(|m| m.metric == *metric);
+        let here = |m: &&Measurement| arm.is_some_and(|arm| m.is_of(tap, arm, Mode::Accumulated, metric));
+        let mut all = self.measurements.iter().filter(here);
         // Two summaries of one thing contradict each other: neither is believed.
         let found = all.next().filter(|_| all.next().is_none());
         Seen { observed: found.and_then(|m| statistic(m, *stat)), worst: found.and_then(|m| m.worst), tensor: None }

@@ -7,7 +7,7 @@ use super::escape::plain;
 use crate::figures::number;
 use crate::finding::codes;
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::{Measurement, Mode, find, measured_taps};
 use crate::policy::{Direction, GateResult, Outcome, Place, Quantity};
 use crate::weights::Quantizer;
 
@@ -18,16 +18,12 @@ pub(super) const SENTENCE: Place = Place::Tap(Tap::Sentence);
 
 /// Taps that hold measurements, in the order of the forward pass.
 pub(super) fn taps(report: &Report) -> Vec<Tap> {
-    let mut taps: Vec<Tap> = report.measurements.iter().map(|m| m.tap).collect();
-    taps.sort_unstable();
-    taps.dedup();
-    taps
+    measured_taps(&report.measurements)
 }
 
 /// The accumulated measurement of a metric there.
 pub(super) fn measurement<'a>(report: &'a Report, tap: Tap, arm: Arm, metric: &str) -> Option<&'a Measurement> {
-    let is = |m: &&Measurement| m.tap == tap && m.arm == arm && m.mode == Mode::Accumulated && m.metric == metric;
-    report.measurements.iter().find(is)
+    find(&report.measurements, tap, arm, Mode::Accumulated, metric)
 }
 
 /// A layer whose error is more than this many times the one before is where to look first.

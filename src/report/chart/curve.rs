@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::{GRID, INK, at, label, line, open};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::{Mode, find, measured_taps};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
 use crate::report::words::{HEADLINE, first_jump};
@@ -117,12 +117,10 @@ fn square(x: f64, y: f64) -> String {
 
 /// The curve; none where nothing was measured at tokens.
 pub(in crate::report) fn curve(report: &Report) -> Option<String> {
-    let mut taps: Vec<Tap> = report.measurements.iter().map(|m| m.tap).filter(|t| !t.is_sentence_level()).collect();
-    taps.sort_unstable();
-    taps.dedup();
+    let mut taps = measured_taps(&report.measurements);
+    taps.retain(|t| !t.is_sentence_level());
     let p99 = |series: &Series, tap: Tap| {
-        let is = |m: &&Measurement| (m.tap, m.arm, m.mode) == (tap, series.arm, series.mode) && m.metric == HEADLINE;
-        report.measurements.iter().find(is).and_then(|m| m.p99)
+        find(&report.measurements, tap, series.arm, series.mode, HEADLINE).and_then(|m| m.p99)
     };
     let limits: Vec<(Tap, &GateResult)> = taps.iter().filter_map(|tap| Some((*tap, limit(report, *tap)?))).collect();
     let nulls = || limits.iter().filter_map(|(_, g)| g.baseline);

@@ -15,8 +15,7 @@ pub(super) fn measured<'a>(
     mode: Mode,
     metric: &str,
 ) -> Option<(usize, &'a Measurement)> {
-    let is = |m: &Measurement| (m.tap, m.arm, m.mode) == (tap, arm, mode) && m.metric == metric;
-    report.measurements.iter().enumerate().find(|(_, m)| is(m))
+    report.measurements.iter().enumerate().find(|(_, m)| m.is_of(tap, arm, mode, metric))
 }
 
 /// How something came out, in one word that is also a colour.
