@@ -61,7 +61,7 @@
 //! | [`tokens`] | ids, and batches inside fixed blocks |
 //! | [`checkpoint`] | safetensors on disk, configuration, strict access |
 //! | [`quantization`] | MLX's packed formats to float32, to the bit |
-//! | [`runtimes`] | trait [`Encoder`](runtimes::Encoder): ONNX Runtime with its taps exposed, our own encoder |
+//! | [`runtimes`] | trait [`Encoder`]: ONNX Runtime with its taps exposed, our own encoder |
 //! | [`metrics`] | one pass over a pair of states; summaries that merge exactly |
 //! | [`align`] | proof that the same things are compared |
 //! | [`weights`] | weight-level error, no inference |
@@ -72,7 +72,7 @@
 //!
 //! # How to extend
 //!
-//! Two traits, [`Encoder`](runtimes::Encoder) and [`Observer`](observe::Observer); everything else is a
+//! Two traits, [`Encoder`] and [`Observer`]; everything else is a
 //! `const` table: [`FORMATS`](corpus::FORMATS) of corpora, [`MODES`](quantization::MODES) of quantization,
 //! [`ARCHITECTURES`](runtimes::native::ARCHITECTURES), [`METRICS`](metrics::METRICS),
 //! [`EMBEDDED`](policy::EMBEDDED) policies, [`RENDERERS`](report::RENDERERS). Adding one is a file and a row.
