@@ -151,15 +151,25 @@ pub enum Arm {
     Compute,
 }
 
-impl fmt::Display for Arm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Arm {
+    /// Every arm, as a report shows them.
+    pub const ALL: &[Self] = &[Self::Engine, Self::Quantization, Self::Total, Self::Compute, Self::Device];
+
+    /// Its name in policies and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Engine => "engine",
             Self::Quantization => "quantization",
             Self::Total => "total",
             Self::Device => "device",
             Self::Compute => "compute",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Arm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

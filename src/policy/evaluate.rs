@@ -21,6 +21,28 @@ pub enum Outcome {
     NotMeasured,
 }
 
+impl Outcome {
+    /// From a pass, which speaks for nothing worse, to a fail.
+    pub const fn gravity(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::Waived => 1,
+            Self::NotMeasured => 2,
+            Self::Fail => 3,
+        }
+    }
+
+    /// In one or two words, for tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "ok",
+            Self::Waived => "waived",
+            Self::NotMeasured => "not measured",
+            Self::Fail => "FAIL",
+        }
+    }
+}
+
 /// One gate at one place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GateResult {

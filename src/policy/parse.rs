@@ -24,14 +24,6 @@ const LEAST_TOKENS: u64 = 300;
 /// Two float32 engines differ by at most 3.1e-6 on the shipped model and on MiniLM.
 const LOOSEST_ENGINE: f64 = 0.01;
 
-const ARMS: &[(&str, Arm)] = &[
-    ("engine", Arm::Engine),
-    ("quantization", Arm::Quantization),
-    ("total", Arm::Total),
-    ("device", Arm::Device),
-    ("compute", Arm::Compute),
-];
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -160,7 +152,7 @@ pub(super) fn arm_of(
     match (place.has_arms(), arm) {
         (true, Some(arm)) => Ok(Some(arm_named(&arm)?)),
         (true, None) => {
-            let message = format!("a {what} on `{place}` needs `arm` (engine, quantization, total or device)");
+            let message = format!("a {what} on `{place}` needs `arm` (one of {})", arms());
             Err(Complaint(whole.clone(), message))
         }
         (false, Some(arm)) => {
@@ -223,10 +215,15 @@ fn instrument(known: &Known, max: &Spanned<f64>) -> Result<(), Complaint> {
     Err(Complaint(max.span(), message))
 }
 
+/// The arms a gate may name, in words.
+fn arms() -> String {
+    Arm::ALL.iter().map(|arm| arm.name()).collect::<Vec<_>>().join(", ")
+}
+
 fn arm_named(arm: &Spanned<String>) -> Result<Arm, Complaint> {
-    ARMS.iter().find(|(name, _)| name == arm.get_ref()).map(|(_, arm)| *arm).ok_or_else(|| {
-        let message = format!("`arm = {:?}` is unknown; arms are engine, quantization, total, device", arm.get_ref());
-        Complaint(arm.span(), hinted(message, arm.get_ref(), ARMS.iter().map(|(name, _)| *name)))
+    Arm::ALL.iter().copied().find(|a| a.name() == arm.get_ref()).ok_or_else(|| {
+        let message = format!("`arm = {:?}` is unknown; arms are {}", arm.get_ref(), arms());
+        Complaint(arm.span(), hinted(message, arm.get_ref(), Arm::ALL.iter().map(|arm| arm.name())))
     })
 }
 

@@ -77,10 +77,8 @@ fn head(report: &Report, out: &mut String) {
 
 fn mark(outcome: Option<Outcome>) -> &'static str {
     match outcome {
-        Some(Outcome::Pass) => "ok",
         Some(Outcome::Fail) => "**FAIL**",
-        Some(Outcome::Waived) => "waived",
-        Some(Outcome::NotMeasured) => "not measured",
+        Some(other) => other.name(),
         None => "no gate",
     }
 }

@@ -39,13 +39,13 @@ impl Paint {
     }
 
     fn outcome(&self, outcome: Option<Outcome>) -> String {
-        match outcome {
-            Some(Outcome::Pass) => self.in_code("32", "ok"),
-            Some(Outcome::Fail) => self.in_code("31", "FAIL"),
-            Some(Outcome::Waived) => self.in_code("33", "waived"),
-            Some(Outcome::NotMeasured) => self.in_code("33", "not measured"),
-            None => "no gate".to_owned(),
-        }
+        let Some(outcome) = outcome else { return "no gate".to_owned() };
+        let code = match outcome {
+            Outcome::Pass => "32",
+            Outcome::Fail => "31",
+            Outcome::Waived | Outcome::NotMeasured => "33",
+        };
+        self.in_code(code, outcome.name())
     }
 }
 

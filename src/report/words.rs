@@ -184,12 +184,7 @@ pub(super) fn value(v: Option<f64>) -> String {
 /// How all gates on a tap came out: the worst of them; none without gates.
 pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
     let here = report.gates.iter().filter(|g| g.quantity.tap() == Some(tap));
-    here.map(|g| g.outcome).max_by_key(|o| match o {
-        Outcome::Pass => 0,
-        Outcome::Waived => 1,
-        Outcome::NotMeasured => 2,
-        Outcome::Fail => 3,
-    })
+    here.map(|g| g.outcome).max_by_key(|o| o.gravity())
 }
 
 /// How much of its limit a gate uses up, above 1 exactly when the limit is broken; none where nothing was measured. What

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use common::repository;
 use parallax::finding::{Code, codes};
+use parallax::hidden_states::Arm;
 use parallax::quantization::MODES;
 use parallax::runtimes::native::ARCHITECTURES;
 
@@ -114,8 +115,8 @@ fn the_pages_list_what_the_tables_hold() {
         assert!(formats.contains(mode.name), "{}", mode.name);
     }
     let policies = read("docs/policies.md");
-    for arm in ["engine", "quantization", "total", "compute", "device"] {
-        assert!(policies.contains(arm), "{arm}");
+    for arm in Arm::ALL {
+        assert!(policies.contains(arm.name()), "{arm}");
     }
     // The exit codes stand in three places, and are the same.
     let table = |text: &str| -> Vec<String> {

@@ -9,12 +9,7 @@ use crate::report::words::used;
 pub(super) fn gates(report: &Report) -> String {
     let mut order: Vec<usize> = (0..report.gates.len()).collect();
     // What speaks against a pass first; of each kind the nearest to its limit.
-    let badness = |g: &GateResult| match g.outcome {
-        Outcome::Fail => 3,
-        Outcome::NotMeasured => 2,
-        Outcome::Waived => 1,
-        Outcome::Pass => 0,
-    };
+    let badness = |g: &GateResult| g.outcome.gravity();
     order.sort_by(|a, b| {
         let (a, b) = (&report.gates[*a], &report.gates[*b]);
         badness(b).cmp(&badness(a)).then(used(b).unwrap_or(0.0).total_cmp(&used(a).unwrap_or(0.0)))
