@@ -30,6 +30,7 @@ mod lint;
 mod measure;
 mod noticed;
 mod open;
+mod original;
 mod output_error;
 mod outputs;
 mod over_twin;

@@ -4,6 +4,7 @@
 //! Runtime's padded `[rows, seq, hidden]` fits the same view, because a row's real tokens lie side by
 //! side in it: the padding behind them is simply never looked at.
 
+mod arm;
 mod returned;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use arm::Arm;
 pub use returned::{BrokenPadding, GraphOutput, OutputValues, Returned};
 
 /// A named observation point of a text encoder (`hidden_states[0]` is `embeddings`, `hidden_states[i+1]` is `layer.i`).
@@ -132,44 +134,6 @@ impl Serialize for Tap {
 impl<'de> Deserialize<'de> for Tap {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// One comparison of two runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Arm {
-    /// Control against reference: our own encoder and the export.
-    Engine,
-    /// Candidate against control: what quantization did.
-    Quantization,
-    /// Candidate against reference.
-    Total,
-    /// Recording against candidate.
-    Device,
-    /// The candidate with its activations rounded to half precision, against itself in float32.
-    Compute,
-}
-
-impl Arm {
-    /// Every arm, as a report shows them.
-    pub const ALL: &[Self] = &[Self::Engine, Self::Quantization, Self::Total, Self::Compute, Self::Device];
-
-    /// Its name in policies and reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Engine => "engine",
-            Self::Quantization => "quantization",
-            Self::Total => "total",
-            Self::Device => "device",
-            Self::Compute => "compute",
-        }
-    }
-}
-
-impl fmt::Display for Arm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

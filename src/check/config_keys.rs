@@ -18,6 +18,9 @@ type Neutral = fn(&Value) -> bool;
 /// which they do nothing.
 const CHANGES: &[(&str, &str, Neutral)] = &[
     ("quantize_activations", "activations are quantized too, so that weights alone do not say what is computed", off),
+    ("configuration_files", "transformers loads one of these files in place of config.json", own_name),
+    ("transformers_weights", "transformers loads the weights of that file", |v| *v == "model.safetensors"),
+    ("is_causal", "queries see only the tokens before them", off),
     ("attn_logit_softcapping", "scores are capped", off),
     ("attention_logit_softcapping", "scores are capped", off),
     ("scale_attn_by_inverse_layer_idx", "scores are scaled by the layer's number", off),
@@ -38,6 +41,11 @@ const CHANGES: &[(&str, &str, Neutral)] = &[
     ("num_experts", "feed-forward blocks are mixtures of experts", off),
     ("num_local_experts", "feed-forward blocks are mixtures of experts", off),
 ];
+
+/// A list of nothing but the file itself.
+fn own_name(v: &Value) -> bool {
+    v.as_array().is_some_and(|files| files.iter().all(|f| f.as_str() == Some("config.json")))
+}
 
 fn off(v: &Value) -> bool {
     *v == false || v.as_f64() == Some(0.0)
@@ -296,6 +304,9 @@ pub(super) fn refuse(config: &ModelConfig) -> Result<(), Error> {
     }
 }
 
+/// Unknown keys that a message names.
+const NAMED: usize = 5;
+
 /// Objects within objects that are looked into: quantization settings by module.
 const DEPTH: usize = 3;
 
@@ -339,7 +350,22 @@ fn unknown(architecture: &Architecture, reference: &ModelConfig, candidate: &Mod
         );
         Finding::new(Severity::Refusal, &codes::CONFIG_UNKNOWN_KEY, message)
     };
-    names.into_iter().filter(differs).map(finding).collect()
+    let (other, alike): (Vec<&String>, Vec<&String>) = names.into_iter().partition(differs);
+    let mut out: Vec<Finding> = other.into_iter().map(finding).collect();
+    out.extend(alike_and_unknown(&alike));
+    out
+}
+
+/// Keys that both sides state alike and that nothing here knows: agreement does not say that they change nothing.
+fn alike_and_unknown(names: &[&String]) -> Option<Finding> {
+    let shown: Vec<String> =
+        names.iter().take(NAMED).map(|n| format!("`{}`", n.escape_debug().take(60).collect::<String>())).collect();
+    let more = names.len().checked_sub(NAMED).filter(|n| *n > 0).map_or_else(String::new, |n| format!(" and {n} more"));
+    let message = format!(
+        "config.json: both sides state {}{more}, and parallax does not know what that changes in a program that reads it",
+        shown.join(", ")
+    );
+    (!names.is_empty()).then(|| Finding::new(Severity::Warning, &codes::CONFIG_UNKNOWN_KEY, message))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::deviation::{Emulated, f16_window};
 use super::graph_weights;
 use super::heads::{self, Heads};
 use super::inputs::{inputs, pattern, same_file, stray};
+use super::original;
 use super::padded::{Padded, padded};
 use super::preflight;
 use super::reference::{Reference, original_weights};
@@ -87,7 +88,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(positions.finding(max_length));
     observer.event(Event::Phase("comparing tokenizers"));
     let Tokenizers { pair: tokenizers, section: tokenizers_compared, findings: of_tokenizers } =
-        tokenizers(&reference, &folder, max_length)?;
+        tokenizers(reference.folder.as_ref(), &reference.onnx.display().to_string(), &folder, max_length)?;
     observer.event(Event::Phase("building the control and the candidate"));
     let padded = padded(told.vocab, configs, &tokenizers)?;
     let in_use = |config: &ModelConfig| padded.as_ref().map_or_else(|| config.clone(), |p| p.config(config));
@@ -175,6 +176,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(heads::unused_dense(&folder, &heads.candidate, &candidate.weights));
     findings.extend(preflight.findings());
     findings.extend(of_tokenizers);
+    let computed = original::Computed { config: configs[0], said: &heads.said[0], candidate: &folder, max_length };
+    findings.extend(original::findings(request, original.folder.as_ref(), &computed)?);
     findings.extend(of_sentences);
     findings.extend(padded.iter().map(Padded::finding));
     findings.extend(same_file(&reference, &model, &folder));

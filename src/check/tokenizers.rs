@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{CheckpointError, ModelFolder, stated_model_max_length};
 use crate::corpus::probes::probes;
@@ -87,7 +86,8 @@ fn special_tokens(files: &LoaderFiles) -> Vec<String> {
 
 /// Both tokenizers; without tokenizer.json on either side nothing shows that both get the same ids.
 pub(super) fn tokenizers(
-    reference: &Reference,
+    reference: Option<&ModelFolder>,
+    shown: &str,
     candidate: &ModelFolder,
     max_length: usize,
 ) -> Result<Tokenizers, Error> {
@@ -96,8 +96,7 @@ pub(super) fn tokenizers(
             "{whose} has no tokenizer.json, so the two sides cannot be shown to get the same ids; put the model's tokenizer.json there"
         ))
     };
-    let shown = reference.onnx.display().to_string();
-    let Some(folder) = &reference.folder else { return Err(missing(&format!("the folder of {shown}"))) };
+    let Some(folder) = reference else { return Err(missing(&format!("the folder of {shown}"))) };
     let ours = folder.read("tokenizer.json")?.ok_or_else(|| missing(folder.shown()))?;
     let theirs = candidate.read("tokenizer.json")?.ok_or_else(|| missing(candidate.shown()))?;
     let (files, their_files) = (loader_files(folder)?, loader_files(candidate)?);

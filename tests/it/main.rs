@@ -35,6 +35,7 @@ mod onnx_stated_taps;
 mod onnx_taps;
 mod onnx_weights;
 mod onnx_zoo;
+mod original_folder;
 mod recordings;
 mod reports_are_judged_again;
 mod reports_are_safe_and_whole;

@@ -7,8 +7,8 @@ codes! {
         "Settings that only this architecture has are equal in both config.json."
         "Nothing.";
     CONFIG_UNKNOWN_KEY: Refusal "config.unknown_key"
-        "The two config.json differ in keys that no known program reads."
-        "Make them equal, or take the keys out.";
+        "config.json has keys that no known program reads; where the two sides differ in one, nothing is proven."
+        "Take the keys out, or find out what they change." .caveat("not known");
     CONFIG_KEY: Failure "config.*"
         "A key of config.json that decides what is computed differs between the two sides, or asks for what is not computed."
         "Correct the file that the message names, or convert again.";

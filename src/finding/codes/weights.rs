@@ -87,6 +87,9 @@ codes! {
     ORIGINAL_MODEL_TYPE: Refusal "original.model_type"
         "The original's configuration names another architecture."
         "Give the checkpoint that the graph was exported from.";
+    ORIGINAL_OTHER: Refusal "original.other"
+        "The files of --original say another model than the reference and the candidate are."
+        "Give the checkpoint that both were made from, or correct its files.";
     ORIGINAL_UNREAD: Refusal "original.unread"
         "Weights beside the original were not read, and loaders might load them instead."
         "Convert them to model.safetensors, or take them out.";
