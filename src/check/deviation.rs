@@ -6,12 +6,13 @@ use super::measure::{Accumulators, Scales, add_sentences};
 use super::sample::Sample;
 use super::sides::Sides;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules};
+use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Stage};
 use crate::figures::number;
 use crate::finding::{Code, Finding, Severity, codes};
-use crate::hidden_states::{Arm, HiddenStates, Tap};
+use crate::hidden_states::{Arm, HiddenStates, Tap, TapStates};
 use crate::runtimes::Encoder;
-use crate::runtimes::known::KnownRuntime;
+use crate::runtimes::known::{KnownRuntime, PaddedNan, Stored};
+use crate::runtimes::native::ops::Compute;
 use crate::runtimes::native::{Deviation, NativeEncoder, SentenceHead};
 use crate::tokens::TokenBatch;
 
@@ -24,6 +25,10 @@ pub(super) struct Emulated {
     pub(super) config: ModelConfig,
     pub(super) deviations: Vec<Deviation>,
     pub(super) pooling: Option<PoolingMode>,
+    /// The modules behind the pooling that are applied in place of those stated.
+    pub(super) stages: Option<Vec<Stage>>,
+    /// A prompt is pooled that the files leave out of the pooling.
+    pub(super) pools_prompt: bool,
 }
 
 impl Emulated {
@@ -33,34 +38,65 @@ impl Emulated {
         config: &ModelConfig,
         modules: &SentenceModules,
         runtime: &KnownRuntime,
+        packed: bool,
     ) -> Self {
-        let deviations = runtime.deviations(config);
+        let deviations = runtime.deviations(config, packed);
         let pooling = runtime.pools_always(config).filter(|p| request.pooling.is_none() && modules.pooling != [*p]);
+        let stages = runtime.stages_always(config, &modules.stages).filter(|own| *own != modules.stages);
+        let pools_prompt = !modules.include_prompt && runtime.computes(config).is_some_and(|m| !m.reads_pooling);
         let mut config = config.clone();
         if request.emulate_mlx {
             deviations.iter().for_each(|deviation| (deviation.change)(&mut config));
         }
-        Self { config, deviations, pooling }
+        Self { config, deviations, pooling, stages, pools_prompt }
     }
 
     /// The candidate's head as the request wants it.
     pub(super) fn head(&self, request: &CheckRequest, stated: &SentenceHead) -> Result<SentenceHead, Error> {
-        match self.pooling.filter(|_| request.emulate_mlx) {
-            Some(mode) => Ok(stated.with_pooling(vec![mode])?),
-            None => Ok(stated.clone()),
+        let mut head = stated.clone();
+        if !request.emulate_mlx {
+            return Ok(head);
         }
+        if let Some(mode) = self.pooling {
+            head = head.with_pooling(vec![mode])?;
+        }
+        if let Some(stages) = &self.stages {
+            head = head.with_stages(stages.clone())?;
+        }
+        Ok(if self.pools_prompt { head.skipping(0) } else { head })
     }
 }
 
-/// Rows that the candidate's runtime makes no numbers of, in float16.
-pub(super) fn f16_window(runtime: &KnownRuntime, config: &ModelConfig, dtype: &str) -> Option<Finding> {
-    let masked = runtime.computes(config).is_some_and(|m| m.f16_window) && dtype == "F16";
-    let message = format!(
-        "{} masks this model's window by a number that is -infinity in float16: rows padded by more than half a window come \
-         out as NaN; convert to bfloat16, or give it rows of one length at a time",
-        runtime.label()
-    );
-    masked.then(|| Finding::new(Severity::Warning, &codes::CANDIDATE_F16_WINDOW, message))
+/// Rows that the candidate's runtime makes no numbers of, because they are padded.
+pub(super) fn padded_nan(runtime: &KnownRuntime, config: &ModelConfig, stored: Stored<'_>) -> Vec<Finding> {
+    let all = runtime.computes(config).map_or(&[][..], |m| m.padded_nan);
+    let message = |nan: &PaddedNan| format!("{} {}", runtime.label(), nan.what);
+    let finding = |nan| Finding::new(Severity::Warning, &codes::CANDIDATE_PADDED_NAN, message(nan));
+    all.iter().filter(|nan| (nan.when)(stored)).map(finding).collect()
+}
+
+/// States that are no numbers once the candidate is computed in float16, the type of its own scales: what a device gives
+/// that computes in it.
+pub(super) fn overflow(sides: &Sides, request: &CheckRequest, sample: &Sample) -> Result<Option<Finding>, Error> {
+    let facts = &sides.facts;
+    // Where the compute arm was asked for, it says so itself.
+    if facts.quantization.dtype != "F16" || request.compute != Compute::F32 {
+        return Ok(None);
+    }
+    let encoder = NativeEncoder::build(&facts.candidate_config, &sides.candidate_weights, "the candidate")?;
+    let encoder = encoder.computing_in(Compute::F16);
+    for batch in [&sample.batch, &sample.longest] {
+        let states = encoder.encode(batch)?;
+        let broken = |s: &TapStates| (0..s.rows()).any(|r| s.row(r).iter().any(|x| !x.is_finite()));
+        if let Some((tap, _)) = states.iter().find(|(_, s)| broken(s)) {
+            let message = format!(
+                "the candidate's scales are float16 and devices compute in their type: there its states are no longer numbers \
+                 from {tap} on, an activation is beyond 65,504; convert to bfloat16"
+            );
+            return Ok(Some(Finding::new(Severity::Failure, &codes::COMPUTE_NON_FINITE, message)));
+        }
+    }
+    Ok(None)
 }
 
 /// One finding per deviation, with its size.
@@ -118,6 +154,49 @@ pub(super) fn findings(
             format!("that moves its sentence vectors by {farthest} (cosine distance, at most)"),
             None,
         ));
+    }
+    out.extend(behind(sides, sample, scales, &said)?);
+    Ok(out)
+}
+
+/// What is done otherwise behind the encoder, prompt and modules, and how far that moves sentence vectors.
+fn behind(
+    sides: &Sides,
+    sample: &Sample,
+    scales: &Scales,
+    said: &dyn Fn(&str, String, Option<&str>) -> Finding,
+) -> Result<Vec<Finding>, Error> {
+    let (facts, head) = (&sides.facts, &sides.facts.stated_head);
+    let mut others: Vec<(String, SentenceHead)> = Vec::new();
+    if let Some(stages) = &facts.mlx_stages {
+        let told = |stages: &[Stage]| match stages {
+            [] => "no module".to_owned(),
+            all => all.iter().map(Stage::to_string).collect::<Vec<_>>().join(", then "),
+        };
+        let what =
+            format!("{} behind the pooling, where the files state {}", told(stages), told(&head.modules().stages));
+        others.push((what, head.with_stages(stages.clone())?));
+    }
+    if facts.mlx_pools_prompt && head.skipped() > 0 {
+        let what = "the prompt's tokens in the pooling, which the files leave out of it".to_owned();
+        others.push((what, head.clone().skipping(0)));
+    }
+    let mut out = Vec::new();
+    for (what, other) in others {
+        let size = if other.width() == head.width() {
+            let encoder = NativeEncoder::build(&facts.stated_config, &sides.candidate_weights, "the candidate")?;
+            let (a, b) = (states(&encoder, head, &sample.batch)?, states(&encoder, &other, &sample.batch)?);
+            let of = |metric| distance(scales, &sample.batch, &a, &b, Tap::Sentence, metric);
+            let (length, angle) = (of("relative_l2")?, of("cosine_distance")?);
+            format!(
+                "that moves its sentence vectors by {} of their length, {} in cosine distance, at most",
+                number(length),
+                number(angle)
+            )
+        } else {
+            format!("that gives vectors of {} numbers in place of {}", other.width(), head.width())
+        };
+        out.push(said(&what, size, None));
     }
     Ok(out)
 }

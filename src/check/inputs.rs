@@ -7,7 +7,7 @@ use crate::Error;
 use crate::checkpoint::{INDEX, InputFile, ModelFolder, STALE_SHARD};
 use crate::finding::{Finding, Severity, codes};
 use crate::report::{InputRecord, escape};
-use crate::runtimes::known::KnownRuntime;
+use crate::runtimes::known::{KnownRuntime, TensorFiles};
 use crate::runtimes::onnx::{DataFile, OnnxModel};
 
 /// A candidate made of the reference's own files compares a model with itself.
@@ -44,6 +44,21 @@ pub(super) fn stray(program: &KnownRuntime, candidate: &ModelFolder) -> Result<O
         Finding::new(Severity::Refusal, STALE_SHARD, message)
     };
     Ok(unread.first().map(told))
+}
+
+/// A tensor file that was compared and that its program, which goes by names, does not load.
+pub(super) fn misnamed(program: &KnownRuntime, candidate: &ModelFolder) -> Option<Finding> {
+    let own = |name: &String| name.ends_with(".safetensors") && !name.contains('/') && !name.starts_with("model");
+    let file = candidate.inputs().into_iter().map(|input| input.name).find(own)?;
+    let message = format!(
+        "{}/{} was compared, and {} loads model*.safetensors whatever an index says: it runs other weights or none; rename \
+         the file",
+        candidate.shown(),
+        escape::plain(&file, 200),
+        program.label()
+    );
+    let by_name = program.tensor_files == TensorFiles::Models;
+    by_name.then(|| Finding::new(Severity::Refusal, &codes::CANDIDATE_TENSOR_FILE, message))
 }
 
 /// A folder's name that its program takes for a pattern: it finds other folders by it, or none.

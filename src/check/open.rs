@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::CheckRequest;
 use super::config_keys;
 use super::configs;
-use super::deviation::{Emulated, f16_window};
+use super::deviation::{Emulated, padded_nan};
 use super::graph_weights;
 use super::heads::{self, Heads};
-use super::inputs::{inputs, pattern, same_file, stray};
+use super::inputs::{inputs, misnamed, pattern, same_file, stray};
 use super::original;
 use super::padded::{Padded, padded};
 use super::preflight;
@@ -23,14 +23,14 @@ use super::task_heads;
 use super::tokenizers::{Tokenizers, tokenizer_limit, tokenizers};
 use super::widths;
 use crate::Error;
-use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, usable_positions};
+use crate::checkpoint::{ModelConfig, ModelFolder, StageWeights, names, usable_positions};
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
 use crate::quantization::{Effective, load_candidate, load_stages};
-use crate::report::RuntimeRecord;
+use crate::report::{LoaderKeyRow, RuntimeRecord};
 use crate::runtimes::Encoder;
-use crate::runtimes::known::{self, KnownRuntime};
+use crate::runtimes::known::{self, KnownRuntime, Stored};
 use crate::runtimes::native::ops::{Compute, activation_function};
 use crate::runtimes::native::{NativeEncoder, PoolingError, SentenceHead};
 use crate::runtimes::onnx::{
@@ -105,7 +105,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     task_heads::refuse("the candidate's", &config, &candidate.weights)?;
     let control = NativeEncoder::build(control_config, &original.weights, &float)?;
     let mut recording = request.recording.as_deref().map(Recording::open).transpose()?;
-    let emulated = Emulated::new(request, &config, &heads.candidate, program);
+    let packed = candidate.weights.tensors().iter().any(|(name, w)| names::is_table(name) && w.storage.mode.is_some());
+    let emulated = Emulated::new(request, &config, &heads.candidate, program, packed);
     let encoder = NativeEncoder::build(&emulated.config, &candidate.weights, folder.shown())?;
     if let Some(recording) = &mut recording {
         recording.judge_only(encoder.taps());
@@ -183,7 +184,10 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(same_file(&reference, &model, &folder));
     findings.extend(stray(program, &folder)?);
     findings.extend(pattern(program, &folder));
-    findings.extend(f16_window(program, &stated, &candidate.summary.dtype));
+    findings.extend(misnamed(program, &folder));
+    let left = |row: &LoaderKeyRow| row.key == "padding_side" && row.candidate == "\"left\"";
+    let stored = Stored { dtype: &candidate.summary.dtype, packed, left: tokenizers_compared.keys.iter().any(left) };
+    findings.extend(padded_nan(program, &stated, stored));
     findings.extend(recording.iter().flat_map(|r| r.findings(&folder.weight_files())));
 
     observer.event(Event::Phase("opening the reference in ONNX Runtime"));
@@ -192,11 +196,9 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let options = SessionOptions { sessions: request.threads, ..SessionOptions::default() };
     let session = OnnxEncoder::open(&runtime, &model, &taps, options)?;
     let precision = candidate.summary.to_string();
-    let found = widths::found(&candidate.weights, &candidate.summary);
-    findings.extend(widths::finding(&found, &candidate.summary));
+    findings.extend(widths::finding(&candidate.weights, &candidate.summary));
     let facts = SidesFacts {
         findings,
-        precision: found,
         quantization: candidate.summary,
         same_point: same_points(&taps),
         outputs: session.declared().to_vec(),
@@ -222,6 +224,8 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
             .filter(|own| *own != max_length),
         deviations: emulated.deviations.clone(),
         mlx_pooling: emulated.pooling,
+        mlx_stages: emulated.stages.clone(),
+        mlx_pools_prompt: emulated.pools_prompt,
         reference: model.name().to_owned(),
         candidate: format!("{} ({precision})", folder.shown()),
     };

@@ -8,10 +8,9 @@ use super::heads::StagePair;
 use super::taps::ReferenceTap;
 use crate::Error;
 use crate::align::PreflightCheck;
-use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Weight, WeightSet};
+use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Stage, Weight, WeightSet};
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
-use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
 use crate::report::{GraphAuditSection, InputRecord, RuntimeRecord, TokenizersSection, escape};
 use crate::runtimes::Encoder;
@@ -88,8 +87,6 @@ pub struct Sides {
 pub struct SidesFacts {
     /// What was noticed while opening them.
     pub findings: Vec<Finding>,
-    /// The candidate's declared precision.
-    pub precision: Precision,
     /// The candidate's quantization as found.
     pub quantization: QuantizationSummary,
     /// Taps that are the same point of the computation.
@@ -136,6 +133,10 @@ pub struct SidesFacts {
     pub deviations: Vec<Deviation>,
     /// That runtime's pooling, where it is another one than the candidate's.
     pub mlx_pooling: Option<PoolingMode>,
+    /// The modules that runtime applies behind the pooling, where they are others than the candidate's.
+    pub mlx_stages: Option<Vec<Stage>>,
+    /// That runtime pools a prompt which the candidate's files leave out of the pooling.
+    pub mlx_pools_prompt: bool,
     /// The reference, for people: its file.
     pub reference: String,
     /// The candidate, for people: its folder and precision.

@@ -255,6 +255,15 @@ fn length(sides: &[Said; 2]) -> Option<Finding> {
 pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize>) -> Vec<Finding> {
     let (runtime, mut found) = (candidate.runtime, Vec::new());
     let (label, shown) = (runtime.label(), &candidate.shown);
+    if runtime.computes(config).is_none() {
+        let message = format!(
+            "{label} has no model for `{}`: the verdict is for a program that computes {shown} as its files say (--runtime \
+             names one that parallax knows)",
+            config.model_type
+        );
+        found.push(Finding::new(Severity::Warning, &codes::RUNTIME_NO_MODEL, message));
+        return found;
+    }
     if let (Some(stated), false) = (candidate.files.max_seq_length, runtime.reads_length) {
         let (positions, own) = (usable_positions(config), runtime.takes(usable_positions(config)));
         if own != stated {
@@ -267,8 +276,10 @@ pub(super) fn unread(candidate: &Said, config: &ModelConfig, width: Option<usize
         }
     }
     if !candidate.prompt.is_empty() && !runtime.reads_prompts_and_width {
+        let pooled = candidate.files.modules.as_ref().is_none_or(|m| m.include_prompt);
+        let without = if pooled { "" } else { " and leave its tokens out of the pooling" };
         let message = format!(
-            "{label} does not read the prompt that {shown} states, {}: these are the vectors of callers who put it before every sentence themselves",
+            "{label} does not read the prompt that {shown} states, {}: these are the vectors of callers who put it before every sentence themselves{without}",
             candidate.prompt_told()
         );
         found.push(Finding::new(Severity::Warning, &codes::RUNTIME_PROMPT_UNREAD, message));

@@ -137,6 +137,8 @@ pub struct ModelConfig {
     pub pad_token_id: Option<u32>,
     /// `position_embedding_type`.
     pub position_embedding_type: String,
+    /// What word embeddings are multiplied by in place of what the architecture says; no file states it.
+    pub embedding_scale: Option<f64>,
     file: String,
     raw: Value,
     /// The only further keys that may be read, once an architecture has said which it reads.
@@ -177,6 +179,7 @@ impl ModelConfig {
             num_hidden_layers: read.required(LAYERS, MAX_LAYERS)?,
             num_attention_heads: read.required(HEADS, MAX_HIDDEN)?,
             intermediate_size: read.required(INTERMEDIATE, MAX_INTERMEDIATE)?,
+            embedding_scale: None,
             hidden_act: act,
             layer_norm_eps: read.epsilon(NORM_EPS)?.unwrap_or(eps),
             vocab_size: read.required(&["vocab_size"], MAX_VOCAB)?,

@@ -4,7 +4,9 @@
 //! Read in each program's source at the version named; mlx-embeddings 0.1.0 was run as well. A new version is a new row.
 
 use super::native::{Deviation, mlx};
-use crate::checkpoint::{ModelConfig, PoolingMode};
+use super::padding::{F16_WINDOW, LEFT_PADDING, PACKED_MASK};
+pub use super::padding::{PaddedNan, Stored};
+use crate::checkpoint::{DenseActivation, DenseModule, ModelConfig, PoolingMode, Stage};
 
 /// One program at one version.
 #[derive(Debug)]
@@ -44,9 +46,11 @@ pub struct Computes {
     pub reads_pooling: bool,
     /// It applies `dense.0`, `dense.1`, … of the weights behind the pooling, without bias and activation.
     pub dense: bool,
-    /// Its mask of a window is no number of float16: rows that are padded beyond it come out as NaN.
-    pub f16_window: bool,
+    /// When rows that are padded come out as NaN, and why.
+    pub padded_nan: &'static [PaddedNan],
     deviations: &'static [Deviation],
+    /// Further ones where the table of words is quantized.
+    packed: &'static [Deviation],
 }
 
 /// What a program gives for a sentence whose folder states no pooling.
@@ -66,7 +70,7 @@ pub enum Silent {
 /// The tensor files that a program loads, by name alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorFiles {
-    /// `model*.safetensors`, or those that an index names.
+    /// `model*.safetensors`, or those that an index names; of other names none.
     Models,
     /// Every one in the folder, unless there is an index, and every one in a folder right below it.
     Shallow,
@@ -107,15 +111,19 @@ const LAST: Silent = Silent::Pools(PoolingMode::LastToken);
 const POOLER: Silent = Silent::Gives("the pooler's output, or every token's state");
 
 const fn computes(model_types: &'static [&'static str], silent: Silent, deviations: &'static [Deviation]) -> Computes {
-    Computes { model_types, silent, reads_pooling: false, dense: false, f16_window: false, deviations }
+    Computes { model_types, silent, reads_pooling: false, dense: false, padded_nan: &[], deviations, packed: &[] }
 }
 
 const fn reading(row: Computes) -> Computes {
     Computes { reads_pooling: true, ..row }
 }
 
-const fn with_f16_window(row: Computes) -> Computes {
-    Computes { f16_window: true, ..row }
+const fn padding_is_nan(padded_nan: &'static [PaddedNan], row: Computes) -> Computes {
+    Computes { padded_nan, ..row }
+}
+
+const fn packed(packed: &'static [Deviation], row: Computes) -> Computes {
+    Computes { packed, ..row }
 }
 
 const fn with_dense(row: Computes) -> Computes {
@@ -133,9 +141,12 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         models: &[
             computes(&["bert"], MEAN, mlx::BERT),
             computes(&["xlm-roberta"], MEAN, mlx::XLMR),
-            with_f16_window(computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
-            with_dense(computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
-            computes(&["qwen3"], LAST, mlx::QWEN3),
+            padding_is_nan(F16_WINDOW, computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
+            with_dense(packed(
+                mlx::GEMMA3_PACKED,
+                padding_is_nan(PACKED_MASK, computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
+            )),
+            padding_is_nan(LEFT_PADDING, computes(&["qwen3"], LAST, mlx::QWEN3)),
         ],
         normalizes: true,
         reads_modules: false,
@@ -153,9 +164,12 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         models: &[
             reading(computes(&["bert"], MEAN, mlx::BERT)),
             reading(computes(&["xlm-roberta"], MEAN, mlx::XLMR)),
-            with_f16_window(computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
-            with_dense(computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
-            computes(&["qwen3"], LAST, mlx::QWEN3),
+            padding_is_nan(F16_WINDOW, computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
+            with_dense(packed(
+                mlx::GEMMA3_PACKED,
+                padding_is_nan(PACKED_MASK, computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
+            )),
+            padding_is_nan(LEFT_PADDING, computes(&["qwen3"], LAST, mlx::QWEN3)),
         ],
         normalizes: true,
         reads_modules: false,
@@ -256,10 +270,30 @@ impl KnownRuntime {
         self.models.iter().find(|m| m.model_types.is_empty() || m.model_types.contains(&wanted.as_str()))
     }
 
-    /// Where it departs from what `config` says.
-    pub fn deviations(&self, config: &ModelConfig) -> Vec<Deviation> {
-        let all = self.computes(config).map_or(&[][..], |m| m.deviations);
-        all.iter().filter(|deviation| (deviation.applies)(config)).copied().collect()
+    /// Where it departs from what `config` says, for a model whose table of words is `packed` or is not.
+    pub fn deviations(&self, config: &ModelConfig, packed: bool) -> Vec<Deviation> {
+        let Some(row) = self.computes(config) else { return Vec::new() };
+        let more = if packed { row.packed } else { &[] };
+        row.deviations.iter().chain(more).filter(|deviation| (deviation.applies)(config)).copied().collect()
+    }
+
+    /// The modules behind the pooling that it applies whatever modules.json says; none where it reads that, or where
+    /// nothing is known of the model.
+    pub fn stages_always(&self, config: &ModelConfig, stated: &[Stage]) -> Option<Vec<Stage>> {
+        let row = self.computes(config).filter(|_| !self.reads_modules)?;
+        let plain = |stage: &Stage| match stage {
+            Stage::Dense(dense) if row.dense => {
+                let plain = DenseModule { bias: false, activation: DenseActivation::Identity, ..dense.clone() };
+                Stage::Dense(plain)
+            }
+            // Modules that it does not read are for callers to apply, as the files say.
+            _ => stage.clone(),
+        };
+        let mut own: Vec<Stage> = stated.iter().map(plain).collect();
+        if self.normalizes && !own.contains(&Stage::Normalize) {
+            own.push(Stage::Normalize);
+        }
+        Some(own)
     }
 
     /// The pooling it applies whatever the files say; none where it reads them, or does not pool.
@@ -317,54 +351,5 @@ impl Silent {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(model_type: &str, architecture: &str) -> ModelConfig {
-        let json = serde_json::json!({"model_type": model_type, "architectures": [architecture], "hidden_size": 4,
-            "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4, "vocab_size": 4,
-            "max_position_embeddings": 4, "sliding_window": 2});
-        ModelConfig::parse(json.to_string().as_bytes(), "config.json").unwrap()
-    }
-
-    #[test]
-    fn a_name_is_its_newest_version_and_an_unknown_one_lists_the_known() {
-        for name in ["mlx-embeddings", "mlx-vlm", "mlx-swift", REFERENCE] {
-            assert_eq!(RUNTIMES.iter().filter(|r| r.name == name && r.newest).count(), 1, "{name}");
-        }
-        assert_eq!(KnownRuntime::find("mlx-embeddings").unwrap().version, "0.1.0");
-        assert_eq!(KnownRuntime::find("mlx-embeddings@main").unwrap().version, "main");
-        for unknown in ["mlx", "mlx-embeddings@9", "@", "x\ny"] {
-            let message = KnownRuntime::find(unknown).unwrap_err().to_string();
-            assert!(message.contains("mlx-embeddings@0.1.0, mlx-embeddings@main, mlx-vlm@"), "{message}");
-            assert!(!message.contains('\n'));
-        }
-    }
-
-    #[test]
-    fn the_default_depends_on_program_version_and_architecture() {
-        let bert = config("bert", "BertModel");
-        let of = |name: &str| KnownRuntime::find(name).unwrap();
-        assert_eq!(of("mlx-embeddings").pools_always(&bert), Some(PoolingMode::Mean));
-        assert_eq!(of("mlx-embeddings@main").pools_always(&bert), None, "it reads the file");
-        assert_eq!(of("mlx-swift").computes(&bert).unwrap().silent.pooling(&bert), None);
-        let qwen = config("qwen3", "Qwen3ForCausalLM");
-        assert_eq!(of("mlx-embeddings").pools_always(&qwen), Some(PoolingMode::LastToken));
-        let silent = |c: &ModelConfig| of(REFERENCE).computes(c).unwrap().silent.pooling(c);
-        assert_eq!((silent(&qwen), silent(&bert)), (Some(PoolingMode::LastToken), Some(PoolingMode::Mean)));
-        assert!(of("mlx-embeddings").computes(&config("albert", "AlbertModel")).is_none());
-        assert_eq!(of("mlx-embeddings").deviations(&config("gemma3_text", "Gemma3TextModel")).len(), 1);
-    }
-
-    #[test]
-    fn lengths_end_at_the_positions() {
-        let of = |name: &str, positions, stated| KnownRuntime::find(name).unwrap().longest(positions, stated);
-        assert_eq!(of("mlx-embeddings", 8192, Some(8192)), 512);
-        assert_eq!(of("mlx-embeddings", 256, None), 256);
-        assert_eq!(KnownRuntime::find("mlx-embeddings").unwrap().takes(256), 512, "past the positions");
-        assert_eq!(KnownRuntime::find("mlx-swift").unwrap().takes(256), 256);
-        assert_eq!(of("mlx-vlm", 32_768, Some(32_768)), 8192);
-        assert_eq!(of(REFERENCE, 512, Some(128)), 128);
-        assert_eq!(of("mlx-swift", 512, Some(128)), 512);
-    }
-}
+#[path = "known_tests.rs"]
+mod tests;

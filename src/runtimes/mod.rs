@@ -3,6 +3,7 @@
 pub mod known;
 pub mod native;
 pub mod onnx;
+mod padding;
 pub mod recorded;
 
 use std::sync::Arc;

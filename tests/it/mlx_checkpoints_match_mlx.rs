@@ -19,7 +19,7 @@ fn mlx(name: &str, emulate: bool) -> NativeEncoder {
     let folder = ModelFolder::open(&fixture(&format!("mlx/tiny/{name}"))).unwrap();
     let mut config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
     let loaded = load_candidate(&folder, config.raw(), Effective::Dequantized).unwrap();
-    for deviation in KnownRuntime::find(CANDIDATE).unwrap().deviations(&config).iter().filter(|_| emulate) {
+    for deviation in KnownRuntime::find(CANDIDATE).unwrap().deviations(&config, false).iter().filter(|_| emulate) {
         (deviation.change)(&mut config);
     }
     NativeEncoder::build(&config, &loaded.weights, "test").unwrap()

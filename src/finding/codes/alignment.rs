@@ -6,6 +6,9 @@ codes! {
     ALIGNMENT_CROSS_MATCH: Refusal "alignment.cross_match"
         "A tap of the candidate resembles another tap of the reference more than its own partner."
         "Look for swapped, missing or repeated layers: the message names the two taps. Convert the model again.";
+    ALIGNMENT_BY_TWIN: Warning "alignment.by_twin"
+        "The format is so coarse that a tap looks like another tap of the reference; beside an honest conversion it is its own."
+        "Nothing is wrong; expect little of so few bits, or use more.";
     ALIGNMENT_NO_EVIDENCE: Refusal "alignment.no_evidence"
         "Too few usable states to tell one tap from another."
         "Give more and longer sentences. If states are zero or NaN, the model itself is broken.";

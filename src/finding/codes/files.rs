@@ -57,6 +57,9 @@ codes! {
     RUNTIME_CUTS_ELSEWHERE: Warning "runtime.cuts_elsewhere"
         "Rows were cut where the candidate's program does not cut by itself."
         "Pass that length to the program when you deploy." .caveat("cut elsewhere");
+    RUNTIME_NO_MODEL: Warning "runtime.no_model"
+        "The program that the candidate is judged for does not compute this kind of model."
+        "Name the program that runs it with --runtime." .caveat("runs elsewhere");
     RUNTIME_PROMPT_UNREAD: Warning "runtime.prompt_unread"
         "The candidate's program does not read the prompt."
         "Put the prompt before every sentence when you deploy." .caveat("left to callers");

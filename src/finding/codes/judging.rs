@@ -20,7 +20,7 @@ codes! {
         "Fix the model before the waiver's last day." .caveat("waived") .by_limits();
     POLICY_NO_GATES: Refusal "policy.no_gates"
         "The policy judged nothing."
-        "Add gates: `parallax policy show int8` is a start.";
+        "Add gates: `parallax policy show standard` is a start.";
     POLICY_BLIND_GATE: Warning "policy.blind_gate"
         "A limit is above what the wrong layer or another sentence would measure."
         "Tighten that limit." .by_limits();

@@ -66,12 +66,15 @@ codes! {
     CHECKPOINT_STALE_SHARD: Refusal "checkpoint.stale_shard"
         "A tensor file was not compared, and the program that runs the candidate would load it."
         "Take it out of the folder.";
+    CANDIDATE_TENSOR_FILE: Refusal "candidate.tensor_file"
+        "The program that runs the candidate does not load the tensor file that was compared."
+        "Name the file model.safetensors, or choose the program with --runtime.";
     CANDIDATE_PATTERN: Refusal "candidate.pattern"
         "The candidate's program takes the folder's name for a pattern and loads other folders or none."
         "Rename the folder: its name holds a character of file patterns.";
-    CANDIDATE_F16_WINDOW: Warning "candidate.f16_window"
-        "MLX masks this model's sliding window with a number that float16 does not hold."
-        "Convert with bfloat16 scales." .caveat("computed otherwise");
+    CANDIDATE_PADDED_NAN: Warning "candidate.padded_nan"
+        "The candidate's program masks padding so that padded rows of this model are no numbers."
+        "Do what the message says, or give the program rows of one length at a time." .caveat("computed otherwise");
     CANDIDATE_MLX_DEVIATES: Warning "candidate.mlx_deviates"
         "MLX's encoder departs from the configuration; the message tells by how much."
         "Pass --emulate mlx to judge what MLX computes." .caveat("computed otherwise");

@@ -146,7 +146,7 @@ fn build(config: &ModelConfig, weights: &WeightSet, label: &str) -> Result<Box<d
         hidden,
         positions: config.max_position_embeddings,
         word: table(&weights.scope("embed_tokens"), config.vocab_size, hidden)?,
-        scale: (hidden as f64).sqrt() as f32,
+        scale: config.embedding_scale.unwrap_or((hidden as f64).sqrt()) as f32,
         embedding_norm: None,
         layers,
         final_norm: rms_norm(&weights.scope("norm"), hidden, eps, 1.0).map(Norm::Rms)?,

@@ -179,6 +179,20 @@ impl SentenceHead {
         Ok(Self { skipped: self.skipped, ..Self::with_weights(&modules, self.hidden, &self.weights)? })
     }
 
+    /// The same pooling with other modules behind it.
+    ///
+    /// # Errors
+    /// Modules whose widths do not fit, or whose weights are not there.
+    pub fn with_stages(&self, stages: Vec<Stage>) -> Result<Self, PoolingError> {
+        let modules = SentenceModules { stages, ..self.modules.clone() };
+        Ok(Self { skipped: self.skipped, ..Self::with_weights(&modules, self.hidden, &self.weights)? })
+    }
+
+    /// Tokens at the beginning of every row that are not pooled.
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+
     /// The same head with all dimensions: what a graph computes that knows no `--dim`.
     ///
     /// # Errors
