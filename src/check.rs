@@ -11,6 +11,7 @@ mod causes;
 mod config_keys;
 mod configs;
 mod coverage;
+mod cross;
 mod deviation;
 mod device;
 mod distinct;
@@ -86,6 +87,8 @@ use write_up::Judged;
 /// Whatever stops a run before a verdict; [`Error::fault`] says which exit code that is. A threshold
 /// missed, a NaN, a tap that does not match are no errors: they are in the report.
 pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
+    // A policy that cannot be read is known before any model is.
+    request.limits()?;
     let mut sides = open_sides(request, observer)?;
     compare(&mut sides, request, observer)
 }
@@ -112,7 +115,7 @@ pub fn check_encoder(
 /// As [`check`].
 pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
     let started = SystemTime::now();
-    let policy = request.policy_for(&sides.facts)?;
+    let policy = request.limits()?;
     let workers = Workers::new()?;
 
     observer.event(Event::Phase("comparing weights"));
@@ -136,6 +139,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let twin = over_twin::Twin::build(sides, &weights)?;
     let mut beside_twin = over_twin::measure(&twin, &workers, &probed.judged)?;
     findings.extend(over_twin::findings(&beside_twin));
+    findings.extend(cross::findings(sides, &probed, &twin)?);
     let (words, lost) = sweep::words::over_twin(sides, &workers, &weights, &twin)?;
     beside_twin.words = words;
     findings.extend(lost);
@@ -157,6 +161,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     observer.event(Event::Phase("testing the gates with planted faults"));
     if let Some(sample) = &measured.sample {
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
+        findings.extend(deviation::overflow(sides, request, sample)?);
     }
     let mut proof = proof::of(sides, &workers, request.canaries, &measured, &twin)?;
     let recording = measured.recording();

@@ -14,7 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::figures::{apart, number};
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy, Quantity};
+use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy, Quantity, Question};
+
+mod answers;
+
+pub use answers::{Answer, Answers};
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -60,6 +64,12 @@ pub struct Reason {
     pub code: String,
     /// One line for people.
     pub message: String,
+    /// Which of the two questions it answers.
+    #[serde(default)]
+    pub question: Question,
+    /// True for a contradiction or a limit exceeded, false for what is missing.
+    #[serde(default)]
+    pub proven: bool,
 }
 
 /// How much was compared.
@@ -108,6 +118,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Its exit code.
     pub exit_code: u8,
+    /// The two answers behind it.
+    pub answers: Answers,
     /// Everything that spoke against a pass.
     pub reasons: Vec<Reason>,
 }
@@ -124,11 +136,11 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
     let found = |severity| findings.iter().filter(move |f| f.severity == severity).map(reason_of);
 
     let mut doubts: Vec<Reason> = found(Severity::Refusal).collect();
-    doubts.extend(grouped(&codes::GATE_ENGINE, &engine));
-    doubts.extend(grouped(&codes::GATE_NOT_MEASURED, &unmeasured));
+    doubts.extend(grouped(&codes::GATE_ENGINE, &engine, false));
+    doubts.extend(grouped(&codes::GATE_NOT_MEASURED, &unmeasured, false));
     doubts.extend(too_little(policy, gates, amount));
-    let certain = grouped(&codes::GATE_NON_FINITE, &broken);
-    let mut failures = grouped(&codes::GATE_EXCEEDED, &exceeded);
+    let certain = grouped(&codes::GATE_NON_FINITE, &broken, true);
+    let mut failures = grouped(&codes::GATE_EXCEEDED, &exceeded, true);
     failures.extend(found(Severity::Failure));
 
     let verdict = match (certain.is_empty(), doubts.is_empty(), failures.is_empty()) {
@@ -137,17 +149,23 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
         (true, true, false) => Verdict::Fail,
         (true, true, true) => Verdict::Pass,
     };
-    let reasons = certain.into_iter().chain(doubts).chain(failures).collect();
-    Judgement { verdict, exit_code: verdict.exit_code(), reasons }
+    let reasons: Vec<Reason> = certain.into_iter().chain(doubts).chain(failures).collect();
+    let answers = Answers::of(gates, &reasons);
+    Judgement { verdict, exit_code: verdict.exit_code(), answers, reasons }
 }
 
 fn reason_of(finding: &Finding) -> Reason {
-    Reason { code: finding.code.clone(), message: finding.message.clone() }
+    let code = finding.code.clone();
+    // Too poor a corpus leaves open what the format costs; everything else, whether the candidate is what it claims.
+    let question = if code.starts_with("corpus.") { Question::Fit } else { Question::Faithful };
+    Reason { code, message: finding.message.clone(), question, proven: finding.severity == Severity::Failure }
 }
 
 fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let mut reason = |code: &str, message: String| reasons.push(Reason { code: code.to_owned(), message });
+    let mut reason = |code: &str, message: String| {
+        reasons.push(Reason { code: code.to_owned(), message, question: Question::Fit, proven: false });
+    };
     if policy.gates.is_empty() || gates.is_empty() {
         reason("policy.no_gates", format!("policy {} judged nothing: no gate was evaluated", policy.name));
     }
@@ -160,7 +178,7 @@ fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Rea
 }
 
 /// One reason per gate, with the taps it speaks of; `results` are worst first and stay so.
-fn grouped(code: &Code, results: &[&GateResult]) -> Vec<Reason> {
+fn grouped(code: &Code, results: &[&GateResult], proven: bool) -> Vec<Reason> {
     let mut groups: Vec<Vec<&GateResult>> = Vec::new();
     for &result in results {
         match groups.iter_mut().find(|g| same_gate(g[0], result)) {
@@ -168,7 +186,13 @@ fn grouped(code: &Code, results: &[&GateResult]) -> Vec<Reason> {
             None => groups.push(vec![result]),
         }
     }
-    groups.iter().map(|g| Reason { code: code.code.to_owned(), message: message(g[0], g) }).collect()
+    let reason = |g: &Vec<&GateResult>| Reason {
+        code: code.code.to_owned(),
+        message: message(g[0], g),
+        question: g[0].quantity.question(),
+        proven,
+    };
+    groups.iter().map(reason).collect()
 }
 
 fn same_gate(a: &GateResult, b: &GateResult) -> bool {

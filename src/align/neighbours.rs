@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ranks::{pearson, spearman};
+use super::ranks::{CONSTANT, pearson, spearman};
 use super::sample::Pair;
 use crate::hidden_states::RowId;
 use crate::metrics::{fused, number};
@@ -52,6 +52,13 @@ pub struct Neighbours {
     /// Pearson's correlation of all pairwise similarities.
     #[serde(with = "number::optional")]
     pub pearson: Option<f64>,
+    /// Root mean square change of the pairwise similarities over their standard deviation on the reference side: what a
+    /// search feels, however alike the rows are.
+    #[serde(with = "number::optional")]
+    pub similarity_shift: Option<f64>,
+    /// 99th percentile of how far a row's own vector moved (1 - cosine), over the mean distance of two different rows.
+    #[serde(with = "number::optional")]
+    pub relative_distance: Option<f64>,
     /// The ten flips with the largest margin.
     pub nearest_flips: Vec<Flip>,
 }
@@ -73,9 +80,18 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
         top10_overlap: None,
         spearman: None,
         pearson: None,
+        similarity_shift: None,
+        relative_distance: None,
         nearest_flips: Vec::new(),
     };
-    let statistics = [&mut answer.top1_agreement, &mut answer.top10_overlap, &mut answer.spearman, &mut answer.pearson];
+    let statistics = [
+        &mut answer.top1_agreement,
+        &mut answer.top10_overlap,
+        &mut answer.spearman,
+        &mut answer.pearson,
+        &mut answer.similarity_shift,
+        &mut answer.relative_distance,
+    ];
     if rows.len() < MIN_ROWS {
         return answer;
     }
@@ -84,7 +100,13 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
         return answer;
     }
     let (r, c) = (Similarities::of(rows, reference, &norms_r), Similarities::of(rows, candidate, &norms_c));
-    (answer.spearman, answer.pearson) = (spearman(&r.upper(), &c.upper()), pearson(&r.upper(), &c.upper()));
+    let (pairs_r, pairs_c) = (r.upper(), c.upper());
+    (answer.spearman, answer.pearson) = (spearman(&pairs_r, &pairs_c), pearson(&pairs_r, &pairs_c));
+    answer.similarity_shift = shift(&pairs_r, &pairs_c);
+    let own = |(i, (_, pair)): (usize, &(RowId, &Pair))| {
+        1.0 - fused::dot(reference(pair), candidate(pair)) / (norms_r[i] * norms_c[i])
+    };
+    answer.relative_distance = relative_distance(rows.iter().enumerate().map(own).collect(), &pairs_r);
     let (mut agree, mut overlap, mut flips) = (0usize, 0.0, Vec::new());
     for i in 0..rows.len() {
         let (near_r, near_c) = (r.nearest(i), c.nearest(i));
@@ -152,9 +174,43 @@ impl Similarities {
     }
 }
 
+/// Root mean square difference of two lists over the first one's standard deviation; none where that does not vary.
+fn shift(reference: &[f64], candidate: &[f64]) -> Option<f64> {
+    let n = reference.len() as f64;
+    let mean = reference.iter().sum::<f64>() / n;
+    let variance = reference.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n;
+    let moved = reference.iter().zip(candidate).map(|(r, c)| (c - r).powi(2)).sum::<f64>() / n;
+    (variance >= CONSTANT).then(|| (moved / variance).sqrt())
+}
+
+/// 99th percentile (the value that one in a hundred exceeds) of the rows' own distances over the mean distance of two
+/// rows; none where all rows are one.
+fn relative_distance(mut own: Vec<f64>, similarities: &[f64]) -> Option<f64> {
+    let apart = similarities.iter().map(|s| 1.0 - s).sum::<f64>() / similarities.len() as f64;
+    own.sort_unstable_by(f64::total_cmp);
+    let rank = (own.len() as f64 * 0.99).ceil() as usize;
+    let p99 = own.get(rank.saturating_sub(1))?;
+    // A rounding error below zero is no distance.
+    (apart >= NEIGHBOUR_TIE).then(|| p99.max(0.0) / apart)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_are_told_in_units_of_the_reference() {
+        let reference = [0.1, 0.3, 0.5, 0.7];
+        assert_eq!(shift(&reference, &reference), Some(0.0));
+        // Standard deviation 0.2236: half of it added to every pair.
+        let moved: Vec<f64> = reference.iter().map(|s| s + 0.05f64.sqrt() / 2.0).collect();
+        assert!((shift(&reference, &moved).unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(shift(&[0.5; 4], &reference), None, "alike rows have no scale");
+        assert!(shift(&reference, &[f64::NAN; 4]).unwrap().is_nan());
+        let own: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(relative_distance(own, &[0.5, 0.5]), Some(198.0));
+        assert_eq!(relative_distance(vec![0.1], &[1.0]), None);
+    }
 
     #[test]
     fn each_pair_is_there_once_and_the_nearest_are_ten() {

@@ -1,7 +1,7 @@
 //! Correlation of two lists of similarities.
 
 /// A list whose variance is below this is constant up to f64 noise (similarities are in [-1, 1]): 2⁻⁶⁶, 1.4e-20.
-const CONSTANT: f64 = 1.0 / (1u128 << 66) as f64;
+pub(super) const CONSTANT: f64 = 1.0 / (1u128 << 66) as f64;
 
 /// Pearson's correlation; `None` when either list does not vary or there are fewer than two values.
 pub(super) fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {

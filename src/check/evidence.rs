@@ -78,6 +78,8 @@ impl Measured {
             top10_overlap: n.top10_overlap,
             spearman: n.spearman,
             pearson: n.pearson,
+            similarity_shift: n.similarity_shift,
+            relative_distance: n.relative_distance,
         }
     }
 }

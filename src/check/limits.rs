@@ -57,7 +57,7 @@ pub(super) fn decide(
         canaries::judge(planted, policy, held.weights);
         // A limit that is exceeded already cannot show that it sees a fault planted on top.
         let failed = gates.iter().any(|g| g.outcome == Outcome::Fail);
-        findings.extend(canaries::findings(planted, failed));
+        findings.extend(canaries::findings(planted, policy, failed));
     }
     findings.extend(growth::engine_culprits(held.measurements, &gates));
     let judgement = judge(policy, &gates, &findings, &held.amount);

@@ -77,6 +77,7 @@ pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Ea
     report.findings = decided.findings;
     report.verdict = decided.judgement.verdict;
     report.exit_code = decided.judgement.exit_code;
+    report.answers = decided.judgement.answers;
     report.reasons = decided.judgement.reasons;
     report.provenance.policy = policy_record(policy);
     report.regression = earlier.map(|earlier| regression::section(&report, earlier.report));

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::SidesFacts;
 use crate::Error;
 use crate::checkpoint::PoolingMode;
 use crate::corpus::CorpusOptions;
 use crate::hidden_states::{RowId, RowSet};
-use crate::policy::Policy;
+use crate::policy::{DEFAULT, Policy};
 use crate::quantization::Effective;
 use crate::runtimes::known::CANDIDATE;
 use crate::runtimes::native::ops::Compute;
@@ -65,7 +64,7 @@ pub struct CheckRequest {
     pub original: Option<PathBuf>,
     /// Corpus; without files the built-in probes are the corpus.
     pub corpus: CorpusOptions,
-    /// Policy name or file; by the candidate's declared precision when absent.
+    /// Policy name or file; [`DEFAULT`](crate::policy::DEFAULT) when absent.
     pub policy: Option<String>,
     /// Rows the control runs on.
     pub control: ControlRows,
@@ -180,12 +179,8 @@ impl CheckRequest {
     }
 
     /// The policy that judges this run, as it is written.
-    pub(super) fn policy_for(&self, facts: &SidesFacts) -> Result<Policy, Error> {
-        let policy = match &self.policy {
-            Some(name) => Policy::load(name)?,
-            None => Policy::for_precision(&facts.precision)?,
-        };
-        Ok(policy)
+    pub(super) fn limits(&self) -> Result<Policy, Error> {
+        Ok(Policy::load(self.policy.as_deref().unwrap_or(DEFAULT))?)
     }
 }
 

@@ -1,28 +1,27 @@
-//! The precision a candidate is judged by: what its weights are stored in, whatever config.json declares.
+//! What a candidate's weights are stored in, whatever config.json declares.
 
 use std::collections::BTreeMap;
 
 use crate::checkpoint::{WeightSet, names};
 use crate::finding::{Finding, Severity, codes};
-use crate::policy::Precision;
 use crate::quantization::QuantizationSummary;
 
 /// Share of the weights of one kind (tables, or matrices that states are multiplied with) that must be stored at a
-/// width, or at fewer bits, for that width's limits to be the candidate's. One coarse matrix among many does not bring
-/// the coarse limits; layers left in float16 at both ends, or tables at 8 bits beside 4, leave them.
+/// width, or at fewer bits, for that width to be the candidate's. One coarse matrix among many does not make a coarse
+/// model; layers left in float16 at both ends, or tables at 8 bits beside 4, leave it one.
 const ENOUGH: f64 = 0.25;
 
-/// A width: bits, mode (empty where nothing is quantized), and the type where nothing is.
-type Width = (u32, &'static str, String);
+/// A width: bits, and mode (empty where nothing is quantized).
+type Width = (u32, &'static str);
 
-/// The fewest bits that enough of the tables, or of the other matrices, are stored in.
-pub(super) fn found(weights: &WeightSet, summary: &QuantizationSummary) -> Precision {
+/// The fewest bits that enough of the tables, or of the other matrices, are stored in; none where that is no quantization.
+fn found(weights: &WeightSet) -> Option<u32> {
     let mut kinds: [BTreeMap<Width, usize>; 2] = Default::default();
     for (name, weight) in weights.tensors().iter().filter(|(_, w)| w.shape.len() == 2) {
         let storage = &weight.storage;
         let width = match (storage.bits, storage.mode) {
-            (Some(bits), Some(mode)) => (bits, mode, String::new()),
-            _ => (if storage.dtype == "F32" { 32 } else { 16 }, "", storage.dtype.clone()),
+            (Some(bits), Some(mode)) => (bits, mode),
+            _ => (if storage.dtype == "F32" { 32 } else { 16 }, ""),
         };
         *kinds[usize::from(names::is_table(name))].entry(width).or_default() += weight.len();
     }
@@ -32,30 +31,23 @@ pub(super) fn found(weights: &WeightSet, summary: &QuantizationSummary) -> Preci
         // In the order of bits: the sum is of what is stored in so many or fewer.
         kind.iter().find_map(|(width, n)| {
             sum += n;
-            (sum as f64 >= ENOUGH * all as f64).then(|| width.clone())
+            (sum as f64 >= ENOUGH * all as f64).then_some(*width)
         })
     };
-    let width = kinds.iter().filter_map(enough).min();
-    match width {
-        Some((bits, mode, _)) if !mode.is_empty() => {
-            Precision { bits: Some(bits), mode: Some(mode.to_owned()), dtype: summary.dtype.clone() }
-        }
-        Some((_, _, dtype)) => Precision { bits: None, mode: None, dtype },
-        None => Precision { bits: None, mode: None, dtype: summary.dtype.clone() },
-    }
+    let width = kinds.iter().filter_map(enough).min()?;
+    (!width.1.is_empty()).then_some(width.0)
 }
 
 /// What is said where the weights are not what is declared.
-pub(super) fn finding(precision: &Precision, summary: &QuantizationSummary) -> Option<Finding> {
+pub(super) fn finding(weights: &WeightSet, summary: &QuantizationSummary) -> Option<Finding> {
     let declared = summary.bits?;
-    if summary.modules_by_bits.contains_key(&declared) && precision.bits == Some(declared) {
+    if summary.modules_by_bits.contains_key(&declared) && found(weights) == Some(declared) {
         return None;
     }
     let found: Vec<String> = summary.modules_by_bits.iter().map(|(bits, n)| format!("{n} at {bits} bits")).collect();
-    let judged = precision.bits.map_or_else(|| precision.dtype.clone(), |bits| format!("{bits} bits"));
     let message = format!(
-        "config.json declares {declared} bits, the file holds {} and {} matrices that are not quantized: it is judged by \
-         the limits for {judged}",
+        "config.json declares {declared} bits, the file holds {} and {} matrices that are not quantized: each is judged by \
+         its own width",
         found.join(", "),
         summary.plain_matrices.len()
     );
@@ -80,7 +72,7 @@ mod tests {
             ((*name).to_owned(), Weight::new(name, vec![*rows, 2], vec![0.0; 2 * rows], storage))
         };
         let set = WeightSet::new("test", tensors.iter().map(weight).collect()).unwrap();
-        found(&set, &QuantizationSummary::default()).bits
+        found(&set)
     }
 
     #[test]

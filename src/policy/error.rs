@@ -35,14 +35,6 @@ pub enum PolicyError {
         /// What is wrong and, where it is known, the fix.
         message: String,
     },
-    /// The candidate's precision has no embedded policy.
-    #[error(
-        "no built-in limits exist for {what}: state yours with --policy FILE (`parallax policy show int4` prints one to start from)"
-    )]
-    NoDefault {
-        /// The precision, in words.
-        what: String,
-    },
 }
 
 impl PolicyError {

@@ -149,8 +149,20 @@ fn every_measured_tap_and_arm_is_gated_for_non_finite_values() {
 
 #[test]
 fn a_scale_error_that_direction_hides_is_seen_by_length() {
-    // Every state 4 % too long: cosine sees nothing, the relative error is within the 8-bit limits.
-    let policy = Policy::load("int8").unwrap();
+    // Every state 4 % too long: cosine sees nothing, and the relative error is within its limit.
+    let gate = |metric: &str, stat: &str, limit: &str| {
+        format!(
+            "[[gate]]\non = \"layer.*\"\narm = \"quantization\"\nmetric = \"{metric}\"\nstat = \"{stat}\"\n{limit}\n"
+        )
+    };
+    let text = [
+        "schema = 1\n".to_owned(),
+        gate("relative_l2", "p99", "max = 0.054"),
+        gate("standardized_l2", "p99", "max = 0.055"),
+        gate("norm_ratio", "mean", "max = 1.03"),
+        gate("norm_ratio", "mean", "min = 0.97"),
+    ];
+    let policy = Policy::parse(&text.concat(), "p").unwrap();
     let scaled = |metric, value| measurement("layer.0", Arm::Quantization, metric, Some(value));
     let seen = [scaled("relative_l2", 0.04), scaled("standardized_l2", 0.04), scaled("norm_ratio", 1.04)];
     let results = policy.evaluate_all(&seen, &WeightsReport::default(), None);
@@ -260,9 +272,20 @@ fn every_neighbour_statistic_answers_to_its_own_name() {
         top10_overlap: Some(0.2),
         spearman: Some(0.3),
         pearson: Some(0.4),
+        similarity_shift: Some(0.5),
+        relative_distance: Some(0.6),
     };
-    let names = ["top1_agreement", "top10_overlap", "spearman", "pearson", "rows"];
-    assert_eq!(names.map(|n| stats.named(n)), [Some(0.1), Some(0.2), Some(0.3), Some(0.4), None]);
+    for (name, value) in [
+        ("top1_agreement", 0.1),
+        ("top10_overlap", 0.2),
+        ("spearman", 0.3),
+        ("pearson", 0.4),
+        ("similarity_shift", 0.5),
+        ("relative_distance", 0.6),
+    ] {
+        assert_eq!(stats.named(name), Some(value), "{name}");
+    }
+    assert_eq!(stats.named("rows"), None);
 }
 
 #[test]

@@ -107,12 +107,16 @@ pub const WEIGHT_METRICS: &[Known] = &[
     Known::error("largest_error", ONLY_MAX),
 ];
 
-/// Metrics of neighbour search: shares and correlations, so 1 is the most and 0 is chance or worse.
+/// Metrics of neighbour search: shares and correlations, of which 1 is the most and 0 is chance or worse, and errors in
+/// units of the reference's own similarities.
 pub const NEIGHBOUR_METRICS: &[Known] = &[
     Known::share("top1_agreement", ONLY_MEAN, TIES),
     Known::share("top10_overlap", ONLY_MEAN, TIES),
     Known::share("spearman", ONLY_MEAN, SAME),
     Known::share("pearson", ONLY_MEAN, SAME),
+    // A change as large as the spread leaves nothing of a search, and an own vector as far as another row's is no vector.
+    Known::error("similarity_shift", ONLY_MEAN).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
+    Known::error("relative_distance", &[Stat::P99]).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
 ];
 
 /// What is known of limits on the metric of that name, wherever it is measured; none for a name that nothing has.

@@ -24,7 +24,6 @@ mod neighbours;
 mod parse;
 mod parse_waiver;
 mod place;
-mod precision;
 mod quantity;
 mod round;
 mod suggest;
@@ -38,26 +37,22 @@ pub use evaluate::{Baseline, GateResult, Measured, Outcome};
 pub use gate::{Direction, Evidence, Gate, MIN_VOCABULARY, Stat};
 pub use neighbours::NeighbourStats;
 pub use place::Place;
-pub use precision::Precision;
-pub use quantity::Quantity;
+pub use quantity::{Quantity, Question};
 pub use round::outward;
 pub use suggest::{MARGINS, suggest};
 pub use waiver::{Waiver, WaiverRecord, may_be_waived};
 
-/// The built-in policies: name and TOML text, one per precision a candidate may declare. There is none
-/// for 3 and 2 bits: what such a model may lose is a decision of its user.
+/// The built-in policies, from the strictest: name and TOML text. They know no format and no model: whether a candidate
+/// is what its format makes of the original is proven, and the levels say what a format may cost.
 pub const EMBEDDED: &[(&str, &str)] = &[
-    ("float32", include_str!("float32.toml")),
-    ("float16", include_str!("float16.toml")),
-    ("bfloat16", include_str!("bfloat16.toml")),
-    ("int8", include_str!("int8.toml")),
-    ("int6", include_str!("int6.toml")),
-    ("int5", include_str!("int5.toml")),
-    ("int4", include_str!("int4.toml")),
-    ("mxfp8", include_str!("mxfp8.toml")),
-    ("mxfp4", include_str!("mxfp4.toml")),
-    ("nvfp4", include_str!("nvfp4.toml")),
+    ("strict", include_str!("strict.toml")),
+    ("standard", include_str!("standard.toml")),
+    ("lenient", include_str!("lenient.toml")),
+    ("faithful", include_str!("faithful.toml")),
 ];
+
+/// What judges where nothing else is asked for.
+pub const DEFAULT: &str = "standard";
 
 /// The limits one run is judged by.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,10 +85,5 @@ impl Policy {
     /// Reads TOML text and refuses what could not judge anything. `name` is for messages and reports.
     pub fn parse(text: &str, name: &str) -> Result<Self, PolicyError> {
         parse::parse(text, name)
-    }
-
-    /// The embedded policy for what the candidate declares itself to be.
-    pub fn for_precision(precision: &Precision) -> Result<Self, PolicyError> {
-        Self::load(precision.policy_name()?)
     }
 }

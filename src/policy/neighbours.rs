@@ -25,6 +25,14 @@ pub struct NeighbourStats {
     #[serde(with = "number::optional")]
     #[schemars(with = "Option<number::Written>")]
     pub pearson: Option<f64>,
+    /// Root mean square change of all pairwise similarities over their standard deviation.
+    #[serde(with = "number::optional", default)]
+    #[schemars(with = "Option<number::Written>")]
+    pub similarity_shift: Option<f64>,
+    /// 99th percentile of how far a row's own vector moved, over the mean distance of two different rows.
+    #[serde(with = "number::optional", default)]
+    #[schemars(with = "Option<number::Written>")]
+    pub relative_distance: Option<f64>,
 }
 
 impl NeighbourStats {
@@ -38,6 +46,8 @@ impl NeighbourStats {
             "top10_overlap" => self.top10_overlap,
             "spearman" => self.spearman,
             "pearson" => self.pearson,
+            "similarity_shift" => self.similarity_shift,
+            "relative_distance" => self.relative_distance,
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fault::Fault;
+use crate::policy::Question;
 
 const GATE: &str = "on = \"layer.*\"\narm = \"quantization\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.05\n";
 
@@ -27,19 +28,25 @@ fn embedded_policies_parse_and_every_limit_says_why() {
         for gate in &policy.gates {
             assert!(gate.why.as_deref().is_some_and(|w| w.len() > 20), "{name}: {gate:?}");
         }
-        for (on, arm) in [
-            ("*", Some(Arm::Engine)),
-            ("layer.*", Some(Arm::Quantization)),
-            ("embeddings", Some(Arm::Quantization)),
-            ("final", Some(Arm::Quantization)),
-            ("pooled", Some(Arm::Quantization)),
-            ("sentence", Some(Arm::Total)),
-            ("weights", None),
-        ] {
-            assert!(
-                policy.gates.iter().any(|g| g.quantity.on.to_string() == on && g.quantity.arm == arm),
-                "{name}: {on}"
-            );
+        assert!(policy.gates.iter().any(|g| g.quantity.on.to_string() == "*" && g.quantity.arm == Some(Arm::Engine)));
+        // What a format costs is asked in units that hold for any model: of searches, never of one model's states.
+        let fit: Vec<&Gate> = policy.gates.iter().filter(|g| g.quantity.question() == Question::Fit).collect();
+        assert!(fit.iter().all(|g| g.quantity.on == Place::Neighbours), "{name}");
+        assert_eq!(fit.is_empty(), *name == "faithful");
+    }
+    let limits = |name: &str| -> Vec<f64> {
+        Policy::load(name)
+            .unwrap()
+            .gates
+            .iter()
+            .filter(|g| g.quantity.on == Place::Neighbours)
+            .map(|g| g.limit().1)
+            .collect()
+    };
+    for (tight, loose) in [("strict", "standard"), ("standard", "lenient")] {
+        for (i, (a, b)) in limits(tight).into_iter().zip(limits(loose)).enumerate() {
+            let shares = Policy::load(tight).unwrap().gates[2 + i].min.is_some();
+            assert!(if shares { a > b } else { a < b }, "{tight} and {loose}: {a} and {b}");
         }
     }
 }
@@ -163,10 +170,10 @@ fn weights_and_neighbours_have_their_own_metrics() {
 
 #[test]
 fn names_and_paths_that_are_neither_are_one_line() {
-    let error = Policy::load("int88").unwrap_err();
+    let error = Policy::load("standart").unwrap_err();
     assert_eq!(error.fault(), Fault::Usage);
     let message = error.to_string();
-    assert!(message.contains("did you mean `int8`?") && !message.contains('\n'), "{message}");
+    assert!(message.contains("did you mean `standard`?") && !message.contains('\n'), "{message}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("big.toml");
     std::fs::write(&path, vec![b'#'; LARGEST as usize + 1]).unwrap();

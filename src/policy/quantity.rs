@@ -21,7 +21,33 @@ pub struct Quantity {
     pub stat: Stat,
 }
 
+/// The two questions of a run.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// Is the candidate what its format makes of this original, and run as its files say?
+    #[default]
+    Faithful,
+    /// Is what the format costs acceptable?
+    Fit,
+}
+
+/// Metrics of weights that tell who made them, whatever the format costs.
+const OF_THE_MAKER: &[&str] = &["changed_groups", "group_error", "twin_equal", "over_twin", "row_over_twin"];
+
 impl Quantity {
+    /// Which of the two questions a limit on it asks: of states, sentences and neighbours, what the format costs; of the
+    /// engine, of another runtime and of who made the weights, whether the candidate is what it claims to be.
+    pub fn question(&self) -> Question {
+        match (&self.on, self.arm) {
+            (Place::Weights, _) if OF_THE_MAKER.contains(&self.metric.as_str()) => Question::Faithful,
+            (_, Some(Arm::Engine | Arm::Device)) => Question::Faithful,
+            _ => Question::Fit,
+        }
+    }
+
     /// The one tap it speaks of.
     pub fn tap(&self) -> Option<Tap> {
         match self.on {

@@ -4,7 +4,7 @@
 use super::Report;
 use crate::checkpoint::sha256_hex;
 use crate::policy::{EMBEDDED, GateResult, Outcome, Policy, PolicyError};
-use crate::verdict::{Verdict, judge};
+use crate::verdict::{Answers, Verdict, judge};
 
 /// What is known of the limits a report was judged by.
 pub(super) enum Limits {
@@ -97,9 +97,23 @@ fn verdict(report: &Report, policy: &Policy) -> Option<String> {
     let earned = judge(policy, &report.gates, &report.findings, &report.corpus.amount());
     // Reports of before there was a vocabulary hold too little for a pass, and no less for another verdict.
     let older = report.corpus.vocabulary == 0 && report.verdict != Verdict::Pass && earned.verdict != Verdict::Pass;
-    (earned.verdict != report.verdict && !older).then(|| {
-        let why = earned.reasons.first().map_or_else(String::new, |r| format!(": {}: {}", r.code, r.message));
-        format!("it says {}, its gates, findings and evidence lead to {}{why}", report.verdict, earned.verdict)
+    let why = || earned.reasons.first().map_or_else(String::new, |r| format!(": {}: {}", r.code, r.message));
+    if earned.verdict != report.verdict && !older {
+        return Some(format!(
+            "it says {}, its gates, findings and evidence lead to {}{}",
+            report.verdict,
+            earned.verdict,
+            why()
+        ));
+    }
+    (earned.answers != report.answers && !older).then(|| {
+        let said = |answers: Answers| format!("faithful: {}, fit: {}", answers.faithful, answers.fit);
+        format!(
+            "it says {}, its gates, findings and evidence lead to {}{}",
+            said(report.answers),
+            said(earned.answers),
+            why()
+        )
     })
 }
 

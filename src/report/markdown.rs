@@ -1,11 +1,13 @@
 //! Markdown for a CI job's summary: the verdict first, then why, then the evidence.
 
 use super::escape::{markdown, plain};
-use super::words::{HEADLINE, amount, count, first_jump, measurement, next_step, outcome, taps, twin, value};
+use super::words::{
+    HEADLINE, amount, answers, count, first_jump, measurement, next_step, outcome, taps, twin, unlike, value,
+};
 use super::{Report, ReportError, markdown_proof};
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{GateResult, Outcome, Stat};
+use crate::policy::Outcome;
 use crate::weights::TensorRow;
 
 /// GitHub takes a job summary of 1 MiB and drops it whole when it is larger.
@@ -64,12 +66,15 @@ fn head(report: &Report, out: &mut String) {
     let (candidate, reference) = (text(&alignment.candidate), text(&alignment.reference));
     let policy = text(&report.provenance.policy.name);
     line(out, &format!("**{candidate}** against **{reference}**, policy **{policy}**.\n"));
-    for reason in &report.reasons {
+    let answers = answers(report);
+    for answer in &answers {
+        line(out, &format!("- {}", text(&answer.line)));
+    }
+    let told = |i: usize| answers.iter().any(|answer| answer.reason == Some(i));
+    for (_, reason) in report.reasons.iter().enumerate().filter(|(i, _)| !told(*i)) {
         line(out, &format!("- {}", text(&reason.message)));
     }
-    if !report.reasons.is_empty() {
-        out.push('\n');
-    }
+    out.push('\n');
     if let Some((todo, command)) = next_step(report) {
         line(out, &format!("Next: {todo} (`{}`)\n", command.replace('`', "'")));
     }
@@ -110,9 +115,7 @@ fn tap_row(report: &Report, tap: Tap) -> String {
     let of = |arm| measurement(report, tap, arm, metric);
     let p99 = |arm| value(of(arm).and_then(|m| m.p99));
     let max = |arm| value(of(arm).and_then(|m| m.max));
-    let same =
-        |g: &&GateResult| g.quantity.tap() == Some(tap) && g.quantity.is_of(metric, Stat::P99) && g.baseline.is_some();
-    let null = report.gates.iter().find(same).and_then(|g| g.baseline).unwrap_or_default();
+    let [wrong_layer, other_text] = unlike(report, tap);
     format!(
         "| {tap} | {} | {} | {} | {} | {} | {} | {} | {} |",
         p99(Arm::Engine),
@@ -120,8 +123,8 @@ fn tap_row(report: &Report, tap: Tap) -> String {
         max(Arm::Quantization),
         p99(Arm::Total),
         max(Arm::Total),
-        value(null.wrong_layer),
-        value(null.mismatched_sentence),
+        value(wrong_layer),
+        value(other_text),
         mark(outcome(report, tap))
     )
 }

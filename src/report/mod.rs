@@ -55,7 +55,7 @@ pub use write::OutputDir;
 use crate::finding::Finding;
 use crate::metrics::Measurement;
 use crate::policy::{DeviceTerms, GateResult, Measured};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Answers, Reason, Verdict};
 use crate::weights::WeightsReport;
 
 /// The format version this crate writes and reads.
@@ -113,6 +113,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// Its exit code.
     pub exit_code: u8,
+    /// The two answers behind it.
+    #[serde(flatten)]
+    pub answers: Answers,
     /// Why, worst first.
     pub reasons: Vec<Reason>,
     /// What was noticed.
@@ -201,7 +204,7 @@ mod tests {
     fn the_top_level_keys_are_the_promised_ones() {
         let value: serde_json::Value = serde_json::from_slice(&sample::failing().to_json().unwrap()).unwrap();
         let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-        let promised = "schema tool verdict exit_code reasons findings gates provenance corpus alignment weights \
+        let promised = "schema tool verdict exit_code faithful fit reasons findings gates provenance corpus alignment weights \
                         measurements sentence worst_rows explanation";
         assert_eq!(keys, promised.split_whitespace().collect::<Vec<_>>());
         assert_eq!(value["verdict"], "fail");

@@ -5,7 +5,7 @@ use crate::finding::{Severity, codes};
 use crate::hidden_states::{Arm, RowId, RowSet, Tap};
 use crate::metrics::{Location, Mode};
 use crate::policy::{NeighbourStats, Policy};
-use crate::verdict::judge;
+use crate::verdict::{Answers, judge};
 use crate::weights::WeightTotals;
 
 const POLICY: &str = r#"
@@ -84,6 +84,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
         tool: Tool { name: "parallax".into(), version: "0.1.0".into() },
         verdict: Verdict::Inconclusive,
         exit_code: 3,
+        answers: Answers::default(),
         reasons: Vec::new(),
         findings,
         gates: Vec::new(),
@@ -168,7 +169,8 @@ fn judged(mut report: Report) -> Report {
     report.gates = policy.evaluate_all(&report.measurements, &report.weights, report.sentence.neighbours.as_ref());
     let amount = report.corpus.amount();
     let judgement = judge(&policy, &report.gates, &report.findings, &amount);
-    (report.verdict, report.exit_code, report.reasons) = (judgement.verdict, judgement.exit_code, judgement.reasons);
+    (report.verdict, report.exit_code, report.answers) = (judgement.verdict, judgement.exit_code, judgement.answers);
+    report.reasons = judgement.reasons;
     report
 }
 

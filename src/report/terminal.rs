@@ -2,14 +2,14 @@
 
 use super::escape::plain;
 use super::words::{
-    HEADLINE, amount, canaries, caveats, compute, count, device, first_jump, measurement, next_step, outcome, planted,
-    taps, twin, used, value,
+    AnswerLine, HEADLINE, amount, answers, canaries, caveats, compute, count, device, first_jump, measurement,
+    next_step, outcome, over_twin, planted, taps, unlike, used, value,
 };
 use super::{Report, WorstRowSection};
-use crate::figures::apart;
+use crate::figures::{apart, number};
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{GateResult, Outcome, Stat};
-use crate::verdict::Verdict;
+use crate::policy::{GateResult, Outcome, Place, Stat};
+use crate::verdict::{Reason, Verdict};
 
 /// Lines without `explain`: the worst row is told where there is room.
 const LINES: usize = 15;
@@ -53,16 +53,16 @@ impl Paint {
 /// reason, every finding and where each broken limit comes from. Ends with a newline.
 pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     let paint = Paint(color);
-    let mut lines = vec![
-        format!(
-            "{}  {} against {}, policy {}",
-            paint.verdict(report.verdict),
-            plain(&report.alignment.candidate, TEXT),
-            plain(&report.alignment.reference, TEXT),
-            plain(&report.provenance.policy.name, TEXT)
-        ),
-        evidence(report),
-    ];
+    let mut lines = vec![format!(
+        "{}  {} against {}, policy {}",
+        paint.verdict(report.verdict),
+        plain(&report.alignment.candidate, TEXT),
+        plain(&report.alignment.reference, TEXT),
+        plain(&report.provenance.policy.name, TEXT)
+    )];
+    let answers = answers(report);
+    lines.extend(answers.iter().map(|answer| format!("      {}", plain(&answer.line, TEXT))));
+    lines.push(evidence(report));
     lines.extend(caveats(report).map(|c| format!("      {}", plain(&c, TEXT))));
     lines.extend(table(report, &paint, explain));
     let jump = || first_jump(report).map(|jump| jump.sentence());
@@ -72,7 +72,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     lines.extend(report.regression.as_ref().map(|r| format!("      {}", plain(&r.sentence(), TEXT))));
     lines.extend(device(report).map(|d| format!("      {}", plain(&d, TEXT))));
     lines.extend(compute(report).map(|c| format!("      {}", plain(&c, TEXT))));
-    lines.extend(reasons(report, explain));
+    lines.extend(reasons(report, &answers, explain));
     lines.extend(next_step(report).map(|(todo, command)| format!("  next {todo} ({command})")));
     if explain || lines.len() < LINES {
         lines.extend(report.worst_rows.first().map(worst_row));
@@ -121,25 +121,32 @@ fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
         shown.sort_unstable();
     }
     let width = shown.iter().map(|t| t.to_string().len()).max().unwrap_or(0).max(10);
+    // Where the policy states no limit on states, the yardstick is an honest conversion.
+    let limited = shown.iter().any(|tap| limit_of(report, *tap).is_some());
+    let bound = if limited { "limit" } else { "of twin" };
     let mut lines = vec![format!(
         "      {:width$}  {:>10}  {:>16}  {:>8}  {:>11}  {:>10}",
-        "tap", "engine p99", "quantization p99", "limit", "wrong layer", "other text"
+        "tap", "engine p99", "quantization p99", bound, "wrong layer", "other text"
     )];
     for tap in &shown {
         let p99 = |arm| measurement(report, *tap, arm, HEADLINE).and_then(|m| m.p99);
         let gate = limit_of(report, *tap);
-        let (limit, null) = (gate.map(|g| g.limit), gate.and_then(|g| g.baseline).unwrap_or_default());
+        let [wrong_layer, other_text] = unlike(report, *tap);
+        let limit = gate.map(|g| g.limit);
         // A limit missed by a hair must not read as one that was met.
         let (seen, limit) = match (p99(Arm::Quantization), limit) {
             (Some(seen), Some(limit)) => apart(seen, limit),
+            (seen, None) if !limited => {
+                (value(seen), over_twin(report, *tap).map_or("-".to_owned(), |x| format!("x {}", number(x))))
+            }
             (seen, limit) => (value(seen), value(limit)),
         };
         lines.push(format!(
             "      {:width$}  {:>10}  {seen:>16}  {limit:>8}  {:>11}  {:>10}  {}",
             tap.to_string(),
             value(p99(Arm::Engine)),
-            value(null.wrong_layer),
-            value(null.mismatched_sentence),
+            value(wrong_layer),
+            value(other_text),
             paint.outcome(outcome(report, *tap))
         ));
     }
@@ -156,7 +163,8 @@ fn sentence(report: &Report) -> Option<String> {
     let tap = taps(report).into_iter().rfind(|t| t.is_sentence_level())?;
     let m = measurement(report, tap, Arm::Total, "cosine_distance")?;
     let mut line = format!("      {tap}: cosine distance p99 {}, max {}", value(m.p99), value(m.max));
-    if let Some(n) = &report.sentence.neighbours {
+    let told = report.gates.iter().any(|g| g.quantity.on == Place::Neighbours && g.observed.is_some());
+    if let Some(n) = report.sentence.neighbours.as_ref().filter(|_| !told) {
         line.push_str(&format!(", same nearest neighbour {}", value(n.top1_agreement)));
         line.push_str(&format!(", top-10 overlap {}", value(n.top10_overlap)));
     }
@@ -166,17 +174,18 @@ fn sentence(report: &Report) -> Option<String> {
 fn weights(report: &Report) -> Option<String> {
     let totals = &report.weights.totals;
     (totals.matrix_elements > 0).then(|| {
-        let mut line = format!("      weights: relative error {}", crate::figures::number(totals.relative_error));
+        let mut line = format!("      weights: relative error {}", number(totals.relative_error));
         if let Some(worst) = &totals.worst_tensor {
             line.push_str(&format!(", worst in {}", plain(worst, TEXT)));
         }
-        line.push_str(&twin(report).map_or_else(String::new, |twin| format!("; {twin}")));
         line
     })
 }
 
-fn reasons(report: &Report, explain: bool) -> Vec<String> {
-    let all = &report.reasons;
+/// Those that the two answers do not tell already.
+fn reasons(report: &Report, answers: &[AnswerLine], explain: bool) -> Vec<String> {
+    let told = |i: &usize| answers.iter().any(|answer| answer.reason == Some(*i));
+    let all: Vec<&Reason> = (0..report.reasons.len()).filter(|i| !told(i)).map(|i| &report.reasons[i]).collect();
     let shown = if explain || all.len() <= REASONS { all.len() } else { REASONS - 1 };
     let mut lines: Vec<String> = all[..shown].iter().map(|r| format!("  why {}", plain(&r.message, TEXT))).collect();
     if shown < all.len() {
@@ -188,7 +197,7 @@ fn reasons(report: &Report, explain: bool) -> Vec<String> {
 fn worst_row(row: &WorstRowSection) -> String {
     let place = if row.place.is_empty() { row.row.to_string() } else { plain(&row.place, TEXT) };
     let metric = plain(&row.metric, TEXT);
-    let value = crate::figures::number(row.value);
+    let value = number(row.value);
     format!("      worst row: {place} {} {metric} {value}: {}", row.tap, plain(&row.text, ROW_TEXT))
 }
 
@@ -208,7 +217,7 @@ fn explanation(report: &Report) -> Vec<String> {
     for gate in report.gates.iter().filter(|g| g.outcome != Outcome::Pass) {
         if let Some(why) = gate.why.as_deref().filter(|w| !said.contains(w)) {
             said.push(why);
-            let (metric, limit) = (plain(&gate.quantity.metric, TEXT), crate::figures::number(gate.limit));
+            let (metric, limit) = (plain(&gate.quantity.metric, TEXT), number(gate.limit));
             lines.push(format!("  limit {limit} of {metric} {}: {}", gate.quantity.stat, plain(why, TEXT)));
         }
     }

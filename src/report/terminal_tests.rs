@@ -23,7 +23,8 @@ fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
     let template = report.measurements[1].clone();
     for i in 2..40 {
         report.measurements.push(crate::metrics::Measurement { tap: Tap::Layer(i), ..template.clone() });
-        report.reasons.push(Reason { code: "gate.exceeded".into(), message: format!("reason {i}") });
+        let (code, message) = ("gate.exceeded".into(), format!("reason {i}"));
+        report.reasons.push(Reason { code, message, ..report.reasons[0].clone() });
     }
     report.measurements[3].p99 = Some(0.5);
     let short = verdict_text(&report, false, false);

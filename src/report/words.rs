@@ -8,7 +8,8 @@ use crate::figures::number;
 use crate::finding::codes;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode, find, measured_taps};
-use crate::policy::{Direction, GateResult, Outcome, Place, Quantity};
+use crate::policy::{Direction, GateResult, Outcome, Place, Quantity, Question};
+use crate::verdict::{Answer, Answers, Reason};
 use crate::weights::Quantizer;
 
 /// The metric of the per-tap table.
@@ -109,6 +110,60 @@ pub(super) fn next_step(report: &Report) -> Option<(&'static str, String)> {
     // Of a family the code's own end is a setting out of a file.
     let code = if row.family().is_some() { plain(&reason.code, 80) } else { row.code.to_owned() };
     Some((row.todo, format!("parallax explain {code}")))
+}
+
+/// One of the two answers, in a line; and the reason it was taken from, by its place.
+pub(super) struct AnswerLine {
+    pub(super) line: String,
+    pub(super) reason: Option<usize>,
+}
+
+/// Both answers: yes with what proves it, or the first reason for another answer.
+pub(super) fn answers(report: &Report) -> [AnswerLine; 2] {
+    let of = |question, name: &str, answer: Answer, yes: String| {
+        let told = |r: &Reason| r.question == question && r.proven == (answer == Answer::No);
+        let reason = match answer {
+            Answer::No | Answer::Unproven => report.reasons.iter().position(told),
+            Answer::Yes | Answer::NotAsked => None,
+        };
+        let because = reason.and_then(|i| report.reasons.get(i)).map_or(yes, |r| r.message.clone());
+        let because = if because.is_empty() { because } else { format!(": {because}") };
+        AnswerLine { line: format!("{name} {answer}{because}"), reason }
+    };
+    let Answers { faithful, fit } = report.answers;
+    let exact = || "every tensor is the original's, as its type holds it".to_owned();
+    let proof = if faithful == Answer::Yes { twin(report).unwrap_or_else(exact) } else { String::new() };
+    [
+        of(Question::Faithful, "faithful", faithful, proof),
+        of(Question::Fit, "fit     ", fit, cost(report).unwrap_or_default()),
+    ]
+}
+
+/// What the format costs: each limit of the policy on it, with what was measured.
+fn cost(report: &Report) -> Option<String> {
+    let at = |g: &GateResult| {
+        let side = if g.direction == Direction::Max { "at most" } else { "at least" };
+        let place = if g.quantity.on == Place::Neighbours { String::new() } else { format!("{} ", g.quantity.on) };
+        let name = plain(&g.quantity.metric, 60).replace('_', " ");
+        Some(format!("{place}{name} {} ({side} {})", number(g.observed?), number(g.limit)))
+    };
+    let asked = report.gates.iter().filter(|g| g.quantity.on == Place::Neighbours);
+    let all: Vec<String> = asked.filter_map(at).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// The largest error at a tap over that of MLX's own conversion; none where it was not measured.
+pub(super) fn over_twin(report: &Report, tap: Tap) -> Option<f64> {
+    let taps = report.alignment.twin.batches.iter().flat_map(|b| &b.taps);
+    taps.filter(|t| t.tap == tap).map(|t| t.over_twin).max_by(f64::total_cmp)
+}
+
+/// What the wrong layer and another sentence would measure there.
+pub(super) fn unlike(report: &Report, tap: Tap) -> [Option<f64>; 2] {
+    let unlike = &report.alignment.unlike;
+    let metric = if tap.is_sentence_level() { "cosine_distance" } else { HEADLINE };
+    [&unlike.wrong_layer, &unlike.mismatched_sentence]
+        .map(|all| find(all, tap, Arm::Total, Mode::Accumulated, metric).and_then(|m| m.p99))
 }
 
 /// The device arm in one line: whose states, how far from the candidate at worst; none without a recording.

@@ -114,7 +114,7 @@ fn shown(gate: &GateResult) -> String {
 }
 
 /// What a person should know: faults that no gate saw. They forbid a pass; what `failed` is not made less so.
-pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec<Finding> {
+pub(in crate::check) fn findings(section: &CanariesSection, policy: &Policy, failed: bool) -> Vec<Finding> {
     let severity = if failed { Severity::Warning } else { Severity::Refusal };
     if !section.planted {
         let message = "no faults were planted (--no-canaries): that the gates would see one is not shown";
@@ -138,7 +138,7 @@ pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec
             Finding::new(severity, &codes::CANARY_UNSEEN, message)
         })
         .collect();
-    out.extend(blind(section));
+    out.extend(blind(section, policy));
     if section.canaries.iter().all(|c| c.not_planted.is_some()) {
         let message = "not one fault could be planted in this model, so its gates are not shown to see any";
         out.push(Finding::new(Severity::Refusal, &codes::CANARY_NONE_PLANTED, message));
@@ -146,8 +146,13 @@ pub(in crate::check) fn findings(section: &CanariesSection, failed: bool) -> Vec
     out
 }
 
-/// Faults that only a proof sees, because the limits are too wide for them.
-fn blind(section: &CanariesSection) -> Option<Finding> {
+/// Faults that only a proof sees, because the limits on states are too wide for them. A policy without such limits leaves
+/// states to the proofs, which no policy can loosen.
+fn blind(section: &CanariesSection, policy: &Policy) -> Option<Finding> {
+    let of_states = |arm| matches!(arm, Some(Arm::Quantization | Arm::Total));
+    if !policy.gates.iter().any(|gate| of_states(gate.quantity.arm)) {
+        return None;
+    }
     let unseen = |c: &&CanarySection| c.not_planted.is_none() && c.limits.is_none() && c.seen_by.is_some();
     let blind: Vec<String> = section
         .canaries

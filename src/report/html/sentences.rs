@@ -71,7 +71,9 @@ pub(super) fn sentences(report: &Report) -> String {
         let rows = row("same nearest neighbour", "top1_agreement", n.top1_agreement)
             + &row("overlap of the ten nearest", "top10_overlap", n.top10_overlap)
             + &row("Spearman of all similarities", "spearman", n.spearman)
-            + &row("Pearson of all similarities", "pearson", n.pearson);
+            + &row("Pearson of all similarities", "pearson", n.pearson)
+            + &row("change of similarities over their spread", "similarity_shift", n.similarity_shift)
+            + &row("own distance p99 over that of two rows", "relative_distance", n.relative_distance);
         let caption = format!(
             "A search among {} of the sentences: share that stays the same",
             crate::report::words::count(n.rows)

@@ -5,7 +5,7 @@ use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, SENTENCE, caveats, compute, count, device, next_step, planted, used};
+use crate::report::words::{HEADLINE, SENTENCE, answers, caveats, compute, count, device, next_step, planted, used};
 use crate::verdict::Verdict;
 
 /// Verdict, what was compared, and the four numbers most asked for.
@@ -33,11 +33,13 @@ pub(super) fn head(report: &Report) -> String {
     };
     let alignment = &report.alignment;
     let rows = &report.corpus;
+    let answers: String =
+        answers(report).iter().map(|a| format!("<p><strong>{}</strong></p>\n", text(&a.line))).collect();
     let caveats: String = caveats(report).map(|c| format!("<p class=\"unsure\">{}</p>\n", text(&c))).collect();
     format!(
         "<header>\n<p class=\"kicker\">parallax · does the candidate still match the reference?</p>\n\
          <div class=\"verdict {class}\" id=\"verdict\" role=\"status\">\n<h1 class=\"word\"><svg width=\"36\" height=\"36\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{icon}\"/></svg>{}</h1>\n\
-         <p class=\"say\">{say}</p>\n{caveats}<p><strong>{}</strong> against <strong>{}</strong>, policy <strong>{}</strong>; {} sentences, {} tokens{}.</p>\n</div>\n{}</header>\n",
+         <p class=\"say\">{say}</p>\n{answers}{caveats}<p><strong>{}</strong> against <strong>{}</strong>, policy <strong>{}</strong>; {} sentences, {} tokens{}.</p>\n</div>\n{}</header>\n",
         report.verdict,
         text(&alignment.candidate),
         text(&alignment.reference),
