@@ -143,7 +143,10 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let (words, lost) = sweep::words::over_twin(sides, &workers, &weights, &twin)?;
     beside_twin.words = words;
     findings.extend(lost);
-    findings.extend(output_error::findings(sides, &probed.judged, &weights)?);
+    let (unexplained, told) = output_error::judge(sides, &probed.judged, &weights)?;
+    findings.extend(unexplained);
+    weights::judge_outputs(&mut weights, &told);
+    findings.extend(weights::other_quantizers(&weights, true));
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;

@@ -71,29 +71,43 @@ impl Emulated {
 pub(super) fn padded_nan(runtime: &KnownRuntime, config: &ModelConfig, stored: Stored<'_>) -> Vec<Finding> {
     let all = runtime.computes(config).map_or(&[][..], |m| m.padded_nan);
     let message = |nan: &PaddedNan| format!("{} {}", runtime.label(), nan.what);
-    let finding = |nan| Finding::new(Severity::Warning, &codes::CANDIDATE_PADDED_NAN, message(nan));
+    let finding = |nan| Finding::new(Severity::Warning, &codes::CANDIDATE_PADDED_ROWS, message(nan));
     all.iter().filter(|nan| (nan.when)(stored)).map(finding).collect()
 }
 
-/// States that are no numbers once the candidate is computed in float16, the type of its own scales: what a device gives
-/// that computes in it.
+/// The largest sum of squares that float16 holds.
+const F16_SQUARES: f64 = 65_504.0;
+
+/// States that are no numbers once the candidate is computed in float16, the type of its own scales, and vectors whose
+/// length it does not hold: what a program gives that computes in it.
 pub(super) fn overflow(sides: &Sides, request: &CheckRequest, sample: &Sample) -> Result<Option<Finding>, Error> {
     let facts = &sides.facts;
     // Where the compute arm was asked for, it says so itself.
-    if facts.quantization.dtype != "F16" || request.compute != Compute::F32 {
+    if facts.quantization.dtype != "F16" || request.compute != Compute::F32 || !facts.narrow {
         return Ok(None);
     }
+    let failure = |message| Ok(Some(Finding::new(Severity::Failure, &codes::COMPUTE_NON_FINITE, message)));
+    let runs_on = &facts.runs_on;
     let encoder = NativeEncoder::build(&facts.candidate_config, &sides.candidate_weights, "the candidate")?;
     let encoder = encoder.computing_in(Compute::F16);
     for batch in [&sample.batch, &sample.longest] {
-        let states = encoder.encode(batch)?;
+        let mut states = encoder.encode(batch)?;
         let broken = |s: &TapStates| (0..s.rows()).any(|r| s.row(r).iter().any(|x| !x.is_finite()));
         if let Some((tap, _)) = states.iter().find(|(_, s)| broken(s)) {
-            let message = format!(
-                "the candidate's scales are float16 and devices compute in their type: there its states are no longer numbers \
-                 from {tap} on, an activation is beyond 65,504; convert to bfloat16"
-            );
-            return Ok(Some(Finding::new(Severity::Failure, &codes::COMPUTE_NON_FINITE, message)));
+            return failure(format!(
+                "the candidate's scales are float16 and {runs_on} computes in their type: there its states are no longer \
+                 numbers from {tap} on, an activation is beyond 65,504; convert to bfloat16"
+            ));
+        }
+        add_sentences(&facts.stated_head, &mut states)?;
+        let pooled = states.get(Tap::Pooled).into_iter().flat_map(|s| (0..s.rows()).map(|r| square(s.row(r))));
+        let longest = pooled.fold(0.0, f64::max);
+        if longest > F16_SQUARES && facts.stated_head.modules().pooling != [PoolingMode::Mean] {
+            return failure(format!(
+                "the candidate's scales are float16 and {runs_on} scales vectors to unit length in their type: a vector of \
+                 length {} has a square beyond 65,504 and becomes zero; convert to bfloat16",
+                number(longest.sqrt())
+            ));
         }
     }
     Ok(None)
@@ -199,6 +213,10 @@ fn behind(
         out.push(said(&what, size, None));
     }
     Ok(out)
+}
+
+fn square(vector: &[f32]) -> f64 {
+    vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum()
 }
 
 fn states(encoder: &NativeEncoder, head: &SentenceHead, batch: &TokenBatch) -> Result<HiddenStates, Error> {

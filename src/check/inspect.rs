@@ -240,6 +240,7 @@ pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) 
     report.equivalents = weights::equivalents(&ours, &theirs.weights, &report, heads);
     let mut findings = theirs.findings;
     findings.extend(weights::findings(&ours, &theirs.weights, &report, &|_, _| None));
+    findings.extend(weights::other_quantizers(&report, false));
     if let Some(weights::Beyond { tensor: first, said, .. }) = weights::beyond_rounding(&report).first() {
         let message = format!(
             "the candidate's `{first}` {said}; only its outputs can tell whether that was to compensate errors (GPTQ, AWQ): run \

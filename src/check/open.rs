@@ -226,6 +226,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         mlx_pooling: emulated.pooling,
         mlx_stages: emulated.stages.clone(),
         mlx_pools_prompt: emulated.pools_prompt,
+        narrow: program.computes(&stated).is_some_and(|row| row.narrow),
         reference: model.name().to_owned(),
         candidate: format!("{} ({precision})", folder.shown()),
     };

@@ -19,7 +19,7 @@ use crate::hidden_states::{Tap, TapStates};
 use crate::panels::Panels;
 use crate::runtimes::native::NativeEncoder;
 use crate::runtimes::native::ops::PackedLinear;
-use crate::weights::{Beyond, Quantizer, WeightsReport, beyond_rounding, scaled_original, twin};
+use crate::weights::{Beyond, Outputs, Quantizer, WeightsReport, beyond_rounding, scaled_original, twin};
 
 /// Most that such a matrix may move all its outputs together, over what rounding of every weight by itself would be
 /// expected to. Measured on the shipped model and the real MiniLM at 8 and 4 bits: GPTQ by the paper 1.11, by mlx-lm's
@@ -37,17 +37,22 @@ const ONE_OUTPUT_NEAREST: f64 = 10.0;
 /// Tokens from which on no more batches are taken: their inputs are held in memory.
 const TOKENS: usize = 2048;
 
-/// A failure for each of these matrices that moves its outputs too far.
-pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport) -> Result<Vec<Finding>, Error> {
+/// A failure for each of these matrices that moves its outputs too far, and what outputs tell of those that keep no rule of
+/// rounding.
+pub(super) fn judge(
+    sides: &Sides,
+    judged: &[Judged],
+    weights: &WeightsReport,
+) -> Result<(Vec<Finding>, Vec<Outputs>), Error> {
     let mut by_layer: BTreeMap<usize, Vec<Beyond<'_>>> = BTreeMap::new();
     for beyond in beyond_rounding(weights) {
         if let Some(layer) = layer_of(beyond.tensor) {
             by_layer.entry(layer).or_default().push(beyond);
         }
     }
-    let mut out = Vec::new();
+    let (mut out, mut told) = (Vec::new(), Vec::new());
     if by_layer.is_empty() {
-        return Ok(out);
+        return Ok((out, told));
     }
     // Where channels were scaled, what a matrix is fed with is scaled, too.
     let original = scaled_original(&sides.original, &sides.candidate_weights, &weights.folds)
@@ -63,14 +68,28 @@ pub(super) fn findings(sides: &Sides, judged: &[Judged], weights: &WeightsReport
         for (Beyond { tensor: name, quantizer, said }, pair) in named.iter().zip(pairs) {
             // A matrix without an original has no inputs to take.
             let far = match pair.and_then(|pair| Some((pair, inputs.next()?))) {
-                Some(((original, own), inputs)) => too_far(original, own, &inputs, limits(*quantizer)),
+                Some(((original, own), inputs)) => {
+                    let far = too_far(original, own, &inputs, limits(*quantizer));
+                    if *quantizer == Quantizer::Unknown {
+                        let over_independent = over_independent(original, own, &inputs);
+                        let (tensor, passed) = ((*name).to_owned(), far.is_none());
+                        told.extend(over_independent.map(|ratio| Outputs { tensor, over_independent: ratio, passed }));
+                    }
+                    far
+                }
                 None => Some(String::new()),
             };
             let message = |far| format!("the candidate's `{name}` {said}{far}");
             out.extend(far.map(|far| Finding::new(Severity::Failure, &codes::WEIGHTS_UNEXPLAINED, message(far))));
         }
     }
-    Ok(out)
+    Ok((out, told))
+}
+
+/// How far a matrix moves its outputs, over what its own errors would if each were by itself.
+fn over_independent(original: &Weight, own: &Weight, inputs: &[f32]) -> Option<f64> {
+    let (moved, independent) = (moved(original, own, inputs)?, expected(original, own, inputs)?);
+    Some((moved.iter().sum::<f64>() / independent.iter().sum::<f64>()).sqrt())
 }
 
 /// What matrices of a layer are fed with on the control, `[tokens, inputs]` each.
@@ -125,17 +144,17 @@ fn too_far(original: &Weight, own: &Weight, inputs: &[f32], [all_limit, one_limi
     Some(format!(", and it moves {what} {} times as much as rounding would (limit {limit})", number(ratio)))
 }
 
-/// How far each output would be moved if every weight were rounded by itself, errors as large as MLX's own in the group:
+/// How far each output would be moved if every weight erred by itself, as much as the other matrix's do in the group:
 /// expected squares, summed over the tokens.
-fn expected(original: &Weight, twin: &Weight, inputs: &[f32]) -> Option<Vec<f64>> {
+fn expected(original: &Weight, other: &Weight, inputs: &[f32]) -> Option<Vec<f64>> {
     let &[_, width] = original.shape.as_slice() else { return None };
-    let size = usize::try_from(twin.storage.group_size?).ok().filter(|n| *n > 0)?;
+    let size = usize::try_from(other.storage.group_size?).ok().filter(|n| *n > 0)?;
     let mut power = vec![0.0f64; width];
     for row in inputs.chunks(width.max(1)) {
         power.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x) * f64::from(*x));
     }
     let squares: Vec<f64> =
-        original.rows().iter().zip(twin.rows().iter()).map(|(o, t)| (f64::from(*t) - f64::from(*o)).powi(2)).collect();
+        original.rows().iter().zip(other.rows().iter()).map(|(o, t)| (f64::from(*t) - f64::from(*o)).powi(2)).collect();
     let row = |row: &[f64]| {
         let groups = row.chunks(size).zip(power.chunks(size));
         groups.map(|(errors, power)| mean(errors) * power.iter().sum::<f64>()).sum()
@@ -211,5 +230,87 @@ mod tests {
         assert!(one.contains("output 7 of them"), "{one}");
         assert!(with(&|i, w| *w = if i == 9 { f32::NAN } else { *w }).is_some());
         assert!(too_far(&original, &twin, &[], limits(Quantizer::Unknown)).is_some(), "no inputs prove nothing");
+    }
+
+    /// Inputs that depend on each other, as those of a layer do: of 16 sources, and a little of their own.
+    fn dependent(rows: usize) -> Vec<f32> {
+        let (sources, mixing, own) = (noise(rows * 16, 3), noise(16 * WIDTH, 4), noise(rows * WIDTH, 5));
+        let value = |i: usize| {
+            let (row, column) = (i / WIDTH, i % WIDTH);
+            let mixed: f32 = (0..16).map(|k| sources[row * 16 + k] * mixing[k * WIDTH + column]).sum();
+            mixed + 0.2 * own[i]
+        };
+        (0..rows * WIDTH).map(value).collect()
+    }
+
+    /// The inverse of the inputs' second moments, dampened.
+    fn inverse(inputs: &[f32]) -> Vec<Vec<f64>> {
+        let mut left: Vec<Vec<f64>> = vec![vec![0.0; 2 * WIDTH]; WIDTH];
+        for row in inputs.chunks(WIDTH) {
+            for (i, line) in left.iter_mut().enumerate() {
+                line.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(row[i]) * f64::from(*x));
+            }
+        }
+        let damp = 0.01 * (0..WIDTH).map(|i| left[i][i]).sum::<f64>() / WIDTH as f64;
+        for (i, line) in left.iter_mut().enumerate() {
+            line[i] += damp;
+            line[WIDTH + i] = 1.0;
+        }
+        for i in 0..WIDTH {
+            let pivot = left[i][i];
+            left[i].iter_mut().for_each(|v| *v /= pivot);
+            let line = left[i].clone();
+            for (_, other) in left.iter_mut().enumerate().filter(|(k, _)| *k != i) {
+                let factor = other[i];
+                other.iter_mut().zip(&line).for_each(|(v, l)| *v -= factor * l);
+            }
+        }
+        left.into_iter().map(|line| line[WIDTH..].to_vec()).collect()
+    }
+
+    /// Frantar et al.: columns in order, the error of each spread over those to come.
+    fn gptq(original: &Weight, bits: i32, inputs: &[f32]) -> Weight {
+        let (mut inverse, most) = (inverse(inputs), 2f32.powi(bits) - 1.0);
+        let mut own = original.rows().into_owned();
+        let scales: Vec<(f32, f32)> = own
+            .chunks(64)
+            .map(|group| {
+                let (low, high) = group.iter().fold((f32::MAX, f32::MIN), |(l, h), w| (l.min(*w), h.max(*w)));
+                ((high - low) / most, low)
+            })
+            .collect();
+        for column in 0..WIDTH {
+            let line = inverse[column].clone();
+            for (r, row) in own.chunks_mut(WIDTH).enumerate() {
+                let (scale, low) = scales[r * WIDTH / 64 + column / 64];
+                let rounded = ((row[column] - low) / scale).round().clamp(0.0, most) * scale + low;
+                let error = f64::from(row[column] - rounded) / line[column];
+                row[column] = rounded;
+                row[column + 1..].iter_mut().zip(&line[column + 1..]).for_each(|(w, l)| *w -= (error * l) as f32);
+            }
+            for other in inverse.iter_mut().skip(column + 1) {
+                let factor = other[column] / line[column];
+                other.iter_mut().zip(&line).for_each(|(v, l)| *v -= factor * l);
+            }
+        }
+        weight(own, true)
+    }
+
+    #[test]
+    fn errors_that_compensate_each_other_move_outputs_less_than_as_large_ones_by_themselves() {
+        let original = weight(noise(48 * WIDTH, 6), false);
+        let inputs = dependent(400);
+        for bits in [8, 4] {
+            let own = gptq(&original, bits, &inputs);
+            let ratio = over_independent(&original, &own, &inputs).unwrap();
+            assert!(ratio < 0.7, "{bits} bits: {ratio}");
+        }
+        // As large, and by chance.
+        let chance = noise(48 * WIDTH, 7);
+        let own = original.changed(|all| all.iter_mut().zip(&chance).for_each(|(w, e)| *w += 0.1 * e));
+        let own = weight(own.rows().into_owned(), true);
+        let ratio = over_independent(&original, &own, &inputs).unwrap();
+        assert!((0.9..1.1).contains(&ratio), "{ratio}");
+        assert_eq!(over_independent(&original, &own, &[]), None);
     }
 }

@@ -135,6 +135,8 @@ pub struct SidesFacts {
     pub mlx_pooling: Option<PoolingMode>,
     /// The modules that runtime applies behind the pooling, where they are others than the candidate's.
     pub mlx_stages: Option<Vec<Stage>>,
+    /// That runtime computes this model in the type of its scales.
+    pub narrow: bool,
     /// That runtime pools a prompt which the candidate's files leave out of the pooling.
     pub mlx_pools_prompt: bool,
     /// The reference, for people: its file.

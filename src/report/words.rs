@@ -1,7 +1,5 @@
 //! Words and numbers that several formats share.
 
-use std::collections::BTreeSet;
-
 use super::Report;
 use super::escape::plain;
 use crate::figures::number;
@@ -10,7 +8,7 @@ use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode, find, measured_taps};
 use crate::policy::{Direction, GateResult, Outcome, Place, Quantity, Question};
 use crate::verdict::{Answer, Answers, Reason};
-use crate::weights::Quantizer;
+use crate::weights;
 
 /// The metric of the per-tap table.
 pub(super) const HEADLINE: &str = "relative_l2";
@@ -210,11 +208,7 @@ pub(super) fn amount(report: &Report) -> String {
 /// nothing is quantized.
 pub(super) fn twin(report: &Report) -> Option<String> {
     let sentence = report.weights.totals.twin.sentence()?;
-    let all = report.weights.tensors.iter().filter_map(|row| Some(row.twin.as_ref()?.quantizer));
-    let others: BTreeSet<Quantizer> = all.filter(|quantizer| *quantizer != Quantizer::Mlx).collect();
-    let words: Vec<&str> = others.into_iter().map(Quantizer::words).collect();
-    let others =
-        if words.is_empty() { String::new() } else { format!("; the others look like {}", words.join(" and ")) };
+    let others = weights::makers(&report.weights).map_or_else(String::new, |makers| format!("; {makers}"));
     Some(sentence + &others)
 }
 

@@ -46,7 +46,10 @@ pub struct Computes {
     pub reads_pooling: bool,
     /// It applies `dense.0`, `dense.1`, … of the weights behind the pooling, without bias and activation.
     pub dense: bool,
-    /// When rows that are padded come out as NaN, and why.
+    /// It computes in the type of the scales, and scales vectors to unit length in it. mlx-embeddings widens BERT's and
+    /// XLM-R's states to float32 by their mask, and clips Gemma's (run: numbers where torch's float16 has none).
+    pub narrow: bool,
+    /// When rows that are padded come out as something else, and why.
     pub padded_nan: &'static [PaddedNan],
     deviations: &'static [Deviation],
     /// Further ones where the table of words is quantized.
@@ -122,6 +125,10 @@ const fn padding_is_nan(padded_nan: &'static [PaddedNan], row: Computes) -> Comp
     Computes { padded_nan, ..row }
 }
 
+const fn narrow(row: Computes) -> Computes {
+    Computes { narrow: true, ..row }
+}
+
 const fn packed(packed: &'static [Deviation], row: Computes) -> Computes {
     Computes { packed, ..row }
 }
@@ -141,12 +148,12 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         models: &[
             computes(&["bert"], MEAN, mlx::BERT),
             computes(&["xlm-roberta"], MEAN, mlx::XLMR),
-            padding_is_nan(F16_WINDOW, computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
+            narrow(padding_is_nan(F16_WINDOW, computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT))),
             with_dense(packed(
                 mlx::GEMMA3_PACKED,
                 padding_is_nan(PACKED_MASK, computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
             )),
-            padding_is_nan(LEFT_PADDING, computes(&["qwen3"], LAST, mlx::QWEN3)),
+            narrow(padding_is_nan(LEFT_PADDING, computes(&["qwen3"], LAST, mlx::QWEN3))),
         ],
         normalizes: true,
         reads_modules: false,
@@ -164,12 +171,12 @@ pub const RUNTIMES: &[KnownRuntime] = &[
         models: &[
             reading(computes(&["bert"], MEAN, mlx::BERT)),
             reading(computes(&["xlm-roberta"], MEAN, mlx::XLMR)),
-            padding_is_nan(F16_WINDOW, computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT)),
+            narrow(padding_is_nan(F16_WINDOW, computes(&["modernbert"], Silent::ByClassifier, mlx::MODERNBERT))),
             with_dense(packed(
                 mlx::GEMMA3_PACKED,
                 padding_is_nan(PACKED_MASK, computes(&["gemma3-text"], MEAN, mlx::GEMMA3)),
             )),
-            padding_is_nan(LEFT_PADDING, computes(&["qwen3"], LAST, mlx::QWEN3)),
+            narrow(padding_is_nan(LEFT_PADDING, computes(&["qwen3"], LAST, mlx::QWEN3))),
         ],
         normalizes: true,
         reads_modules: false,

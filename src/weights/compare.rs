@@ -6,7 +6,7 @@ use super::fold::folds;
 use super::groups::largest_shift;
 use super::quantizer::{Evidence, decide, hold_few, is_mlx};
 use super::twin::twin_row;
-use super::{Quantizer, TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
+use super::{Method, Quantizer, TensorRow, TwinTotals, WeightTotals, WeightsError, WeightsReport};
 use crate::checkpoint::{Weight, WeightSet, layer_of};
 use crate::quantization::FloatType;
 
@@ -117,6 +117,9 @@ fn undone(
                     changed_unquantized.push(name);
                 }
                 sums[at] = s;
+                if let Some(twin) = sums[at].row.twin.as_mut() {
+                    twin.method = Method::Awq;
+                }
             }
             kept.push(fold.between);
         }

@@ -7,6 +7,7 @@ mod equivalent;
 mod fold;
 mod groups;
 mod identify;
+mod method;
 mod permuted;
 mod permuted_blocks;
 mod permuted_factors;
@@ -15,6 +16,7 @@ mod permuted_rows;
 mod quantizer;
 mod recipe;
 mod row;
+mod scale_law;
 mod twin;
 mod twin_findings;
 mod twin_groups;
@@ -28,11 +30,12 @@ pub use equivalent::Equivalent;
 pub use fold::scaled_original;
 pub use groups::moved_by_codes;
 pub use identify::findings;
+pub use method::{Outputs, judge_outputs, makers, other_quantizers};
 pub use permuted::equivalents;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 pub use twin::twin;
 pub use twin_findings::{Beyond, RowName, beyond_rounding};
-pub use twin_row::{Quantizer, TwinRow, TwinTotals};
+pub use twin_row::{Method, Quantizer, TwinRow, TwinTotals};
 pub use twin_set::twin_of;
 
 /// Weights that cannot be compared.
@@ -71,5 +74,7 @@ impl WeightsError {
     }
 }
 
+#[cfg(test)]
+mod scale_law_tests;
 #[cfg(test)]
 mod twin_tests;

@@ -1,7 +1,8 @@
 //! Which quantizer made a tensor, and which of its groups that quantizer cannot have made.
 
+use super::scale_law::Laws;
 use super::twin_groups::Group;
-use super::twin_row::{Quantizer, TwinRow};
+use super::twin_row::{Method, Quantizer, TwinRow};
 
 /// Share of a tensor's groups that are MLX's from which on the tensor is MLX's, and the others were changed. Other
 /// quantizers agree with MLX's in a group by chance. Measured: plain minimum and maximum in 1.5 %, alternating scales
@@ -56,6 +57,8 @@ pub(super) struct Evidence {
     /// Channels were scaled, by factors known as well as they can be estimated: that no group is the twin's proves
     /// nothing.
     folded: bool,
+    /// By which laws its scales are laid.
+    laws: Laws,
 }
 
 impl Evidence {
@@ -63,6 +66,9 @@ impl Evidence {
         let mut out = Self { folded, ..Self::default() };
         for (i, group) in groups.iter().enumerate() {
             out.telling += u64::from(!group.constant);
+            if !group.constant {
+                out.laws.add(&group.laid);
+            }
             for (rule, (_, holds, _)) in RULES.iter().enumerate() {
                 if holds(group) {
                     out.kept[rule] += u64::from(!group.constant);
@@ -98,6 +104,13 @@ impl Evidence {
 
     fn holds(&self, rule: usize) -> bool {
         self.broken[rule].0 == 0
+    }
+
+    /// Fills in who made the tensor by its rule. That its channels were scaled is known already.
+    fn name(&self, row: &mut TwinRow) {
+        if row.method != Method::Awq {
+            row.method = self.laws.method(row.quantizer);
+        }
     }
 
     /// The first rule that may be this tensor's.
@@ -139,6 +152,7 @@ pub(super) fn decide<'a>(tensors: impl Iterator<Item = (&'a mut TwinRow, &'a Evi
     for (row, evidence) in &mut tensors {
         let rule = evidence.rule(&models);
         row.quantizer = rule.map_or(Quantizer::Unknown, |rule| RULES[rule].0);
+        evidence.name(row);
         (row.changed, row.changed_rows) = rule.map_or_else(Default::default, |rule| evidence.broken[rule].clone());
     }
 }
@@ -155,6 +169,7 @@ pub(super) fn hold_few<'a>(layers: impl Iterator<Item = (&'a mut TwinRow, &'a Ev
     let Some(rule) = (0..RULES.len()).max_by_key(made) else { return };
     for (row, evidence) in few {
         row.quantizer = RULES[rule].0;
+        evidence.name(row);
         (row.changed, row.changed_rows) = evidence.broken[rule].clone();
     }
 }

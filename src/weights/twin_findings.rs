@@ -116,7 +116,6 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
         let message = format!("scaled per channel between `{a}` and `{b}`{more}, the product unchanged (AWQ)");
         out.push(Finding::new(Severity::Note, &codes::WEIGHTS_SCALED, message));
     }
-    out.extend(notes(report));
     out
 }
 
@@ -159,7 +158,7 @@ fn changed(row: &TensorRow, twin: &TwinRow, name: &RowName<'_>) -> Finding {
         row.tensor,
         twin.changed,
         twin.groups,
-        twin.quantizer.words(),
+        twin.made_by(),
         twin.largest_error,
         row_words(row, twin.largest_error_at.0, name),
     );
@@ -183,7 +182,7 @@ fn one_way(twin: &TwinRow) -> Option<String> {
     let told = twin.coherence.filter(|told| *told > limit)?;
     Some(format!(
         "has errors that point one way: their largest singular value stands out {told:.2} times as much as with MLX's own (limit {limit} for {})",
-        twin.quantizer.words()
+        twin.made_by()
     ))
 }
 
@@ -205,34 +204,10 @@ fn beyond(row: &TensorRow, twin: &TwinRow, name: &RowName<'_>) -> Option<String>
     Some(format!(
         "is farther from the original than {} leaves it (root mean square {:.2} half steps in a group of {}, limit {group}; \
          largest {:.2} in {}, limit {largest})",
-        twin.quantizer.words(),
+        twin.made_by(),
         twin.group_error,
         row_words(row, twin.group_error_at.0, name),
         twin.largest_error,
         row_words(row, twin.largest_error_at.0, name),
     ))
-}
-
-/// Who made the tensors that MLX's own quantizer did not.
-fn notes(report: &WeightsReport) -> Option<Finding> {
-    let others: Vec<(&TensorRow, &TwinRow)> = report
-        .tensors
-        .iter()
-        .filter_map(|row| Some((row, row.twin.as_ref()?)))
-        .filter(|(_, twin)| twin.quantizer != Quantizer::Mlx)
-        .collect();
-    let (row, twin) = others.first()?;
-    let mut kinds: Vec<Quantizer> = others.iter().map(|(_, twin)| twin.quantizer).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
-    let words: Vec<&str> = kinds.iter().map(|kind| kind.words()).collect();
-    let message = format!(
-        "{} matrices were not made by MLX's own quantizer (the first is `{}`, {} of {} groups equal); they look like {}",
-        others.len(),
-        row.tensor,
-        twin.equal,
-        twin.groups,
-        words.join(" and ")
-    );
-    Some(Finding::new(Severity::Note, &codes::WEIGHTS_OTHER_QUANTIZER, message))
 }

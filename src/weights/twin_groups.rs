@@ -1,6 +1,7 @@
 //! One group of a tensor against the original and against its twin: what can have made it, and how far off it is.
 
 use super::recipe::{Recipe, Scratch};
+use super::scale_law::{Laid, Stored};
 use crate::quantization::{Codes, FloatCodes, FloatType, QuantizationMode};
 
 /// How far beyond the nearest code a weight may lie in a group that was rounded to nearest, in steps. Measured: 0 for
@@ -24,6 +25,8 @@ pub(super) struct Group {
     pub(super) within_step: bool,
     /// The weights are all the same: any quantizer stores them alike.
     pub(super) constant: bool,
+    /// How scale and bias are laid; nothing where they are no floats.
+    pub(super) laid: Laid,
     /// Sum of the squares of half a step.
     pub(super) half_squares: f64,
     /// Sum of squared errors.
@@ -137,6 +140,7 @@ fn affine(
     let ((scale, bias), (twin_scale, twin_bias)) = (line(&scratch.own), line(&scratch.twin));
     let unit = recipe.target.float.unit_roundoff();
     let most = 2f64.powi(recipe.target.bits as i32) - 1.0;
+    known.laid = Stored { weights, codes: codes[0], scale, bias, most, float: recipe.target.float }.laid();
     let mut sums = Sums::default();
     for (i, ((w, own), twin)) in weights.iter().zip(codes[0]).zip(codes[1]).enumerate() {
         let (w, own, twin) = (f64::from(*w), f64::from(*own), f64::from(*twin));

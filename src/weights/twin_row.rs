@@ -33,6 +33,56 @@ impl Quantizer {
     }
 }
 
+/// Who made a tensor: the rule of its codes, the law of its scales, and where neither tells, what its errors do.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// MLX's own quantizer.
+    Mlx,
+    /// Scales from the smallest weight to the largest.
+    MinMax,
+    /// Scales from minus the largest size to the largest size.
+    Symmetric,
+    /// Scales of a part of the weights' range.
+    Clipped,
+    /// HQQ: scales of the whole range, zero points moved.
+    HalfQuadratic,
+    /// Scale and bias are the least squares of the codes, fitted once or in turn with them.
+    Fitted,
+    /// DWQ: MLX's codes, scales and biases trained.
+    Dwq,
+    /// Up or down by chance.
+    Stochastic,
+    /// GPTQ: errors that compensate each other in what the matrix gives.
+    Gptq,
+    /// AWQ: channels scaled before rounding.
+    Awq,
+    /// None of these, or none that was looked for.
+    #[default]
+    Unknown,
+}
+
+impl Method {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Mlx => "MLX's own",
+            Self::MinMax => "plain minimum and maximum (rounded to nearest)",
+            Self::Symmetric => "symmetric scales (rounded to nearest)",
+            Self::Clipped => "clipped ranges (rounded to nearest)",
+            Self::HalfQuadratic => "HQQ (zero points moved)",
+            Self::Fitted => "scales fitted by least squares",
+            Self::Dwq => "DWQ (MLX's own codes, scales trained)",
+            Self::Stochastic => "stochastic rounding",
+            Self::Gptq => "GPTQ (error-compensating rounding)",
+            Self::Awq => "AWQ (channels scaled before rounding)",
+            Self::Unknown => "a quantizer that is not known",
+        }
+    }
+}
+
 /// A quantized tensor beside its twin: the original, cast to the checkpoint's float type and quantized by MLX's own
 /// quantizer in the tensor's mode, bits and group size.
 ///
@@ -48,6 +98,14 @@ pub struct TwinRow {
     pub cast: String,
     /// Which quantizer made it.
     pub quantizer: Quantizer,
+    /// Who made it.
+    #[serde(default)]
+    pub method: Method,
+    /// How far it moves its outputs, over what errors of its own size would if each were by itself: below 1 where they
+    /// compensate each other. Of matrices that keep no rule, where sentences were run.
+    #[serde(with = "number::optional", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<number::Written>")]
+    pub outputs: Option<f64>,
     /// Groups that are not what that quantizer makes of the original.
     pub changed: u64,
     /// Rows that such groups are in, the first few.
@@ -89,6 +147,22 @@ pub struct TwinRow {
 }
 
 impl TwinRow {
+    /// True where MLX's own quantizer did not make it of the original as it is.
+    pub fn is_others(&self) -> bool {
+        self.quantizer != Quantizer::Mlx || self.method == Method::Awq
+    }
+
+    /// Who made it, in words; where that is not known, by which rule. Reports of earlier versions tell the rule alone.
+    pub fn made_by(&self) -> &'static str {
+        match (self.method, self.outputs) {
+            (Method::Unknown, Some(_)) => {
+                "no rule of rounding that is known, with errors that do not compensate each other"
+            }
+            (Method::Unknown, None) => self.quantizer.words(),
+            (method, _) => method.words(),
+        }
+    }
+
     /// Where every group but the ones counted is the twin's.
     pub(super) fn equal(groups: u64, equal: u64, cast: &str) -> Self {
         Self {
@@ -96,6 +170,8 @@ impl TwinRow {
             equal,
             cast: cast.to_owned(),
             quantizer: Quantizer::Mlx,
+            method: Method::Mlx,
+            outputs: None,
             changed: 0,
             changed_rows: Vec::new(),
             first_different: None,

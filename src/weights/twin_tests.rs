@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use super::{Quantizer, WeightsReport, beyond_rounding, compare, findings};
+use super::{Method, Quantizer, WeightsReport, beyond_rounding, compare, findings};
 use crate::checkpoint::{Bytes, PackedBytes, Storage, Weight, WeightSet};
 use crate::finding::Severity;
 use crate::quantization::{Codes, requantized};
 
-const ROWS: usize = 96;
+pub(super) const ROWS: usize = 96;
 const COLUMNS: usize = 128;
-const GROUP: usize = 32;
+pub(super) const GROUP: usize = 32;
 const NAME: &str = "encoder.layer.0.attention.self.value";
 const NEXT: &str = "encoder.layer.0.attention.output.dense";
 
@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-fn original(seed: u64, rows: usize) -> Weight {
+pub(super) fn original(seed: u64, rows: usize) -> Weight {
     let mut random = Random(seed);
     let values = (0..rows * COLUMNS).map(|_| 0.05 * random.normal()).collect();
     let storage =
@@ -35,10 +35,10 @@ fn original(seed: u64, rows: usize) -> Weight {
 }
 
 /// One group's codes, scale and bias.
-type Line = (Vec<u8>, f32, f32);
+pub(super) type Line = (Vec<u8>, f32, f32);
 
 /// A matrix as a quantizer stores it, in float32 scales.
-fn stored(original: &Weight, bits: u32, mut group: impl FnMut(&[f32]) -> Line) -> Weight {
+pub(super) fn stored(original: &Weight, bits: u32, mut group: impl FnMut(&[f32]) -> Line) -> Weight {
     let (mut packed, mut scales, mut biases, mut values) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for weights in original.rows().chunks(GROUP) {
         let (codes, scale, bias) = group(weights);
@@ -53,16 +53,16 @@ fn stored(original: &Weight, bits: u32, mut group: impl FnMut(&[f32]) -> Line) -
     weight.with_packed(PackedBytes::new(Bytes::of(packed), Bytes::of(scales), Some((Bytes::of(biases), "F32".into()))))
 }
 
-fn range(weights: &[f32]) -> (f32, f32) {
+pub(super) fn range(weights: &[f32]) -> (f32, f32) {
     weights.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), w| (l.min(*w), h.max(*w)))
 }
 
-fn most(bits: u32) -> f32 {
+pub(super) fn most(bits: u32) -> f32 {
     ((1u32 << bits) - 1) as f32
 }
 
 /// Rounded by `round` on the scale between `share` of the smallest and of the largest weight.
-fn between(weights: &[f32], bits: u32, share: f32, mut round: impl FnMut(f32) -> f32) -> Line {
+pub(super) fn between(weights: &[f32], bits: u32, share: f32, mut round: impl FnMut(f32) -> f32) -> Line {
     let (low, high) = range(weights);
     let (low, high) = (low * share, high * share);
     let scale = (high - low) / most(bits);
@@ -71,7 +71,7 @@ fn between(weights: &[f32], bits: u32, share: f32, mut round: impl FnMut(f32) ->
 }
 
 /// The scale and bias that fit the codes best.
-fn fitted(weights: &[f32], codes: Vec<u8>) -> Line {
+pub(super) fn fitted(weights: &[f32], codes: Vec<u8>) -> Line {
     let n = weights.len() as f64;
     let mean = |of: &dyn Fn(usize) -> f64| (0..weights.len()).map(of).sum::<f64>() / n;
     let (q, w) = (|i: usize| f64::from(codes[i]), |i: usize| f64::from(weights[i]));
@@ -80,7 +80,7 @@ fn fitted(weights: &[f32], codes: Vec<u8>) -> Line {
     (codes, scale as f32, (mw - scale * mq) as f32)
 }
 
-fn made(original: &Weight, bits: u32, quantizer: &str) -> Weight {
+pub(super) fn made(original: &Weight, bits: u32, quantizer: &str) -> Weight {
     let mut random = Random(7);
     match quantizer {
         "mlx" => requantized(original, bits, GROUP as u32, "F16").unwrap(),
@@ -116,7 +116,7 @@ fn report(original: Vec<(String, Weight)>, candidate: Vec<(String, Weight)>) -> 
     (report, found.iter().map(|f| f.severity).collect(), text)
 }
 
-fn alone(original: &Weight, candidate: Weight) -> (WeightsReport, Vec<Severity>, String) {
+pub(super) fn alone(original: &Weight, candidate: Weight) -> (WeightsReport, Vec<Severity>, String) {
     let name = format!("{NAME}.weight");
     report(vec![(name.clone(), original.clone())], vec![(name, candidate)])
 }
@@ -238,6 +238,8 @@ fn channels_scaled_between_two_layers_are_undone_and_faults_in_them_seen() {
         assert!(severities.iter().all(|s| *s <= Severity::Warning), "{bits}: {text}");
         assert_eq!(report_.folds, [(names[0].clone(), names[1].clone())], "{text}");
         assert!(text.contains("scaled per channel between"), "{text}");
+        let methods: Vec<Method> = report_.tensors.iter().map(|row| row.twin.as_ref().unwrap().method).collect();
+        assert_eq!(methods, [Method::Awq; 2], "{bits}");
         let [a, b] = candidate();
         let faulty = broken(&b, |codes| codes[..COLUMNS * bits as usize / 8].reverse());
         let (_, severities, text) = report(both(value.clone(), output.clone()), both(a, faulty));

@@ -106,8 +106,8 @@ fn what_mlx_computes_otherwise_is_said_with_its_size_and_computed_on_request() {
     };
     let (own, mlxs) = (run(false), run(true));
     // Its scales are float16, in which mlx-embeddings' mask of the window is -infinity.
-    assert!(own.findings.iter().any(|f| f.code == "candidate.padded_nan" && f.message.contains("NaN")));
-    assert!(!shipped(|_| ()).findings.iter().any(|f| f.code == "candidate.padded_nan"));
+    assert!(own.findings.iter().any(|f| f.code == "candidate.padded_rows" && f.message.contains("NaN")));
+    assert!(!shipped(|_| ()).findings.iter().any(|f| f.code == "candidate.padded_rows"));
     for (report, end) in [(&own, "--emulate mlx judges the other"), (&mlxs, "(--emulate mlx)")] {
         // Its activation; and it pools ModernBERT as `classifier_pooling` says, cls, where the files say mean.
         let message = said(report, 2);

@@ -72,8 +72,8 @@ codes! {
     CANDIDATE_PATTERN: Refusal "candidate.pattern"
         "The candidate's program takes the folder's name for a pattern and loads other folders or none."
         "Rename the folder: its name holds a character of file patterns.";
-    CANDIDATE_PADDED_NAN: Warning "candidate.padded_nan"
-        "The candidate's program masks padding so that padded rows of this model are no numbers."
+    CANDIDATE_PADDED_ROWS: Warning "candidate.padded_rows"
+        "The candidate's program masks this model's padding, or its window, by something that is no mask."
         "Do what the message says, or give the program rows of one length at a time." .caveat("computed otherwise");
     CANDIDATE_MLX_DEVIATES: Warning "candidate.mlx_deviates"
         "MLX's encoder departs from the configuration; the message tells by how much."
