@@ -114,7 +114,16 @@ const LAST: Silent = Silent::Pools(PoolingMode::LastToken);
 const POOLER: Silent = Silent::Gives("the pooler's output, or every token's state");
 
 const fn computes(model_types: &'static [&'static str], silent: Silent, deviations: &'static [Deviation]) -> Computes {
-    Computes { model_types, silent, reads_pooling: false, dense: false, padded_nan: &[], deviations, packed: &[] }
+    Computes {
+        model_types,
+        silent,
+        reads_pooling: false,
+        dense: false,
+        narrow: false,
+        padded_nan: &[],
+        deviations,
+        packed: &[],
+    }
 }
 
 const fn reading(row: Computes) -> Computes {
