@@ -23,10 +23,11 @@ def test_the_model_passes():
     assert all(gate.outcome == "pass" for gate in report.gates)
 
 
-def test_four_bits_do_not_meet_the_limits_of_eight():
-    report = check("parallax-mini-mlx-4bit", policy="int8")
+def test_four_bits_cost_more_than_the_strictest_level_allows():
+    report = check("parallax-mini-mlx-4bit", policy="strict")
     assert (report.verdict, report.exit_code) == ("fail", 1)
-    with pytest.raises(parallax.FailedError, match="relative_l2"):
+    assert (report.faithful, report.fit) == ("yes", "no")
+    with pytest.raises(parallax.FailedError, match="similarity_shift"):
         report.raise_for_verdict()
     assert any(reason.code == "gate.exceeded" for reason in report.reasons)
 

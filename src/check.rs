@@ -147,6 +147,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(unexplained);
     weights::judge_outputs(&mut weights, &told);
     findings.extend(weights::other_quantizers(&weights, true));
+    findings.extend(weights::free_choices(&weights));
 
     observer.event(Event::Phase("comparing hidden states"));
     let streamed = stream::run(sides, request, &workers, &probed, observer)?;

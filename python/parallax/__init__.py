@@ -117,6 +117,10 @@ class Report:
 
     verdict: str
     exit_code: int
+    #: Is the candidate what its format makes of the original: yes, no or unproven.
+    faithful: str
+    #: Is what the format costs within the policy's limits: yes, no, unproven or not_asked.
+    fit: str
     reasons: list[Reason]
     findings: list[Finding]
     gates: list[Gate]
@@ -145,6 +149,8 @@ class Report:
         return cls(
             verdict=data["verdict"],
             exit_code=data["exit_code"],
+            faithful=data["faithful"],
+            fit=data["fit"],
             reasons=[Reason(r["code"], r["message"]) for r in data["reasons"]],
             findings=[Finding(f["code"], f["severity"], f["message"]) for f in data["findings"]],
             gates=[

@@ -36,7 +36,7 @@ pub struct Flip {
 /// also where similarities do not vary; all are NaN if any vector was unusable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Neighbours {
-    /// Rows of the sample.
+    /// Rows of the sample that do not repeat each other.
     pub rows: u64,
     /// Rows whose vector is zero or not finite on either side: they have no neighbours.
     pub unusable: u64,
@@ -66,7 +66,7 @@ pub struct Neighbours {
 /// One side's vector of a pair.
 type Side = fn(&Pair) -> &[f32];
 
-/// Compares all pairs of `rows`, which are in the order of their ids.
+/// Compares all pairs of `rows`, which are in the order of their ids; of rows that repeat each other, the first.
 pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
     let norms = |side: Side| -> Vec<f64> { rows.iter().map(|(_, p)| fused::dot(side(p), side(p)).sqrt()).collect() };
     let (reference, candidate): (Side, Side) = (|p| &p.reference, |p| &p.candidate);
@@ -99,7 +99,14 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
         statistics.into_iter().for_each(|s| *s = Some(f64::NAN));
         return answer;
     }
-    let (r, c) = (Similarities::of(rows, reference, &norms_r), Similarities::of(rows, candidate, &norms_c));
+    let r = Similarities::of(rows, reference, &norms_r);
+    // A row told twice would find itself, whatever the candidate does to it.
+    let distinct = r.distinct();
+    if distinct.len() < rows.len() {
+        let kept: Vec<(RowId, &Pair)> = distinct.into_iter().map(|i| rows[i]).collect();
+        return compare(&kept);
+    }
+    let c = Similarities::of(rows, candidate, &norms_c);
     let (pairs_r, pairs_c) = (r.upper(), c.upper());
     (answer.spearman, answer.pearson) = (spearman(&pairs_r, &pairs_c), pearson(&pairs_r, &pairs_c));
     answer.similarity_shift = shift(&pairs_r, &pairs_c);
@@ -149,6 +156,17 @@ impl Similarities {
             }
         }
         Self { n, cosines }
+    }
+
+    /// Rows that are no repetition of an earlier one: their vectors differ by more than noise.
+    fn distinct(&self) -> Vec<usize> {
+        let mut kept: Vec<usize> = Vec::new();
+        for i in 0..self.n {
+            if kept.iter().all(|&j| self.at(i, j) < 1.0 - NEIGHBOUR_TIE) {
+                kept.push(i);
+            }
+        }
+        kept
     }
 
     fn at(&self, i: usize, j: usize) -> f64 {

@@ -50,6 +50,24 @@ fn equal_sides_agree_and_noise_shows() {
 }
 
 #[test]
+fn a_row_told_twice_is_told_once() {
+    let twice = |n: u64| {
+        let mut sample = SentenceSample::default();
+        for i in 0..n {
+            let row = (i % 40) as f32;
+            let r = [row.cos(), row.sin(), 0.3 * row.sin(), 1.0];
+            let c = [(2.0 * row).cos(), row.sin(), 0.2, 1.0];
+            sample.offer(corpus(i), &r, &c).unwrap();
+        }
+        sample.finish()
+    };
+    let (once, again) = (twice(40), twice(80));
+    assert_eq!((once.rows, again.rows), (40, 40));
+    assert!(once.top1_agreement < Some(0.9), "{once:?}");
+    assert_eq!(again, once);
+}
+
+#[test]
 fn a_flip_is_named_with_its_margin() {
     let mut sample = SentenceSample::default();
     // Row 0 is nearest to row 1 on the reference side, to row 2 on the candidate side.

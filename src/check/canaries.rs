@@ -12,6 +12,7 @@ mod plant;
 use std::collections::BTreeMap;
 
 use super::baselines::kept;
+use super::cross;
 use super::measure::{Accumulators, Scales, add_sentences};
 use super::over_twin;
 use super::sample::Sample;
@@ -95,7 +96,11 @@ impl Cage<'_> {
         let effect = self.distance(&self.sample.seen.candidate, states)?;
         let stated = match (proof, self.twin, &self.sample.seen.control) {
             (None, Some(twin), Some(control)) => {
-                over_twin::exceeded(&over_twin::compare(&self.sample.batch, control, states, twin)?)
+                let errors = over_twin::compare(&self.sample.batch, control, states, twin)?;
+                match over_twin::exceeded(&errors) {
+                    Some(said) => Some(said),
+                    None => cross::beside(self.sides, [(twin, states)])?.first().map(|f| f.message.clone()),
+                }
             }
             (proof, ..) => proof,
         };

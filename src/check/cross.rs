@@ -10,6 +10,10 @@ use super::sides::Sides;
 use crate::Error;
 use crate::align::CrossMatch;
 use crate::finding::{Finding, Severity, codes};
+use crate::hidden_states::HiddenStates;
+
+/// Most that the control may be off the reference at any tap, relative L2: the limit of the engine arm (`policy/engine.rs`).
+const ENGINE: f64 = 1e-4;
 
 /// What the cross-match proves wrong or cannot prove.
 pub(super) fn findings(sides: &Sides, probed: &Probed, twin: &Twin) -> Result<Vec<Finding>, Error> {
@@ -17,12 +21,16 @@ pub(super) fn findings(sides: &Sides, probed: &Probed, twin: &Twin) -> Result<Ve
     let (unlike, mut others): (Vec<Finding>, Vec<Finding>) =
         found.into_iter().partition(|f| f.is(&codes::ALIGNMENT_CROSS_MATCH));
     let Some(first) = unlike.first() else { return Ok(others) };
-    let taps = sides.candidate.taps();
-    let mut beside = CrossMatch::new(taps, taps, &sides.facts.same_point);
-    for job in &probed.judged {
-        beside.add(&twin.run(&job.batch)?, &job.candidate)?;
+    // The first link of the chain: where the control is not the reference, the taps of the reference are in question.
+    let worst = probed.engine.finish().into_iter().filter(|m| m.metric == "relative_l2" && !m.tap.is_sentence_level());
+    let sound = worst.map(|m| m.max.unwrap_or(f64::NAN)).all(|max| max <= ENGINE);
+    if !sound {
+        others.extend(unlike);
+        return Ok(others);
     }
-    if !beside.finish().findings().is_empty() {
+    let twins: Vec<HiddenStates> = probed.judged.iter().map(|job| twin.run(&job.batch)).collect::<Result<_, _>>()?;
+    let pairs = twins.iter().zip(probed.judged.iter().map(|job| &job.candidate));
+    if !beside(sides, pairs)?.is_empty() {
         others.extend(unlike);
         return Ok(others);
     }
@@ -32,4 +40,17 @@ pub(super) fn findings(sides: &Sides, probed: &Probed, twin: &Twin) -> Result<Ve
     );
     others.push(Finding::new(Severity::Warning, &codes::ALIGNMENT_BY_TWIN, message));
     Ok(others)
+}
+
+/// What the cross-match of states with the twin's says; nothing where every tap is its own.
+pub(super) fn beside<'a>(
+    sides: &Sides,
+    pairs: impl IntoIterator<Item = (&'a HiddenStates, &'a HiddenStates)>,
+) -> Result<Vec<Finding>, Error> {
+    let taps = sides.candidate.taps();
+    let mut matched = CrossMatch::new(taps, taps, &sides.facts.same_point);
+    for (twin, candidate) in pairs {
+        matched.add(twin, candidate)?;
+    }
+    Ok(matched.finish().findings())
 }

@@ -41,7 +41,7 @@ impl Heads {
             return Err(Error::Usage(format!("--prompt-name {name}: neither model's files state any prompts")));
         }
         let mut findings = silence::findings(request, &said);
-        findings.extend(overruled::findings(request, &said));
+        findings.extend(overruled::findings(request, &said, narrow));
         findings.extend(silence::unread(theirs, config, narrow.filter(|_| request.dim.is_none())));
         // Where nothing says how a side pools, a refusal stands, and the other's pooling gives the numbers beside it.
         let unknown = || vec![PoolingMode::Mean];

@@ -45,7 +45,31 @@ pub(super) fn findings(
         );
         Finding::new(Severity::Refusal, &codes::ORIGINAL_OTHER, message)
     };
-    Ok(said.into_iter().map(refusal).collect())
+    let mut out: Vec<Finding> = said.into_iter().map(refusal).collect();
+    out.extend(uncompared(request, folder, computed.said)?);
+    Ok(out)
+}
+
+/// What of the original was not compared, because it or the reference does not state it.
+fn uncompared(request: &CheckRequest, folder: &ModelFolder, said: &Said) -> Result<Option<Finding>, Error> {
+    let files = folder.sentence_files()?;
+    let tokenizer = folder.exists("tokenizer.json")? && folder.exists("tokenizer_config.json")?;
+    let length =
+        request.max_length.is_some() || (files.max_seq_length.is_some() && said.files.max_seq_length.is_some());
+    let compared = [
+        ("configuration", folder.exists("config.json")?),
+        ("tokenizer", tokenizer),
+        ("pooling", files.modules.is_some()),
+        ("modules behind the pooling", files.stages.is_some() && said.files.stages.is_some()),
+        ("length limit", length),
+    ];
+    let open: Vec<&str> = compared.iter().filter(|(_, done)| !done).map(|(what, _)| *what).collect();
+    let message = format!(
+        "the original {}: its tensors were compared, its {} not, since it or the reference does not state that",
+        folder.shown(),
+        open.join(", ")
+    );
+    Ok((!open.is_empty()).then(|| Finding::new(Severity::Warning, &codes::ORIGINAL_UNCOMPARED, message)))
 }
 
 fn configuration(folder: &ModelFolder, computed: &ModelConfig) -> Result<Vec<String>, Error> {

@@ -281,7 +281,7 @@ pub(super) fn explain(
         let per_token = match &declared.carries {
             Carries::Tap(_) => true,
             Carries::Values { .. } => seen.is_some_and(|s| s.per_token),
-            Carries::Other(_) => false,
+            Carries::Other(_) | Carries::Input(_) => false,
         };
         let last = per_token && (first || LAST.contains(&name));
         first &= !per_token;

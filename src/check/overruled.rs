@@ -12,8 +12,8 @@ const CODE: &Code = &codes::FLAG_OVERRULES;
 /// random, of one they agree always; published matryoshka models keep 32 and more.
 pub(super) const LEAST_DIMENSIONS: usize = 8;
 
-/// One warning per flag that says something else than the files of one side, or where these contradict each other.
-pub(super) fn findings(request: &CheckRequest, sides: &[Said; 2]) -> Vec<Finding> {
+/// One warning per flag (`width`: the dimensions that files cut vectors to) that says something else than the files of one side, or where these contradict each other.
+pub(super) fn findings(request: &CheckRequest, sides: &[Said; 2], width: Option<usize>) -> Vec<Finding> {
     let [reference, candidate] = sides;
     let mut out = Vec::new();
     let mut told = |flag: String, value: &str, ours: String, theirs: String, same: [bool; 2]| {
@@ -45,6 +45,16 @@ pub(super) fn findings(request: &CheckRequest, sides: &[Said; 2]) -> Vec<Finding
         let same = [reference, candidate].map(|s| s.prompts.is_some());
         let shown = if reference.prompts.is_some() { reference.prompt_told() } else { candidate.prompt_told() };
         told(format!("--prompt-name {name}"), &shown, reference.prompt_told(), candidate.prompt_told(), same);
+    }
+    if let Some(dim) = request.dim {
+        let stated = width.map_or_else(|| "every dimension".to_owned(), |n| format!("{n} dimensions"));
+        told(
+            format!("--dim {dim}"),
+            &format!("the first {dim} dimensions, for callers who cut vectors there"),
+            stated.clone(),
+            stated,
+            [width == Some(dim); 2],
+        );
     }
     if let Some(length) = request.max_length {
         let same = [reference, candidate].map(|s| s.length == length);

@@ -1,7 +1,9 @@
 //! This run against an earlier one: is it the same question, and how did the answers move?
 
 use crate::finding::{Code, Finding, Severity, codes};
-use crate::policy::{Before, Trend, change};
+use crate::hidden_states::Arm;
+use crate::metrics::measured_taps;
+use crate::policy::{Before, Place, Quantity, Stat, Trend, change};
 use crate::report::{Movement, RegressionSection, Report, escape};
 use crate::verdict::Verdict;
 
@@ -101,19 +103,34 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How every number that a gate looks at moved, in the order of the gates; each once.
+/// What is told of every run, limited or not: how far states, sentences and weights are off.
+fn headlines(report: &Report) -> Vec<Quantity> {
+    let of = |on, arm, metric: &str, stat| Quantity { on, arm, metric: metric.to_owned(), stat };
+    let states = ["relative_l2", "standardized_l2"].map(|metric| (Arm::Quantization, metric));
+    let mut out = Vec::new();
+    for tap in measured_taps(&report.measurements) {
+        let told: &[(Arm, &str)] = if tap.is_sentence_level() { &[(Arm::Total, "cosine_distance")] } else { &states };
+        for (arm, metric) in told {
+            out.extend([Stat::P99, Stat::Max].map(|stat| of(Place::Tap(tap), Some(*arm), metric, stat)));
+        }
+    }
+    out.push(of(Place::Weights, None, "relative_error", Stat::Total));
+    out
+}
+
+/// How every number moved that a gate looks at, in the order of the gates, and then what is told of every run; each once.
 pub(super) fn section(now: &Report, earlier: &Report) -> RegressionSection {
     let before = before(earlier);
     let mut movements: Vec<Movement> = Vec::new();
-    for gate in &now.gates {
-        let quantity = &gate.quantity;
+    let headlines = headlines(now);
+    for quantity in now.gates.iter().map(|gate| &gate.quantity).chain(&headlines) {
         if movements.iter().any(|m| m.quantity == *quantity) {
             continue;
         }
         let was = before.observed(quantity);
         // A gate whose limit lacks an earlier value holds no value of its own.
-        let is = now.gates.iter().find(|g| g.observed.is_some() && g.quantity == *quantity);
-        let is = is.and_then(|g| g.observed);
+        let limited = now.gates.iter().find(|g| g.observed.is_some() && g.quantity == *quantity);
+        let is = limited.and_then(|g| g.observed).or_else(|| now.measured().observed(quantity));
         let (relative, trend) = change(&quantity.metric, was, is);
         movements.push(Movement { quantity: quantity.clone(), before: was, now: is, change: relative, trend });
     }

@@ -10,7 +10,7 @@ pub(crate) use super::values::{
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  pass: the same model, and every limit met
+  0  pass: faithful and fit
   1  fail: a contradiction is proven, or a limit is exceeded
   2  usage: bad flags or policy file
   3  inconclusive: not proven comparable, or too little evidence

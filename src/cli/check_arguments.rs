@@ -90,7 +90,7 @@ pub(crate) struct CheckArguments {
     #[arg(long, value_name = "N", default_value_t = parallax::corpus::MAX_LINE_BYTES, hide_short_help = true, help_heading = CORPUS)]
     pub(crate) max_line_bytes: usize,
 
-    /// Limits: a built-in name (`parallax policy list`) or a TOML file [default: by the candidate's bit width]
+    /// Limits: a built-in name (`parallax policy list`) or a TOML file [default: standard]
     #[arg(long, value_name = "NAME|FILE", value_parser = PolicyName, hide_possible_values = true, help_heading = JUDGING)]
     pub(crate) policy: Option<String>,
     /// An earlier report.json of the same reference and corpus: shows what is better or worse, and sets `max_regression` limits

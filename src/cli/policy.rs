@@ -15,7 +15,8 @@ pub(super) fn run(command: &PolicyCommand) -> Result<u8, Failure> {
             let mut text = String::new();
             for (name, _) in EMBEDDED {
                 let policy = Policy::load(name).map_err(parallax::Error::from)?;
-                text.push_str(&format!("{name:<10} {} gates\n", policy.gates.len()));
+                let promise = policy.source.lines().next().unwrap_or_default().trim_start_matches("# ");
+                text.push_str(&format!("{name:<10} {promise}\n"));
             }
             text
         }

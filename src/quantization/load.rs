@@ -33,6 +33,12 @@ pub struct QuantizationSummary {
 impl std::fmt::Display for QuantizationSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.bits, self.group_size) {
+            // What the file holds, whatever is declared.
+            (Some(_), Some(group)) if self.modules_by_bits.len() > 1 => {
+                let widths: Vec<String> =
+                    self.modules_by_bits.iter().map(|(bits, n)| format!("{bits} bits × {n}")).collect();
+                write!(f, "{}, group {group}, {}", widths.join(" and "), self.dtype)
+            }
             (Some(bits), Some(group)) => write!(f, "{bits} bits, group {group}, {}", self.dtype),
             _ => f.write_str(&self.dtype),
         }
@@ -114,12 +120,15 @@ fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -
     };
     // All of them first: the error told is the first tensor's, whichever came first.
     let tensors: Vec<Result<_, QuantizationError>> = raw.tensors().par_iter().map(read).collect();
+    // Rows that no group divides cannot be quantized.
+    let group = summary.group_size.unwrap_or(1).max(1) as usize;
+    let fits = |columns: usize| columns.is_multiple_of(group);
     for tensor in tensors {
         let Some((name, weight)) = tensor? else { continue };
         if let Some(bits) = weight.storage.bits {
             *summary.modules_by_bits.entry(bits).or_default() += 1;
         }
-        if weight.storage.mode.is_none() && weight.shape.len() == 2 {
+        if weight.storage.mode.is_none() && weight.shape.len() == 2 && fits(weight.shape[1]) {
             summary.plain_matrices.push(name.clone());
         }
         *types.entry(weight.storage.dtype.clone()).or_default() += weight.len();

@@ -161,7 +161,7 @@ mod tests {
         assert!(refusal(|r| r.corpus.vocabulary = 0).contains("evidence.vocabulary"));
         assert!(refusal(|r| r.provenance.policy.text.clear()).contains("does not hold the text"));
         assert!(refusal(|r| r.provenance.policy.text.push(' ')).contains("sha256"));
-        assert!(refusal(|r| r.provenance.policy.name = "int8".into()).contains("not this version's"));
+        assert!(refusal(|r| r.provenance.policy.name = "standard".into()).contains("not this version's"));
         // A laxer text with its own sha256: the gates are not those it asks for.
         let lax = |r: &mut Report| {
             let policy = &mut r.provenance.policy;

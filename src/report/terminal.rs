@@ -186,7 +186,8 @@ fn weights(report: &Report) -> Option<String> {
 fn reasons(report: &Report, answers: &[AnswerLine], explain: bool) -> Vec<String> {
     let told = |i: &usize| answers.iter().any(|answer| answer.reason == Some(*i));
     let all: Vec<&Reason> = (0..report.reasons.len()).filter(|i| !told(i)).map(|i| &report.reasons[i]).collect();
-    let shown = if explain || all.len() <= REASONS { all.len() } else { REASONS - 1 };
+    let most = REASONS.saturating_sub(report.reasons.len() - all.len()).max(1);
+    let shown = if explain || all.len() <= most { all.len() } else { most - 1 };
     let mut lines: Vec<String> = all[..shown].iter().map(|r| format!("  why {}", plain(&r.message, TEXT))).collect();
     if shown < all.len() {
         lines.push(format!("  why … and {} more reasons (--explain shows them)", all.len() - shown));

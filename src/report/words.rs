@@ -71,7 +71,14 @@ pub(super) fn planted(report: &Report) -> Option<String> {
     let tried: Vec<_> = section.canaries.iter().filter(|c| c.not_planted.is_none()).collect();
     let seen = tried.iter().filter(|c| c.seen_by.is_some()).count();
     let limits = tried.iter().filter(|c| c.limits.is_some()).count();
-    let own = if limits < seen { format!(", {limits} by this policy's own limits") } else { String::new() };
+    // A policy without limits on states leaves them to the proofs.
+    let of_states =
+        |g: &GateResult| matches!(g.quantity.arm, Some(Arm::Quantization | Arm::Total)) && !g.is_non_finite();
+    let own = if limits < seen && report.gates.iter().any(of_states) {
+        format!(", {limits} by this policy's own limits")
+    } else {
+        String::new()
+    };
     let smallest = tried.iter().find(|c| Some(&c.id) == section.smallest.as_ref()).and_then(|c| c.effect);
     let smallest = smallest.map_or_else(String::new, |e| format!(", the smallest moves states by {}", number(e)));
     (!tried.is_empty()).then(|| format!("{seen} of {} planted faults seen{own}{smallest}", tried.len()))
@@ -119,9 +126,13 @@ pub(super) struct AnswerLine {
 /// Both answers: yes with what proves it, or the first reason for another answer.
 pub(super) fn answers(report: &Report) -> [AnswerLine; 2] {
     let of = |question, name: &str, answer: Answer, yes: String| {
-        let told = |r: &Reason| r.question == question && r.proven == (answer == Answer::No);
+        let here = |r: &Reason| r.question == question;
+        // What was found tells the cause, a limit exceeded only that there is one.
+        let found = |r: &Reason| here(r) && !r.code.starts_with("gate.");
         let reason = match answer {
-            Answer::No | Answer::Unproven => report.reasons.iter().position(told),
+            Answer::No | Answer::Unproven => {
+                report.reasons.iter().position(found).or_else(|| report.reasons.iter().position(here))
+            }
             Answer::Yes | Answer::NotAsked => None,
         };
         let because = reason.and_then(|i| report.reasons.get(i)).map_or(yes, |r| r.message.clone());
@@ -133,7 +144,12 @@ pub(super) fn answers(report: &Report) -> [AnswerLine; 2] {
     let proof = if faithful == Answer::Yes { twin(report).unwrap_or_else(exact) } else { String::new() };
     [
         of(Question::Faithful, "faithful", faithful, proof),
-        of(Question::Fit, "fit     ", fit, cost(report).unwrap_or_default()),
+        of(
+            Question::Fit,
+            "fit",
+            fit,
+            if fit == Answer::Yes { cost(report).unwrap_or_default() } else { String::new() },
+        ),
     ]
 }
 
@@ -147,7 +163,12 @@ fn cost(report: &Report) -> Option<String> {
     };
     let asked = report.gates.iter().filter(|g| g.quantity.on == Place::Neighbours);
     let all: Vec<String> = asked.filter_map(at).collect();
-    (!all.is_empty()).then(|| all.join(", "))
+    let others = report.gates.iter().filter(|g| g.quantity.question() == Question::Fit && !g.is_non_finite()).count();
+    match (all.is_empty(), others) {
+        (true, 0) => None,
+        (true, n) => Some(format!("{n} limits on what the format costs, all of them met")),
+        _ => Some(all.join(", ")),
+    }
 }
 
 /// The largest error at a tap over that of MLX's own conversion; none where it was not measured.

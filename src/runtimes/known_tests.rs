@@ -47,3 +47,41 @@ fn lengths_end_at_the_positions() {
     assert_eq!(of(REFERENCE, 512, Some(128)), 128);
     assert_eq!(of("mlx-swift", 512, Some(128)), 512);
 }
+
+#[test]
+fn modules_are_what_the_program_makes_of_them() {
+    let gemma = config("gemma3_text", "Gemma3TextModel");
+    let bert = config("bert", "BertModel");
+    let dense = |bias, activation| {
+        Stage::Dense(DenseModule { path: "2_Dense".to_owned(), inputs: 4, outputs: 8, bias, activation })
+    };
+    let of = |name: &str, config: &ModelConfig, stated: &[Stage]| {
+        KnownRuntime::find(name).unwrap().stages_always(config, stated)
+    };
+    let tanh = [dense(true, DenseActivation::Tanh), Stage::Normalize];
+    let plain = [dense(false, DenseActivation::Identity), Stage::Normalize];
+    assert_eq!(of("mlx-embeddings", &gemma, &tanh).unwrap(), plain, "no bias, no activation");
+    assert_eq!(of("mlx-embeddings", &gemma, &plain).unwrap(), plain);
+    assert_eq!(of("mlx-embeddings", &bert, &[]).unwrap(), [Stage::Normalize], "always at unit length");
+    assert_eq!(of("mlx-embeddings", &bert, &tanh).unwrap(), tanh, "for callers to apply");
+    assert_eq!(of("mlx-swift", &bert, &[]).unwrap(), [], "callers choose");
+    assert_eq!(of(REFERENCE, &bert, &[]), None, "it reads the files");
+    assert_eq!(of("mlx-embeddings", &config("albert", "AlbertModel"), &[]), None);
+}
+
+#[test]
+fn masks_that_are_none_are_told_by_how_the_candidate_is_stored() {
+    let told = |kind: &str, stored: Stored<'_>| -> usize {
+        let row = KnownRuntime::find("mlx-embeddings").unwrap().computes(&config(kind, "Model")).unwrap();
+        row.padded_nan.iter().filter(|nan| (nan.when)(stored)).count()
+    };
+    let plain = Stored { dtype: "BF16", packed: false, left: false };
+    for kind in ["bert", "xlm_roberta", "modernbert", "gemma3_text", "qwen3"] {
+        assert_eq!(told(kind, plain), 0, "{kind}");
+    }
+    assert_eq!(told("modernbert", Stored { dtype: "F16", ..plain }), 1);
+    assert_eq!(told("modernbert", Stored { packed: true, ..plain }), 1);
+    assert_eq!(told("gemma3_text", Stored { packed: true, ..plain }), 1);
+    assert_eq!(told("qwen3", Stored { left: true, ..plain }), 1);
+    assert_eq!(told("bert", Stored { dtype: "F16", packed: true, left: true }), 0);
+}

@@ -73,6 +73,23 @@ pub fn other_quantizers(report: &WeightsReport, run: bool) -> Option<Finding> {
     Some(Finding::new(Severity::Note, &codes::WEIGHTS_OTHER_QUANTIZER, message))
 }
 
+/// What cannot be proven of quantizers that are free in the codes or scales they choose: the same freedom hides a choice
+/// that moves only texts which nobody ran.
+pub fn free_choices(report: &WeightsReport) -> Option<Finding> {
+    let free = |method| matches!(method, Method::Stochastic | Method::Gptq | Method::Dwq | Method::Unknown);
+    let all: Vec<&TwinRow> = others(report).map(|(_, twin)| twin).filter(|twin| free(twin.method)).collect();
+    let mut words: Vec<&str> = all.iter().map(|twin| twin.made_by()).collect();
+    words.sort_unstable();
+    words.dedup();
+    let message = format!(
+        "no rule fixes the codes or scales of {} matrices ({}): that they do no harm is shown for the rows compared, and a \
+         choice aimed at other texts would not be seen; give a corpus of the texts that matter",
+        all.len(),
+        words.join("; ")
+    );
+    (!all.is_empty()).then(|| Finding::new(Severity::Warning, &codes::WEIGHTS_FREE_CHOICES, message))
+}
+
 fn others(report: &WeightsReport) -> impl Iterator<Item = (&TensorRow, &TwinRow)> {
     report.tensors.iter().filter_map(|row| Some((row, row.twin.as_ref()?))).filter(|(_, twin)| twin.is_others())
 }

@@ -30,7 +30,7 @@ pub use equivalent::Equivalent;
 pub use fold::scaled_original;
 pub use groups::moved_by_codes;
 pub use identify::findings;
-pub use method::{Outputs, judge_outputs, makers, other_quantizers};
+pub use method::{Outputs, free_choices, judge_outputs, makers, other_quantizers};
 pub use permuted::equivalents;
 pub use row::{TensorRow, WeightTotals, WeightsReport};
 pub use twin::twin;

@@ -54,7 +54,7 @@ fn half_precision_is_an_arm_of_its_own_and_judged_only_where_a_policy_says_so() 
     let dir = tempfile::tempdir().unwrap();
     let policy = |max: f64| {
         let file = dir.path().join(format!("{max}.toml"));
-        let own = format!("{}\n{gate}max = {max:e}\n", Policy::load("int8").unwrap().source);
+        let own = format!("{}\n{gate}max = {max:e}\n", Policy::load("standard").unwrap().source);
         std::fs::write(&file, own).unwrap();
         Some(file.display().to_string())
     };
@@ -68,6 +68,59 @@ fn half_precision_is_an_arm_of_its_own_and_judged_only_where_a_policy_says_so() 
     assert_eq!(judged(2.0 * moved, Compute::F16), Verdict::Pass);
     assert_eq!(judged(0.5 * moved, Compute::F16), Verdict::Fail);
     assert_eq!(judged(2.0 * moved, Compute::F32), Verdict::Inconclusive, "a gate that measures nothing");
+}
+
+/// What the program does behind the encoder whatever the files say.
+#[test]
+fn modules_and_prompts_that_the_program_does_not_obey_are_told() {
+    let deviations = |change: fn(Copy) -> Copy| -> String {
+        let (reference, candidate) = (change(Copy::of("parallax-mini")), change(Copy::of("parallax-mini-mlx-8bit")));
+        let corpus = repository("models/corpus.txt");
+        let report = checked(reference.path(), candidate.path(), &corpus, |r| r.canaries = false);
+        let told = report.findings.iter().filter(|f| f.code == "candidate.mlx_deviates");
+        told.map(|f| f.message.clone()).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(deviations(|folder| folder), "");
+    let raw = deviations(|folder| {
+        folder.json("modules.json", |m| {
+            m.as_array_mut().unwrap().retain(|m| !m["type"].as_str().unwrap().contains("Normalize"))
+        })
+    });
+    assert!(raw.contains("Normalize behind the pooling, where the files state no module"), "{raw}");
+    let unpooled = deviations(|folder| {
+        let folder = folder.json("1_Pooling/config.json", |p| p["include_prompt"] = false.into());
+        let prompts = r#"{"prompts": {"query": "time and again: "}, "default_prompt_name": "query"}"#;
+        std::fs::write(folder.file("config_sentence_transformers.json"), prompts).unwrap();
+        folder
+    });
+    assert!(unpooled.contains("the prompt's tokens in the pooling"), "{unpooled}");
+}
+
+/// The program goes by names, whatever an index says.
+#[test]
+fn a_tensor_file_that_the_program_does_not_load_is_refused() {
+    let candidate = Copy::of("parallax-mini-mlx-8bit");
+    std::fs::rename(candidate.file("model.safetensors"), candidate.file("other.safetensors")).unwrap();
+    let header = parallax_tensors(&candidate.file("other.safetensors"));
+    let index: serde_json::Map<String, serde_json::Value> =
+        header.into_iter().map(|name| (name, "other.safetensors".into())).collect();
+    let index = serde_json::json!({"metadata": {}, "weight_map": index});
+    std::fs::write(candidate.file("model.safetensors.index.json"), index.to_string()).unwrap();
+    let models = repository("models");
+    let report = |program: &str| {
+        checked(&models.join("parallax-mini"), candidate.path(), &models.join("corpus.txt"), |r| {
+            r.runtime = program.to_owned();
+            r.canaries = false;
+        })
+    };
+    let refused = report("mlx-embeddings");
+    assert!(refused.reasons.iter().any(|r| r.code == "candidate.tensor_file"), "{:?}", refused.reasons);
+    assert_eq!(report("mlx-vlm").verdict, Verdict::Pass);
+}
+
+/// Names of the tensors in a file.
+fn parallax_tensors(file: &Path) -> Vec<String> {
+    common::plant::stored(file).into_keys().collect()
 }
 
 /// The two values of a weight differ by the rounding to the scales' type, and by nothing else.

@@ -42,7 +42,13 @@ fn an_original_of_its_own_folder_passes_whole_or_with_nothing_but_its_tensors() 
             _ => fs::remove_file(path).unwrap(),
         }
     }
-    assert_eq!(checked(&bare).verdict, Verdict::Pass);
+    let report = checked(&bare);
+    assert_eq!(report.verdict, Verdict::Pass);
+    let open: Vec<&str> =
+        report.findings.iter().filter(|f| f.code == "original.uncompared").map(|f| f.message.as_str()).collect();
+    let wanted = "its configuration, tokenizer, pooling, modules behind the pooling, length limit not";
+    assert!(open.len() == 1 && open[0].contains(wanted), "{open:?}");
+    assert!(whole.findings.iter().all(|f| f.code != "original.uncompared"), "{:?}", whole.findings);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn hostile_sentences_are_harmless_in_every_format() {
             "--candidate",
             "models/parallax-mini-mlx-4bit",
         ])
-        .args(["--policy", "int8", "--corpus", corpus.to_str().unwrap(), "--out", out.to_str().unwrap(), "--explain"])
+        .args(["--policy", "strict", "--corpus", corpus.to_str().unwrap(), "--out", out.to_str().unwrap(), "--explain"])
         .args(["--format", "github", "--max-line-bytes", "4000000"])
         .output()
         .unwrap();

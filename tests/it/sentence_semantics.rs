@@ -227,6 +227,8 @@ fn dimensions_may_be_left_out_on_both_sides() {
     let all = checked(ours.path(), theirs.path(), |_| ()).unwrap();
     let few = checked(ours.path(), theirs.path(), |r| r.dim = Some(8)).unwrap();
     assert_eq!((width(&all), width(&few)), (32, 8));
+    let overruled = |report: &Report| report.findings.iter().any(|f| f.message.starts_with("--dim 8 overrules"));
+    assert!(overruled(&few) && !overruled(&all), "a flag that changes what is judged stands in the verdict");
     let sentence = |report: &Report| {
         let found = report
             .measurements

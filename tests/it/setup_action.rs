@@ -78,7 +78,7 @@ fn a_pass_and_a_fail_come_out_as_such() {
     assert_eq!(runner.judge("true"), Some(0));
 
     // Files with a space in their names, of the workspace.
-    let show = Command::new(env!("CARGO_BIN_EXE_parallax")).args(["policy", "show", "int8"]).output().unwrap();
+    let show = Command::new(env!("CARGO_BIN_EXE_parallax")).args(["policy", "show", "strict"]).output().unwrap();
     fs::write(runner.path("my limits.toml"), show.stdout).unwrap();
     fs::copy(repository("models/corpus.txt"), runner.path("my corpus.txt")).unwrap();
     let files = [("POLICY", "my limits.toml"), ("CORPUS", "my corpus.txt\nmy corpus.txt")];

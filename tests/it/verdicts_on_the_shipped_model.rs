@@ -50,16 +50,19 @@ fn eight_bits_pass() {
 }
 
 #[test]
-fn four_bits_fail_the_eight_bit_policy_and_the_report_says_where_and_by_how_much() {
+fn four_bits_are_faithful_and_cost_what_a_level_allows_or_not() {
     let candidate = repository("models/parallax-mini-mlx-4bit");
-    let o = check(&candidate, &["--policy", "int8"]);
+    let o = check(&candidate, &["--policy", "strict"]);
     assert_code(&o, 1);
-    for word in ["FAIL", "layer.", "quantization", "relative_l2"] {
+    for word in ["FAIL", "faithful yes: 25,060 of 25,060 groups", "fit no: ", "similarity_shift", "policy strict"] {
         assert!(o.stdout.contains(word), "{word}: {}", o.stdout);
     }
-    let o = check(&candidate, &["--policy", "int8", "--format", "json"]);
+    let o = check(&candidate, &["--policy", "strict", "--format", "json"]);
     let report: serde_json::Value = serde_json::from_str(&o.stdout).unwrap();
-    assert_eq!(report["verdict"], "fail");
+    assert_eq!(
+        (&report["verdict"], &report["faithful"], &report["fit"]),
+        (&"fail".into(), &"yes".into(), &"no".into())
+    );
     let failed: Vec<_> = report["gates"].as_array().unwrap().iter().filter(|g| g["outcome"] == "fail").collect();
     assert!(!failed.is_empty());
     for gate in failed {
@@ -69,7 +72,12 @@ fn four_bits_fail_the_eight_bit_policy_and_the_report_says_where_and_by_how_much
                 || gate["direction"] == "min"
         );
     }
-    assert_code(&check(&candidate, &[]), 0);
+    let o = check(&candidate, &["--policy", "lenient"]);
+    assert_code(&o, 0);
+    assert!(o.stdout.contains("fit yes: similarity shift"), "{}", o.stdout);
+    let o = check(&candidate, &["--policy", "faithful"]);
+    assert_code(&o, 0);
+    assert!(o.stdout.contains("fit not asked"), "{}", o.stdout);
 }
 
 #[test]
@@ -230,7 +238,7 @@ fn usage_environment_and_input_errors_have_their_codes() {
         assert_code(&parallax(&["inspect", path]), 0);
     }
     assert_code(&parallax(&["policy", "list"]), 0);
-    assert_code(&parallax(&["policy", "show", "int8"]), 0);
+    assert_code(&parallax(&["policy", "show", "standard"]), 0);
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(super) fn explained(
             );
             return Ok(refused("unexplained", CODE, message));
         }
+        Carries::Input(input) => return Ok(((format!("the input `{}`", plain(input, SHOWN)), None), None)),
         Carries::Tap(tap) if *tap == Tap::Final => return Ok((("final".to_owned(), None), None)),
         Carries::Tap(tap) if last => return Ok(inner(&name, *tap)),
         Carries::Tap(tap) => return Ok(another(&name, *tap)),
@@ -73,7 +74,7 @@ fn misnamed(declared: &DeclaredOutput, seen: Option<&Seen>, layers: usize) -> Op
     let per_token = match &declared.carries {
         Carries::Tap(_) => true,
         Carries::Values { .. } => seen.filter(|s| s.rows > 0)?.per_token,
-        Carries::Other(_) => return None,
+        Carries::Other(_) | Carries::Input(_) => return None,
     };
     if !per_token && LAST.contains(&name) {
         return Some("one vector per row, where loaders take the states of every token".to_owned());

@@ -42,6 +42,9 @@ codes! {
     WEIGHTS_OTHER_QUANTIZER: Note "weights.other_quantizer"
         "Another quantizer than MLX's own made these tensors."
         "Nothing: they are judged by group, row and output.";
+    WEIGHTS_FREE_CHOICES: Warning "weights.free_choices"
+        "A quantizer was free in its codes or scales, so that the weights alone prove nothing of texts that were not run."
+        "Give a corpus of the texts that matter, or convert by MLX's own rounding." .caveat("not provable");
     WEIGHTS_SCALED: Note "weights.scaled"
         "Channels were rescaled between two layers, as AWQ does; the factors were found and undone."
         "Nothing: the product of the two layers is what is compared.";
@@ -53,7 +56,8 @@ codes! {
         "Convert again; the message names the tokens.";
     QUANTIZATION_DECLARED_BITS: Warning "quantization.declared_bits"
         "config.json declares other bits than the file holds."
-        "Nothing: limits follow from the file. Correct config.json so that loaders do not stumble.";
+        "Nothing: each tensor is judged by its own width. Correct config.json so that loaders do not stumble."
+        .caveat("declared otherwise");
     QUANTIZATION_MIXED_BITS: Warning "quantization.mixed_bits"
         "Modules have different bit widths."
         "Nothing, if the recipe was meant so: each tensor is judged by its own width.";
@@ -93,6 +97,9 @@ codes! {
     ORIGINAL_OTHER: Refusal "original.other"
         "The files of --original say another model than the reference and the candidate are."
         "Give the checkpoint that both were made from, or correct its files.";
+    ORIGINAL_UNCOMPARED: Warning "original.uncompared"
+        "Something of the original could not be compared, because it or the reference does not state it."
+        "Give the whole folder of the checkpoint." .caveat("not compared");
     ORIGINAL_UNREAD: Refusal "original.unread"
         "Weights beside the original were not read, and loaders might load them instead."
         "Convert them to model.safetensors, or take them out.";

@@ -288,15 +288,15 @@ mod tests {
             (
                 "gemma3_text",
                 GEMMA3,
-                json!({"rope_local_base_freq": 5e4, "sliding_window": 32}),
-                json!({"rope_parameters": per_kind(1e6, 5e4), "sliding_window": 32}),
+                json!({"rope_local_base_freq": 5e4, "sliding_window": 32, "use_bidirectional_attention": true}),
+                json!({"rope_parameters": per_kind(1e6, 5e4), "sliding_window": 32, "use_bidirectional_attention": true}),
                 "rope_local_base_freq",
             ),
             (
                 "gemma3_text",
                 GEMMA3,
-                json!({"sliding_window_pattern": 2, "sliding_window": 32}),
-                json!({"_sliding_window_pattern": 2, "sliding_window": 32}),
+                json!({"sliding_window_pattern": 2, "sliding_window": 32, "use_bidirectional_attention": true}),
+                json!({"_sliding_window_pattern": 2, "sliding_window": 32, "use_bidirectional_attention": true}),
                 "sliding_window_pattern",
             ),
             (
@@ -328,5 +328,17 @@ mod tests {
             assert_eq!(silent.is_empty(), model_type != "qwen3", "{model_type}: {silent:?}");
         }
         assert_eq!(applying(&config("qwen3", &json!({"hidden_act": "gelu", "rope_theta": 1e4})), QWEN3).len(), 1);
+    }
+
+    #[test]
+    fn gemma_is_computed_otherwise_where_it_is_causal_and_where_its_table_is_packed() {
+        let causal = config("gemma3_text", &json!({"sliding_window": 32}));
+        let mut both = config("gemma3_text", &json!({"sliding_window": 32, "use_bidirectional_attention": true}));
+        assert_eq!(applying(&causal, GEMMA3), [SEES_ALL.what]);
+        assert_eq!(applying(&both, GEMMA3), [""; 0]);
+        // The square root of 8 is 2.83.
+        assert_eq!(applying(&both, GEMMA3_PACKED), [WHOLE_SCALE.what]);
+        (WHOLE_SCALE.change)(&mut both);
+        assert_eq!(both.embedding_scale, Some(2.0));
     }
 }

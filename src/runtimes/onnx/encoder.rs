@@ -11,7 +11,7 @@ use super::graph::Graph;
 use super::inputs::{Filled, Inputs, plan};
 use super::library::Runtime;
 use super::model::OnnxModel;
-use super::outlets::{DeclaredOutput, Outlets};
+use super::outlets::{DeclaredOutput, Outlets, declared};
 use super::session::{Idle, Output, SessionOptions, Sessions, build, run, selected};
 use super::splice::only;
 use super::taps::TapMap;
@@ -94,7 +94,7 @@ impl OnnxEncoder {
             outlets.check(session, &file)?;
             hidden = outlets.hidden.unwrap_or(hidden);
             if declare {
-                outlets.declare(session, g.outputs().iter().map(|o| o.name.as_str()), hidden);
+                outlets.declare(session, declared(&g), hidden);
             }
         }
         let wanted = || selected(outlets.tensors.iter().map(String::as_str));

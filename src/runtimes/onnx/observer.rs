@@ -7,7 +7,7 @@ use super::graph::Graph;
 use super::inputs::plan;
 use super::library::Runtime;
 use super::model::OnnxModel;
-use super::outlets::{Carries, Outlets};
+use super::outlets::{Carries, Outlets, declared};
 use super::session::{Output, SessionOptions, build, run, selected};
 use super::taps::TapMap;
 use crate::tokens::TokenBatch;
@@ -58,9 +58,9 @@ pub fn observer_effects(
     let exposed = expose(&g, outlets.tensors.iter().map(String::as_str));
     let mut tapped = build(runtime, model, &exposed, options).map_err(refused)?;
     outlets.check(&tapped, model.name())?;
-    outlets.declare(&tapped, g.outputs().iter().map(|o| o.name.as_str()), outlets.hidden.unwrap_or(map.hidden));
+    outlets.declare(&tapped, declared(&g), outlets.hidden.unwrap_or(map.hidden));
     // Heads and outputs of other types are refused where outputs are explained; they are not computed here.
-    let comparable = outlets.declared.iter().filter(|o| !matches!(o.carries, Carries::Other(_)));
+    let comparable = outlets.declared.iter().filter(|o| !matches!(o.carries, Carries::Other(_) | Carries::Input(_)));
     let own: Vec<String> = comparable.map(|o| o.name.clone()).collect();
     if own.is_empty() {
         return Ok(None);

@@ -4,6 +4,7 @@ use ort::session::Session;
 use ort::value::{TensorElementType, ValueType};
 
 use super::error::OnnxError;
+use super::graph::Graph;
 use super::taps::TapEntry;
 use crate::hidden_states::Tap;
 
@@ -26,8 +27,24 @@ pub enum Carries {
         /// Stored as float16.
         half: bool,
     },
+    /// One of the graph's inputs, handed through as it came in.
+    Input(String),
     /// Neither a hidden state nor one vector per row: its type.
     Other(String),
+}
+
+/// The outputs a graph declares, each with the input that it hands through, where it does nothing else.
+pub(super) fn declared<'m>(graph: &Graph<'m>) -> impl Iterator<Item = (&'m str, Option<&'m str>)> {
+    let through = |output: &str| {
+        let mut tensor = graph.find(output)?;
+        // As many steps as there are nodes: a circle ends.
+        for _ in 0..=graph.len() {
+            let Some(node) = graph.producer(tensor) else { break };
+            tensor = graph.input(node, 0).filter(|_| graph.op(node) == "Identity")?;
+        }
+        graph.inputs().iter().map(|input| input.name.as_str()).find(|name| *name == graph.name(tensor))
+    };
+    graph.outputs().iter().map(|o| o.name.as_str()).map(|name| (name, through(name))).collect::<Vec<_>>().into_iter()
 }
 
 /// The tensors of a session, each asked for once.
@@ -91,14 +108,20 @@ impl Outlets {
 
     /// Adds the outputs that the graph declares: those that are taps are known already, and the others are asked for
     /// where they can be hidden states or vectors of rows.
-    pub(super) fn declare<'a>(&mut self, session: &Session, names: impl Iterator<Item = &'a str>, hidden: usize) {
-        for name in names {
-            let carries = match self.tensors[..self.tapped].iter().position(|t| t == name) {
-                Some(i) => {
+    pub(super) fn declare<'a>(
+        &mut self,
+        session: &Session,
+        names: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+        hidden: usize,
+    ) {
+        for (name, input) in names {
+            let carries = match (self.tensors[..self.tapped].iter().position(|t| t == name), input) {
+                (None, Some(input)) => Carries::Input(input.to_owned()),
+                (Some(i), _) => {
                     let taps = self.taps.iter().zip(&self.carrier).filter(|(_, c)| **c == i);
                     taps.map(|(tap, _)| *tap).max().map_or(Carries::Other("nothing".to_owned()), Carries::Tap)
                 }
-                None => carries(session, name, hidden),
+                (None, None) => carries(session, name, hidden),
             };
             if matches!(carries, Carries::Values { .. }) && !self.tensors.iter().any(|t| t == name) {
                 self.tensors.push(name.to_owned());
