@@ -104,7 +104,7 @@ fn a_swapped_query_key_pair_is_named() {
     let o = check(copy.path(), &[]);
     assert_code(&o, 3);
     assert!(
-        o.stdout.contains("query.weight` is the original's `encoder.layer.1.attention.self.key.weight"),
+        o.stdout.contains("key.weight` is the original's `encoder.layer.1.attention.self.query.weight"),
         "{}",
         o.stdout
     );
