@@ -94,7 +94,7 @@ impl OnnxEncoder {
             outlets.check(session, &file)?;
             hidden = outlets.hidden.unwrap_or(hidden);
             if declare {
-                outlets.declare(session, declared(&g), hidden);
+                outlets.declare(session, declared(g), hidden);
             }
         }
         let wanted = || selected(outlets.tensors.iter().map(String::as_str));
