@@ -101,7 +101,7 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
     }
     let r = Similarities::of(rows, reference, &norms_r);
     // A row told twice would find itself, whatever the candidate does to it.
-    let distinct = r.distinct();
+    let distinct = r.distinct(&rows.iter().map(|(_, pair)| pair.said).collect::<Vec<_>>());
     if distinct.len() < rows.len() {
         let kept: Vec<(RowId, &Pair)> = distinct.into_iter().map(|i| rows[i]).collect();
         return compare(&kept);
@@ -158,11 +158,12 @@ impl Similarities {
         Self { n, cosines }
     }
 
-    /// Rows that are no repetition of an earlier one: their vectors differ by more than noise.
-    fn distinct(&self) -> Vec<usize> {
+    /// Rows that are no repetition of an earlier one: they say something else, and their vectors differ by more than noise.
+    fn distinct(&self, said: &[Option<u64>]) -> Vec<usize> {
         let mut kept: Vec<usize> = Vec::new();
         for i in 0..self.n {
-            if kept.iter().all(|&j| self.at(i, j) < 1.0 - NEIGHBOUR_TIE) {
+            let repeats = |j: usize| (said[i].is_some() && said[i] == said[j]) || self.at(i, j) >= 1.0 - NEIGHBOUR_TIE;
+            if !kept.iter().any(|&j| repeats(j)) {
                 kept.push(i);
             }
         }

@@ -13,6 +13,9 @@ pub const SAMPLE_ROWS: usize = 512;
 /// The two vectors of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pair {
+    /// What the row says, as a hash of its words: rows that differ in case or punctuation have one. None where that is not
+    /// known.
+    pub(super) said: Option<u64>,
     pub(super) reference: Box<[f32]>,
     pub(super) candidate: Box<[f32]>,
 }
@@ -55,6 +58,17 @@ impl SentenceSample {
     /// Offers a row's sentence vectors. All vectors of a side must have one width; the two sides'
     /// widths may differ (similarities are taken within a side).
     pub fn offer(&mut self, row: RowId, reference: &[f32], candidate: &[f32]) -> Result<(), AlignError> {
+        self.offer_said(row, None, reference, candidate)
+    }
+
+    /// The same of a row whose words have that hash: of rows that say the same, one is a neighbour.
+    pub fn offer_said(
+        &mut self,
+        row: RowId,
+        said: Option<u64>,
+        reference: &[f32],
+        candidate: &[f32],
+    ) -> Result<(), AlignError> {
         let (expected_r, expected_c) = self.widths.unwrap_or((reference.len(), candidate.len()));
         for (side, expected, found) in
             [(Side::Reference, expected_r, reference.len()), (Side::Candidate, expected_c, candidate.len())]
@@ -68,7 +82,7 @@ impl SentenceSample {
         if self.rows.len() >= self.limit && self.rows.last_key_value().is_none_or(|(last, _)| key > *last) {
             return Ok(());
         }
-        self.keep(key, Pair { reference: reference.into(), candidate: candidate.into() });
+        self.keep(key, Pair { said, reference: reference.into(), candidate: candidate.into() });
         Ok(())
     }
 
@@ -122,18 +136,22 @@ impl SentenceSample {
     }
 }
 
+/// A row, what it says, and the bits of its two vectors.
+type SavedRow = (RowId, Option<u64>, Vec<u32>, Vec<u32>);
+
 /// The written form: vectors as the bits of their values.
 #[derive(Serialize, Deserialize)]
 struct Saved {
     limit: usize,
     widths: Option<(usize, usize)>,
-    rows: Vec<(RowId, Vec<u32>, Vec<u32>)>,
+    rows: Vec<SavedRow>,
 }
 
 impl From<SentenceSample> for Saved {
     fn from(sample: SentenceSample) -> Self {
         let bits = |x: &[f32]| x.iter().map(|v| v.to_bits()).collect();
-        let rows = sample.rows.iter().map(|((_, row), p)| (*row, bits(&p.reference), bits(&p.candidate))).collect();
+        let rows =
+            sample.rows.iter().map(|((_, row), p)| (*row, p.said, bits(&p.reference), bits(&p.candidate))).collect();
         Self { limit: sample.limit, widths: sample.widths, rows }
     }
 }
@@ -144,8 +162,8 @@ impl TryFrom<Saved> for SentenceSample {
     fn try_from(saved: Saved) -> Result<Self, AlignError> {
         let mut sample = Self { widths: saved.widths, ..Self::new(saved.limit) };
         let floats = |bits: &[u32]| bits.iter().map(|b| f32::from_bits(*b)).collect::<Vec<_>>();
-        for (row, reference, candidate) in saved.rows {
-            sample.offer(row, &floats(&reference), &floats(&candidate))?;
+        for (row, said, reference, candidate) in saved.rows {
+            sample.offer_said(row, said, &floats(&reference), &floats(&candidate))?;
         }
         Ok(sample)
     }

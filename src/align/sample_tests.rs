@@ -63,6 +63,14 @@ fn a_row_told_twice_is_told_once() {
     };
     let (once, again) = (twice(40), twice(80));
     assert_eq!((once.rows, again.rows), (40, 40));
+    // The same words with another full stop have another vector.
+    let mut stops = SentenceSample::default();
+    for i in 0..60u64 {
+        let (angle, said) = ((i % 30) as f32 + 0.01 * (i / 30) as f32, Some(i % 30));
+        let vector = [angle.cos(), angle.sin(), 0.5 * (2.0 * angle).sin()];
+        stops.offer_said(corpus(i), said, &vector, &vector).unwrap();
+    }
+    assert_eq!(stops.finish().rows, 30);
     assert!(once.top1_agreement < Some(0.9), "{once:?}");
     assert_eq!(again, once);
 }

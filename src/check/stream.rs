@@ -55,6 +55,8 @@ pub(super) struct Streamed {
     /// Cosine distances of the sentence vectors.
     pub(super) distances: Histogram,
     pub(super) sample: SentenceSample,
+    /// What the rows at hand say, as hashes of their words.
+    said: BTreeMap<RowId, u64>,
     pub(super) sources: Vec<SourceRecord>,
     pub(super) built_in: bool,
     pub(super) rows: u64,
@@ -209,6 +211,7 @@ impl Streamed {
             token_errors: BTreeMap::new(),
             distances: Histogram::new(),
             sample: SentenceSample::default(),
+            said: BTreeMap::new(),
             sources: Vec::new(),
             built_in: false,
             rows: 0,
@@ -247,13 +250,14 @@ impl Streamed {
         };
         let tokenized: Vec<_> = rows.par_iter().map(tokenize).collect();
         let mut all = Vec::with_capacity(rows.len());
+        self.said.clear();
         for (row, tokens) in rows.iter().zip(tokenized) {
             let place = request.corpus.place(row);
             let (words, tokens, parts) = tokens?;
             self.other_ids.add(facts.tokenizers.explained(), &place, parts)?;
             let id = RowId { set: RowSet::Corpus, row: row.index };
             self.count(&tokens);
-            self.distinct.see(&tokens, &words);
+            self.said.insert(id, self.distinct.see(&tokens, &words));
             if let Some(device) = &mut self.device {
                 device.offer(id, &tokens, &words);
             }
@@ -349,7 +353,8 @@ impl Streamed {
         }
         if let (Some(ours), Some(theirs)) = (seen.reference.get(Tap::Sentence), seen.candidate.get(Tap::Sentence)) {
             for r in 0..batch.rows() {
-                self.sample.offer(batch.row_id(r), ours.row(r), theirs.row(r))?;
+                let row = batch.row_id(r);
+                self.sample.offer_said(row, self.said.get(&row).copied(), ours.row(r), theirs.row(r))?;
             }
         }
         Ok(())

@@ -32,10 +32,13 @@ pub struct DistinctRows {
 }
 
 impl DistinctRows {
-    /// Sees a row; `words` are those of [`WordTokenizer::words`](super::WordTokenizer::words).
-    pub fn see(&mut self, row: &TokenRow, words: &str) {
+    /// Sees a row; `words` are those of [`WordTokenizer::words`](super::WordTokenizer::words). Rows that say the same give
+    /// the same number.
+    pub fn see(&mut self, row: &TokenRow, words: &str) -> u64 {
         self.vocabulary.extend(&row.ids);
-        self.keep(hash(words), Known { tokens: row.ids.len() as u64, degenerate: is_degenerate(row) });
+        let said = hash(words);
+        self.keep(said, Known { tokens: row.ids.len() as u64, degenerate: is_degenerate(row) });
+        said
     }
 
     /// Adds what another has seen.
@@ -148,7 +151,7 @@ mod tests {
     fn exact_when_small_close_when_large_and_the_same_in_any_order() {
         let all = |range: std::ops::Range<u32>| {
             let mut seen = DistinctRows::default();
-            range.for_each(|i| seen.see(&row(&[1, i % 50, i % 7, 2]), &format!("row {}", i % 150_000)));
+            range.for_each(|i| _ = seen.see(&row(&[1, i % 50, i % 7, 2]), &format!("row {}", i % 150_000)));
             seen
         };
         let (mut forth, back) = (all(0..200_000), all(100_000..300_000));
