@@ -6,7 +6,7 @@ use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Mode, find, measured_taps};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, first_jump};
+use crate::report::words::{HEADLINE, first_jump, unlike};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 400.0;
@@ -123,12 +123,9 @@ pub(in crate::report) fn curve(report: &Report) -> Option<String> {
         find(&report.measurements, tap, series.arm, series.mode, HEADLINE).and_then(|m| m.p99)
     };
     let limits: Vec<(Tap, &GateResult)> = taps.iter().filter_map(|tap| Some((*tap, limit(report, *tap)?))).collect();
-    let nulls = || limits.iter().filter_map(|(_, g)| g.baseline);
+    let nulls: Vec<(Tap, [Option<f64>; 2])> = taps.iter().map(|tap| (*tap, unlike(report, *tap))).collect();
     let values = SERIES.iter().flat_map(|s| taps.iter().filter_map(move |t| p99(s, *t)));
-    let others = limits
-        .iter()
-        .map(|(_, g)| g.limit)
-        .chain(nulls().flat_map(|b| [b.wrong_layer, b.mismatched_sentence]).flatten());
+    let others = limits.iter().map(|(_, g)| g.limit).chain(nulls.iter().flat_map(|(_, null)| *null).flatten());
     let axis = Log::over(values.chain(others), BOTTOM, TOP)?;
     let step = (RIGHT - LEFT) / taps.len() as f64;
     let x_of = |tap: Tap| taps.iter().position(|t| *t == tap).map(|i| LEFT + (i as f64 + 0.5) * step);
@@ -163,10 +160,9 @@ pub(in crate::report) fn curve(report: &Report) -> Option<String> {
         out.push_str(&label(x, BOTTOM - 8.0, anchor, "ink strong", INK, &format!("{tap} grows more than expected")));
     }
     let mut names: Vec<(f64, &str, &str, &str)> = Vec::new();
-    for (name, what) in [("other text", true), ("wrong layer", false)] {
-        let points = limits.iter().filter_map(|(tap, g)| {
-            let null = g.baseline?;
-            Some([x_of(*tap)?, axis.place(if what { null.mismatched_sentence? } else { null.wrong_layer? })?])
+    for (name, other_text) in [("other text", true), ("wrong layer", false)] {
+        let points = nulls.iter().filter_map(|(tap, [layer, text])| {
+            Some([x_of(*tap)?, axis.place(if other_text { (*text)? } else { (*layer)? })?])
         });
         let points: Vec<[f64; 2]> = points.collect();
         out.push_str(&path(&points, "s-null", "#77797d", 1.0, "1 4", ""));

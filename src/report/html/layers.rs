@@ -71,9 +71,11 @@ fn row(report: &Report, tap: Tap) -> String {
     let is = |g: &GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(metric, Stat::P99);
     let gate = report.gates.iter().enumerate().find(|(_, g)| is(g));
     let limit = gate.map_or_else(|| cell("", None), |(i, g)| cell(&format!("/gates/{i}/limit"), Some(g.limit)));
-    let null = |key: &str, value: fn(&crate::policy::Baseline) -> Option<f64>| {
-        let found = gate.and_then(|(i, g)| Some((i, value(&g.baseline?))));
-        found.map_or_else(|| cell("", None), |(i, v)| cell(&format!("/gates/{i}/baseline/{key}"), v))
+    let unlike = &report.alignment.unlike;
+    let null = |key: &str, all: &[Measurement]| {
+        let is = |m: &Measurement| m.is_of(tap, Arm::Total, Mode::Accumulated, metric);
+        let found = all.iter().enumerate().find(|(_, m)| is(m));
+        found.map_or_else(|| cell("", None), |(i, m)| cell(&format!("/alignment/unlike/{key}/{i}/p99"), m.p99))
     };
     format!(
         "<tr id=\"{}\"><th scope=\"row\">{tap}</th><td>{}</td>{}{}{}{limit}{}{}{}{}{}</tr>\n",
@@ -85,8 +87,8 @@ fn row(report: &Report, tap: Tap) -> String {
         of(Arm::Quantization, Mode::Isolated, "mean", |m| m.mean),
         p99(Arm::Total),
         max(Arm::Total),
-        null("wrong_layer", |b| b.wrong_layer),
-        null("mismatched_sentence", |b| b.mismatched_sentence),
+        null("wrong_layer", &unlike.wrong_layer),
+        null("mismatched_sentence", &unlike.mismatched_sentence),
     )
 }
 
