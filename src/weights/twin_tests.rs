@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Method, Quantizer, WeightsReport, beyond_rounding, compare, findings};
+use super::{Method, Quantizer, WeightsReport, beyond_rounding, compare, findings, free_choices};
 use crate::checkpoint::{Bytes, PackedBytes, Storage, Weight, WeightSet};
 use crate::finding::Severity;
 use crate::quantization::{Codes, requantized};
@@ -148,6 +148,8 @@ fn honest_quantizers_are_told_apart_and_none_is_wrong() {
             assert_eq!((twin.quantizer, twin.changed), (*quantizer, 0), "{name} {bits}: {twin:?}");
             assert!(severities.iter().all(|s| *s <= Severity::Warning), "{name} {bits}: {text}");
             assert_eq!(twin.equal == twin.groups, *name == "mlx", "{name} {bits}");
+            let free = free_choices(&report);
+            assert_eq!(free.is_some(), !["mlx", "minmax"].contains(name), "{name} {bits}: {free:?}");
             assert!(twin.error > 0.4 && twin.error < 0.9, "{name} {bits}: {}", twin.error);
         }
         let (report, severities, text) = alone(&original, made(&original, bits, "fitted"));
