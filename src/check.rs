@@ -30,6 +30,7 @@ mod limits;
 mod lint;
 mod measure;
 mod noticed;
+mod on_corpus;
 mod open;
 mod original;
 mod output_error;
@@ -106,6 +107,7 @@ pub fn check_encoder(
 ) -> Result<Report, Error> {
     let mut sides = open_sides(request, observer)?;
     sides.candidate = candidate(sides.candidate);
+    sides.foreign = true;
     compare(&mut sides, request, observer)
 }
 
@@ -150,7 +152,9 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(weights::free_choices(&weights));
 
     observer.event(Event::Phase("comparing hidden states"));
-    let streamed = stream::run(sides, request, &workers, &probed, observer)?;
+    let recording = sides.recording.take();
+    let beside = on_corpus::OnCorpus::new(sides, request, &twin, &weights)?;
+    let streamed = stream::run(sides, request, &workers, &probed, (&beside, recording), observer)?;
     findings.extend(streamed.findings());
     findings.extend(noticed::cut_elsewhere(&sides.facts, &streamed));
 

@@ -28,6 +28,7 @@ impl Streamed {
     /// What a person should know of the corpus.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let mut out = self.device.as_ref().map_or_else(Vec::new, Device::findings);
+        out.extend(self.honest.findings());
         out.extend(self.other_ids.finding(self.rows));
         let mut say = |severity, code: &Code, message: String| out.push(Finding::new(severity, code, message));
         if self.built_in {

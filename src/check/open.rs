@@ -247,6 +247,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         reference: Box::new(session),
         control: Box::new(control),
         candidate: Box::new(encoder),
+        foreign: false,
         half,
         predicted,
         tokenizers,

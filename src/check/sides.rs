@@ -51,6 +51,8 @@ pub struct Sides {
     pub control: Box<dyn Encoder>,
     /// Our encoder on the candidate's weights.
     pub candidate: Box<dyn Encoder>,
+    /// The candidate is computed by a caller's encoder, in whatever precision that has.
+    pub foreign: bool,
     /// The candidate as a device would compute it in half precision, where that is asked for.
     pub half: Option<Box<dyn Encoder>>,
     /// Both tokenizers.

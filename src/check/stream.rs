@@ -10,6 +10,7 @@ use super::coverage::Coverage;
 use super::device::Device;
 use super::explain;
 use super::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isolated_layers};
+use super::on_corpus::{self, OnCorpus};
 use super::outputs::{Explaining, Outputs};
 use super::probe::Probed;
 use super::sides::{Encoders, Sides};
@@ -22,6 +23,7 @@ use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Histogram, Measurement, RowSeen, TokenSums, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
 use crate::report::RecordingSection;
+use crate::runtimes::recorded::Recording;
 use crate::tokens::{BLOCK_ROWS, DistinctRows, TokenBatch, TokenRow, is_degenerate};
 
 /// Upper ends of the length buckets in the report, in tokens.
@@ -55,6 +57,8 @@ pub(super) struct Streamed {
     /// Cosine distances of the sentence vectors.
     pub(super) distances: Histogram,
     pub(super) sample: SentenceSample,
+    /// The candidate beside an honest conversion.
+    pub(super) honest: on_corpus::Seen,
     /// What the rows at hand say, as hashes of their words.
     said: BTreeMap<RowId, u64>,
     pub(super) sources: Vec<SourceRecord>,
@@ -166,16 +170,17 @@ fn token_errors(seen: &Seen, r: usize) -> Vec<f64> {
 
 /// Compares every row of the corpus.
 pub(super) fn run(
-    sides: &mut Sides,
+    sides: &Sides,
     request: &CheckRequest,
     workers: &Workers,
     probed: &Probed,
+    (beside, recording): (&OnCorpus<'_>, Option<Recording>),
     observer: &mut dyn Observer,
 ) -> Result<Streamed, Error> {
     let mut rows = Rows::open(&request.corpus)?;
     let total = request.corpus.expected_rows();
     let mut out = Streamed::new(probed);
-    out.device = sides.recording.take().map(|r| Device::new(r, probed.scales.clone()));
+    out.device = recording.map(|r| Device::new(r, probed.scales.clone()));
     if let Rows::BuiltIn(..) = rows {
         out.built_in = true;
         observer.event(Event::Note("no --corpus given: the built-in probe sentences are the corpus"));
@@ -185,7 +190,7 @@ pub(super) fn run(
         if round.is_empty() {
             break;
         }
-        out.round(sides, request, workers, &round, &probed.explaining)?;
+        out.round(sides, request, workers, &round, (&probed.explaining, beside))?;
         observer.event(Event::Rows { done: out.rows, total });
     }
     match rows {
@@ -211,6 +216,7 @@ impl Streamed {
             token_errors: BTreeMap::new(),
             distances: Histogram::new(),
             sample: SentenceSample::default(),
+            honest: on_corpus::Seen::default(),
             said: BTreeMap::new(),
             sources: Vec::new(),
             built_in: false,
@@ -240,7 +246,7 @@ impl Streamed {
         request: &CheckRequest,
         workers: &Workers,
         rows: &[CorpusRow],
-        explaining: &Explaining,
+        (explaining, beside): (&Explaining, &OnCorpus<'_>),
     ) -> Result<(), Error> {
         let (tokenizers, facts) = (&sides.tokenizers, &sides.facts);
         let words = |row: &TokenRow| tokenizers.reference.words(row);
@@ -290,8 +296,11 @@ impl Streamed {
                 _ => Vec::new(),
             };
             let predicted = predicted_on(encoders, &job.batch, &sample)?;
+            let control = seen.control.as_ref();
+            let honest = control.map(|control| beside.see(&job.batch, control, &seen.candidate)).transpose()?;
             let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
             out.coverage.batch(&job.batch);
+            honest.into_iter().for_each(|honest| out.honest.absorb(honest));
             out.outputs.add(explaining, &job.batch, &seen.reference)?;
             out.measure(&job.batch, &seen)?;
             for (arm, base, alone) in isolated {

@@ -145,7 +145,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 1,
-        says: &["sentence (total): cosine_distance"],
+        says: &["(quantization): the candidate's states are not those"],
     },
     Fault {
         id: "control-with-tanh-gelu",

@@ -221,10 +221,10 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "output-ids",
         hazard: "G2",
-        what: "the ONNX file returns its ids as an output",
+        what: "the ONNX file returns numbers made of its ids as an output",
         plant: Plant::Reference(|c| {
             edited(c, |g| {
-                g.node.push(node("Identity", &["input_ids"], "planted_ids"));
+                g.node.push(node("Neg", &["input_ids"], "planted_ids"));
                 let mut declared = g.input.iter().find(|i| i.name == "input_ids").unwrap().clone();
                 declared.name = "planted_ids".into();
                 g.output.push(declared);

@@ -160,7 +160,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ONE,
         exit: 1,
-        says: &["final", "norm_ratio"],
+        says: &["final (quantization): the candidate's states are not those"],
     },
     Fault {
         id: "one-dimension-dead",
