@@ -145,7 +145,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 1,
-        says: &["(quantization): the candidate's states are not those"],
+        says: &["twin.states"],
     },
     Fault {
         id: "control-with-tanh-gelu",

@@ -131,7 +131,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ALL,
         exit: 1,
-        says: &["final", "row 77", "corpus.txt:78"],
+        says: &["twin.states", "corpus.txt:78"],
     },
     Fault {
         id: "errors-that-cancel",
@@ -147,7 +147,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: EIGHT,
         exit: 1,
-        says: &["layer.1 (quantization)"],
+        says: &["twin.states", "layer.1"],
     },
     Fault {
         id: "states-too-long",
@@ -203,6 +203,6 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: EIGHT,
         exit: 1,
-        says: &["layer.1 (quantization)"],
+        says: &["twin.states", "layer.1"],
     },
 ];

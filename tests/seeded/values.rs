@@ -101,7 +101,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         }),
         on: ONE,
         exit: 1,
-        says: &["embeddings (quantization)"],
+        says: &["`embeddings.word_embeddings.weight` was changed"],
     },
     Fault {
         id: "rare-vocabulary-rows-swapped",
