@@ -57,8 +57,10 @@ pub fn policy_of(report: &Report, name: Option<&str>) -> Result<Policy, RecheckE
 pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Earlier<'_>>) -> Report {
     let mut report = report.clone();
     let mut findings: Vec<_> = report.findings.drain(..).filter(|f| !by_limits(f)).collect();
-    let beside = earlier.map(|earlier| policy.clone().with_before(regression::before(earlier.report)));
-    let policy = beside.as_ref().unwrap_or(policy);
+    // What no policy can drop holds for one that was read from a file, too.
+    let in_force = policy.clone().in_force(report.device_terms(), report.weights.is_quantized());
+    let beside = earlier.map(|earlier| in_force.clone().with_before(regression::before(earlier.report)));
+    let policy = beside.as_ref().unwrap_or(&in_force);
     findings.extend(earlier.map(|earlier| regression::comparable(&report, earlier)).into_iter().flatten());
     let corpus = &report.corpus;
     let held = Held {
