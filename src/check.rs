@@ -153,7 +153,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
 
     observer.event(Event::Phase("comparing hidden states"));
     let recording = sides.recording.take();
-    let beside = on_corpus::OnCorpus::new(sides, request, &twin, &weights)?;
+    let beside = on_corpus::OnCorpus::new(sides, request, &twin, &weights);
     let streamed = stream::run(sides, request, &workers, &probed, (&beside, recording), observer)?;
     findings.extend(streamed.findings());
     findings.extend(noticed::cut_elsewhere(&sides.facts, &streamed));

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     }
     if !is_set(TABLE) {
         trials.extend(on_models(usize::MAX, &CLEAN, false));
+        trials.extend(seeded::outputs::HONEST.iter().flat_map(|f| on_models(usize::MAX, f, false)));
         trials.extend(seeded::tokenizer_honest::HONEST.iter().flat_map(|f| on_models(usize::MAX, f, false)));
         trials.extend(
             seeded::explained::CASES

@@ -86,7 +86,7 @@ def main():
         for metric, limit in limits.items():
             stat = "p99" if metric == "relative_distance" else "mean"
             side = {"min" if metric in SHARES else "max": limit}
-            text += gate(on="neighbours", metric=metric, stat=stat, **side, why=f"{MEANS[metric]}; normal over {len(corpora)} kinds of text: {seen(by_format, models, metric)}")
+            text += gate(on="neighbours", metric=metric, stat=stat, **side, why=f"{MEANS[metric]}; normal over up to {len(corpora)} kinds of text: {seen(by_format, models, metric)}")
         (pathlib.Path("src/policy") / f"{level}.toml").write_text(text)
         print(f"{level}: {len(limits)} limits on what a format costs")
 

@@ -11,9 +11,7 @@ use crate::Error;
 use crate::align::CrossMatch;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::HiddenStates;
-
-/// Most that the control may be off the reference at any tap, relative L2: the limit of the engine arm (`policy/engine.rs`).
-const ENGINE: f64 = 1e-4;
+use crate::policy::LARGEST_ENGINE;
 
 /// What the cross-match proves wrong or cannot prove.
 pub(super) fn findings(sides: &Sides, probed: &Probed, twin: &Twin) -> Result<Vec<Finding>, Error> {
@@ -23,8 +21,9 @@ pub(super) fn findings(sides: &Sides, probed: &Probed, twin: &Twin) -> Result<Ve
     let Some(first) = unlike.first() else { return Ok(others) };
     // The first link of the chain: where the control is not the reference, the taps of the reference are in question.
     let worst = probed.engine.finish().into_iter().filter(|m| m.metric == "relative_l2" && !m.tap.is_sentence_level());
-    let sound = worst.map(|m| m.max.unwrap_or(f64::NAN)).all(|max| max <= ENGINE);
-    if !sound {
+    let worst: Vec<f64> = worst.map(|m| m.max.unwrap_or(f64::NAN)).collect();
+    // Nothing measured is no sound control, and NaN is within no limit.
+    if worst.is_empty() || !worst.iter().all(|max| *max <= LARGEST_ENGINE) {
         others.extend(unlike);
         return Ok(others);
     }

@@ -44,8 +44,13 @@ impl Twin {
 
     /// Its states, sentence vectors included.
     pub(super) fn run(&self, batch: &TokenBatch) -> Result<HiddenStates, Error> {
+        self.run_behind(batch, &self.head)
+    }
+
+    /// The same with other modules behind the encoder.
+    pub(super) fn run_behind(&self, batch: &TokenBatch, head: &SentenceHead) -> Result<HiddenStates, Error> {
         let mut states = self.encoder.encode(batch)?;
-        add_sentences(&self.head, &mut states)?;
+        add_sentences(head, &mut states)?;
         Ok(states)
     }
 }

@@ -18,6 +18,7 @@ use super::workers::Workers;
 use crate::Error;
 use crate::finding::{Code, Finding, Severity};
 use crate::hidden_states::{RowId, RowSet};
+use crate::policy::LARGEST_ENGINE;
 use crate::report::SweepSection;
 use cache::Cache;
 use frame::{Frame, Random};
@@ -25,7 +26,7 @@ use frame::{Frame, Random};
 /// The most that a token's state of the reference may be from the control's, relative L2, at any tap: the largest limit
 /// of the engine arm (`policy/engine.rs`). What honest exports reach on rows of random ids is not measured yet:
 /// `tests/it/sweeps.rs` asks for a tenth of it on the shipped model.
-const LIMIT: f64 = 1e-4;
+const LIMIT: f64 = LARGEST_ENGINE;
 /// Swept rows are numbered from here, behind every probe.
 const FIRST: u64 = 1 << 40;
 

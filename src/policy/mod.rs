@@ -32,6 +32,7 @@ mod waiver;
 pub use before::{Before, LARGEST_REGRESSION, RegressionLimit, SAME, Trend, change};
 pub use date::Date;
 pub use device::{DeviceTerms, PredictedTap};
+pub use engine::LARGEST_ENGINE;
 pub use error::PolicyError;
 pub use evaluate::{Baseline, GateResult, Measured, Outcome};
 pub use gate::{Direction, Evidence, Gate, MIN_VOCABULARY, Stat};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, Verdict};
+use super::Reason;
 use crate::policy::{GateResult, Question};
 
 /// How one of the two questions is answered.
@@ -64,11 +64,5 @@ impl Answers {
             _ => (open(faithful), Answer::NotAsked),
         };
         Self { faithful, fit }
-    }
-
-    /// True where they are what such a verdict needs.
-    pub fn allow(self, verdict: Verdict) -> bool {
-        let passes = self.faithful == Answer::Yes && matches!(self.fit, Answer::Yes | Answer::NotAsked);
-        passes == (verdict == Verdict::Pass)
     }
 }

@@ -8,6 +8,24 @@ use super::{Fault, Plant};
 /// The seeded model, whose graph comes from another exporter and has no pooler.
 const SEEDED: &[Model] = &[Model::Seeded8];
 
+/// An output that hands an input through is no lie: torch writes one for every entry of the features it was given.
+pub(crate) const HONEST: &[Fault] = &[Fault {
+    id: "ids-handed-through",
+    hazard: "-",
+    what: "the ONNX file returns its ids as they came in",
+    plant: Plant::Reference(|c| {
+        edited(c, |g| {
+            g.node.push(node("Identity", &["input_ids"], "handed_through"));
+            let mut declared = g.input.iter().find(|i| i.name == "input_ids").unwrap().clone();
+            declared.name = "handed_through".into();
+            g.output.push(declared);
+        })
+    }),
+    on: SEEDED,
+    exit: 0,
+    says: &[],
+}];
+
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
         id: "output-zeros",
