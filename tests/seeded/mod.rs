@@ -48,8 +48,6 @@ use models::Model;
 /// How a fault gets in.
 #[derive(Clone, Copy)]
 pub(crate) enum Plant {
-    /// Nothing is planted: the twin that must pass, or the table proves nothing.
-    Nothing,
     /// Into a copy of the candidate's folder.
     Candidate(fn(Copy) -> Copy),
     /// Into a copy of the candidate's folder, with the reference's folder at hand.
