@@ -66,7 +66,8 @@ impl<'a> OnCorpus<'a> {
                 None => (f64::INFINITY, 0),
             };
             let rows = (0..batch.rows()).map(|r| (far(r), batch.row_id(r)));
-            let far = rows.map(|((far, token), row)| (far, row, token)).max_by(|a, b| a.0.total_cmp(&b.0));
+            let far = rows.map(|((far, token), row)| (far, row, token));
+            let far = far.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
             seen.farthest.extend(far.map(|far| (tap, far)));
         }
         Ok(seen)
@@ -83,7 +84,8 @@ fn farthest(honest: &TapStates, own: &TapStates, r: usize) -> (f64, usize) {
     let far =
         pairs.map(|(honest, own)| if honest == own { 0.0 } else { TokenSums::of(honest, own, None).relative_l2() });
     let far = far.map(|far| if far.is_nan() { f64::INFINITY } else { far });
-    far.enumerate().map(|(token, far)| (far, token)).max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0))
+    let first = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1));
+    far.enumerate().map(|(token, far)| (far, token)).max_by(first).unwrap_or((0.0, 0))
 }
 
 impl Seen {
