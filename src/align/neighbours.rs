@@ -3,9 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::ranks::{CONSTANT, pearson, spearman};
-use super::sample::Pair;
 use crate::hidden_states::RowId;
 use crate::metrics::{fused, number};
+
+/// The two vectors of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Pair {
+    /// What the row says, as a hash of its words: rows that differ in case or punctuation have one. None where that is not
+    /// known.
+    pub(super) said: Option<u64>,
+    pub(super) reference: Box<[f32]>,
+    pub(super) candidate: Box<[f32]>,
+}
 
 /// Two neighbours whose reference similarities differ by less are equally near: float32 noise between
 /// two runs of one model moves a cosine by up to 1e-6, and duplicates in a corpus differ by nothing

@@ -4,21 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AlignError, Neighbours, Side, neighbours};
+use super::neighbours::{self, Pair};
+use super::{AlignError, Neighbours, Side};
 use crate::hidden_states::{RowId, RowSet};
 
 /// Rows in the sample.
 pub const SAMPLE_ROWS: usize = 512;
-
-/// The two vectors of a row.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Pair {
-    /// What the row says, as a hash of its words: rows that differ in case or punctuation have one. None where that is not
-    /// known.
-    pub(super) said: Option<u64>,
-    pub(super) reference: Box<[f32]>,
-    pub(super) candidate: Box<[f32]>,
-}
 
 /// The rows with the smallest hashes (bottom-k): a uniform sample that every shard agrees on.
 ///

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::likeness::apart;
 use super::sides::Sides;
-use super::sweep::shown_row;
+use super::swept_row::shown_row;
 use crate::Error;
 use crate::figures::number;
 use crate::finding::{Code, Finding, Severity, codes};

@@ -14,10 +14,10 @@ use std::sync::{Mutex, PoisonError};
 use super::CheckRequest;
 use super::outputs::{Explaining, Outputs};
 use super::sides::Sides;
+use super::swept_row::FIRST;
 use super::workers::Workers;
 use crate::Error;
 use crate::finding::{Code, Finding, Severity};
-use crate::hidden_states::{RowId, RowSet};
 use crate::policy::LARGEST_ENGINE;
 use crate::report::SweepSection;
 use cache::Cache;
@@ -27,19 +27,6 @@ use frame::{Frame, Random};
 /// of the engine arm (`policy/engine.rs`). What honest exports reach on rows of random ids is not measured yet:
 /// `tests/it/sweeps.rs` asks for a tenth of it on the shipped model.
 const LIMIT: f64 = LARGEST_ENGINE;
-/// Swept rows are numbered from here, behind every probe.
-const FIRST: u64 = 1 << 40;
-
-/// A row for messages.
-pub(super) fn shown_row(row: RowId) -> String {
-    match row {
-        RowId { set: RowSet::Probes, row } if row >= FIRST => match ((row - FIRST) >> 32, row as u32) {
-            (0, row) => format!("row {} of the sweep's batch {} of random ids", (row & 0xffff) + 1, (row >> 16) + 1),
-            (pass, row) => format!("row {} of the sweep's pass {pass} over all ids", row + 1),
-        },
-        other => other.to_string(),
-    }
-}
 
 /// What the sweeps found.
 #[derive(Default)]

@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::CheckRequest;
 use super::evidence::Measured;
 use super::limits::Decided;
+use super::processor::cpu_features;
 use super::proof::Proof;
 use super::sides::Sides;
 use super::stream::{LENGTH_BUCKETS, RowText};
@@ -105,23 +106,6 @@ pub(super) fn policy_record(policy: &Policy) -> PolicyRecord {
         sha256: sha256_hex(policy.source.as_bytes()),
         text: policy.source.clone(),
     }
-}
-
-/// Instruction sets that change which kernels run, and so the last bits of a float32 sum.
-pub(super) fn cpu_features() -> Vec<String> {
-    let mut found = vec![std::env::consts::ARCH.to_owned()];
-    #[cfg(target_arch = "x86_64")]
-    for (name, present) in [
-        ("avx2", is_x86_feature_detected!("avx2")),
-        ("fma", is_x86_feature_detected!("fma")),
-        ("avx512f", is_x86_feature_detected!("avx512f")),
-        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
-    ] {
-        if present {
-            found.push(name.to_owned());
-        }
-    }
-    found
 }
 
 fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {

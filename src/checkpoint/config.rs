@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::config_error::ConfigError;
 use super::config_reader::{Reader, shown};
-use crate::fault::Fault;
 
 /// Names under which Hugging Face configurations state the same number (`attribute_map` of the
 /// configuration classes in transformers). Two of them in one file must agree.
@@ -42,71 +42,6 @@ const BERT_DEFAULTS: (f64, &str) = (1e-12, "gelu");
 const GATED: &[(&str, &str)] = &[("swiglu", "silu"), ("geglu", "gelu")];
 /// `position_embedding_type` where the file states none (transformers `BertConfig`).
 const DEFAULT_POSITION_TYPE: &str = "absolute";
-
-/// What is wrong with a configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Not JSON, or not an object.
-    #[error("{file}: not a JSON object: {message}")]
-    Json {
-        /// File name.
-        file: String,
-        /// The parser's words, with line and column.
-        message: String,
-    },
-    /// A number without which nothing can be built.
-    #[error("{file}: `{field}` is missing")]
-    Missing {
-        /// File name.
-        file: String,
-        /// Key.
-        field: &'static str,
-    },
-    /// A value of the wrong type or beyond all belief.
-    #[error("{file}: `{field}` is {found}, expected {expected}")]
-    Value {
-        /// File name.
-        file: String,
-        /// Key.
-        field: String,
-        /// What the file says, shortened.
-        found: String,
-        /// What would be accepted.
-        expected: String,
-    },
-    /// A key that an architecture reads without declaring it, so that nothing compares it: a bug.
-    #[error("{file}: `{field}` is read, and the architecture does not declare that it reads it")]
-    Undeclared {
-        /// File name.
-        file: String,
-        /// Key.
-        field: &'static str,
-    },
-    /// Two keys that mean the same thing and say different ones.
-    #[error("{file}: `{field}` is {found} but `{other}` is {other_found}; both name the same setting, remove one")]
-    Contradiction {
-        /// File name.
-        file: String,
-        /// First key.
-        field: &'static str,
-        /// Its value.
-        found: String,
-        /// Second key.
-        other: &'static str,
-        /// Its value.
-        other_found: String,
-    },
-}
-
-impl ConfigError {
-    /// A bad input, but for a key that is read undeclared.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Undeclared { .. } => Fault::Internal,
-            _ => Fault::BadInput,
-        }
-    }
-}
 
 /// The numbers of one text encoder.
 #[derive(Clone, Debug)]
@@ -333,7 +268,7 @@ mod tests {
             v.as_object_mut().unwrap().shift_remove(field);
             let e = parse(&v).unwrap_err();
             assert_eq!(e.to_string(), format!("config.json: `{field}` is missing"));
-            assert_eq!(e.fault(), Fault::BadInput);
+            assert_eq!(e.fault(), crate::fault::Fault::BadInput);
             for bad in [json!(0), json!(-1), json!(1u64 << 60), json!(1.5), json!([]), json!({"a": 1})] {
                 let mut v = bert();
                 v[field] = bad.clone();

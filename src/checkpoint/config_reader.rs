@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::ConfigError;
+use super::config_error::ConfigError;
 
 /// Typed access to one file's keys.
 pub(super) struct Reader<'a> {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::modules;
 use super::modules_error::malformed;
-use super::tensors::NPZ;
+use super::npz::NPZ;
 use super::{CheckpointError, ModulesError, Prompts, SentenceFiles, SentenceModules, prompts};
 use crate::memory::Memory;
 

@@ -1,6 +1,7 @@
 //! Checkpoints on disk: configuration, tensors, and strict access to them.
 
 mod config;
+mod config_error;
 mod config_reader;
 mod error;
 mod folder;
@@ -16,7 +17,8 @@ mod tensors;
 mod weight;
 mod weight_set;
 
-pub use config::{ConfigError, ModelConfig};
+pub use config::ModelConfig;
+pub use config_error::ConfigError;
 pub use error::CheckpointError;
 pub use folder::{InputFile, ModelFolder, sha256_hex};
 pub use modules::{SentenceFiles, SentenceModules};

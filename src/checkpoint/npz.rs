@@ -11,6 +11,9 @@ use zip::result::ZipError;
 
 use crate::memory::Memory;
 
+/// What mlx-examples keep weights in.
+pub(super) const NPZ: &str = "weights.npz";
+
 /// Weights are hardly smaller when compressed; what expands by more than this is not weights.
 const MOST_EXPANSION: u64 = 16;
 /// Small arrays may be all zeros.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use safetensors::{Dtype, SafeTensors};
 
+use super::npz::NPZ;
 use super::weight::{Bytes, first_non_finite};
 use super::{CheckpointError, ModelFolder, npz};
 use crate::finding::{Code, Finding, Severity, codes};
@@ -13,8 +14,6 @@ use crate::memory::Memory;
 /// Largest tensor file read.
 const MAX_TENSOR_FILE: u64 = 64 << 30;
 const SINGLE: &str = "model.safetensors";
-/// What mlx-examples keep weights in.
-pub(super) const NPZ: &str = "weights.npz";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// The code of a tensor file that is not read here and would be read elsewhere.
 pub const STALE_SHARD: &Code = &codes::CHECKPOINT_STALE_SHARD;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, GateResult, Measured, NeighbourStats, Policy, Quantity, loss};
-use crate::metrics::{Measurement, number};
+use super::{Direction, Measured, NeighbourStats, Policy, Quantity, RegressionLimit, loss};
+use crate::metrics::Measurement;
 use crate::weights::WeightsReport;
 
 /// A `max_regression` past this passes anything: 1 is twice the error.
@@ -31,19 +31,6 @@ impl Before {
         let seen = Measured { measurements: &self.measurements, weights, neighbours }.observed(quantity);
         seen.filter(|v| loss::loss(&quantity.metric, *v).is_finite())
     }
-}
-
-/// A limit that an earlier run sets.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct RegressionLimit {
-    /// How much worse the loss may be, relative to the earlier one.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
-    pub max_regression: f64,
-    /// What the earlier run measured; none without one.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
-    pub before: Option<f64>,
 }
 
 impl RegressionLimit {
@@ -110,13 +97,6 @@ impl Policy {
     /// The policy beside an earlier run: its `max_regression` gates have something to be held against.
     pub fn with_before(self, before: Before) -> Self {
         Self { before: Some(std::sync::Arc::new(before)), ..self }
-    }
-}
-
-impl GateResult {
-    /// True for a limit that an earlier run was to set, and none was there.
-    pub fn lacks_baseline(&self) -> bool {
-        self.regression.is_some_and(|r| r.before.is_none())
     }
 }
 

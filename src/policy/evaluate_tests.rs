@@ -1,5 +1,6 @@
 use super::*;
 use crate::hidden_states::{RowId, RowSet};
+use crate::policy::Direction;
 use crate::policy::EMBEDDED;
 use proptest::prelude::*;
 

@@ -23,25 +23,30 @@ pub mod metrics;
 mod neighbours;
 mod parse;
 mod parse_waiver;
+mod parse_words;
 mod place;
 mod quantity;
+mod result;
 mod round;
+mod stat;
 mod suggest;
 mod waiver;
 
-pub use before::{Before, LARGEST_REGRESSION, RegressionLimit, SAME, Trend, change};
+pub use before::{Before, LARGEST_REGRESSION, SAME, Trend, change};
 pub use date::Date;
 pub use device::{DeviceTerms, PredictedTap};
 pub use engine::LARGEST_ENGINE;
 pub use error::PolicyError;
-pub use evaluate::{Baseline, GateResult, Measured, Outcome};
-pub use gate::{Direction, Evidence, Gate, MIN_VOCABULARY, Stat};
+pub use evaluate::Measured;
+pub use gate::{Direction, Evidence, Gate, MIN_VOCABULARY};
 pub use neighbours::NeighbourStats;
 pub use place::Place;
 pub use quantity::{Quantity, Question};
+pub use result::{Baseline, GateResult, Outcome, RegressionLimit, WaiverRecord};
 pub use round::outward;
+pub use stat::Stat;
 pub use suggest::{MARGINS, suggest};
-pub use waiver::{Waiver, WaiverRecord, may_be_waived};
+pub use waiver::{Waiver, may_be_waived};
 
 /// The built-in policies, from the strictest: name and TOML text. They know no format and no model: whether a candidate
 /// is what its format makes of the original is proven, and the levels say what a format may cost.

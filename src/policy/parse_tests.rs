@@ -1,5 +1,6 @@
 use super::*;
 use crate::fault::Fault;
+use crate::policy::Place;
 use crate::policy::Question;
 
 const GATE: &str = "on = \"layer.*\"\narm = \"quantization\"\nmetric = \"relative_l2\"\nstat = \"p99\"\nmax = 0.05\n";

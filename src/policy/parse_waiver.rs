@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::parse::{Complaint, arm_of, known, place, stat_named};
+use super::parse_words::{Complaint, arm_of, known, place, stat_named};
 use super::{Date, Gate, Quantity, Waiver};
 use crate::hidden_states::Arm;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::evaluate::GateResult;
+use super::GateResult;
 use super::metrics::Known;
 use super::{Direction, Place, Policy, Stat, loss, outward};
 use crate::hidden_states::{Arm, Tap};

@@ -1,9 +1,7 @@
 //! Waivers: a limit that may be exceeded for a reason, until a day. What is waived is said in the verdict; what is
 //! not a number, the engine arm and what was not measured cannot be waived.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Date, GateResult, Outcome, Policy, Quantity};
+use super::{Date, GateResult, Outcome, Policy, Quantity, WaiverRecord};
 use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
@@ -17,17 +15,6 @@ pub struct Waiver {
     pub reason: String,
     /// The last day it holds.
     pub expires: Date,
-}
-
-/// What a waived gate carries in the report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct WaiverRecord {
-    /// Why.
-    pub reason: String,
-    /// The last day it holds, `2027-01-31`.
-    pub expires: String,
-    /// The day it was looked at.
-    pub judged_on: String,
 }
 
 /// True for a result that a waiver may excuse: a limit of the candidate's, exceeded by a number.

@@ -1,6 +1,7 @@
 //! Markdown for a CI job's summary: the verdict first, then why, then the evidence.
 
 use super::escape::{markdown, plain};
+use super::markdown_text::{line, text};
 use super::words::{
     HEADLINE, amount, answers, count, first_jump, measurement, next_step, outcome, taps, twin, unlike, value,
 };
@@ -16,8 +17,6 @@ const LARGEST: usize = 900 << 10;
 const WORST_TENSORS: usize = 10;
 /// Rows of the table of sentences.
 const WORST_ROWS: usize = 10;
-/// Characters of one piece of text that others wrote.
-const TEXT: usize = 300;
 /// Said where the document was cut.
 const CUT: &str = "\n\n*Cut here: the summary would be too large. Everything is in report.json.*\n";
 
@@ -39,25 +38,6 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
         out.push_str(CUT);
     }
     Ok(out.into_bytes())
-}
-
-/// Text that others wrote, cut and harmless.
-pub(super) fn text(raw: &str) -> String {
-    markdown(&cut(raw))
-}
-
-fn cut(raw: &str) -> String {
-    let mut chars = raw.chars();
-    let mut kept: String = chars.by_ref().take(TEXT).collect();
-    if chars.next().is_some() {
-        kept.push('…');
-    }
-    kept
-}
-
-pub(super) fn line(out: &mut String, text: &str) {
-    out.push_str(text);
-    out.push('\n');
 }
 
 fn head(report: &Report, out: &mut String) {

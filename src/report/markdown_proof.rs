@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Report;
-use super::markdown::{line, text};
+use super::markdown_text::{line, text};
 use super::words::{canaries, caveats, compute, count, device, value};
 
 /// The story of the error, layer by layer; empty without layers.

@@ -20,6 +20,7 @@ mod html;
 mod junit;
 mod markdown;
 mod markdown_proof;
+mod markdown_text;
 mod node_data;
 mod proof;
 mod regression;

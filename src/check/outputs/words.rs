@@ -5,7 +5,7 @@ use super::{CODE, EXPLAINED, Explaining, Is, LAST, SENTENCE, SENTENCE_CODE, Seen
 use crate::Error;
 use crate::check::likeness::change;
 use crate::check::sides::Sides;
-use crate::check::sweep::shown_row;
+use crate::check::swept_row::shown_row;
 use crate::figures::number;
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;

@@ -48,7 +48,7 @@ impl Cache {
         let mut told = format!("parallax {} sweeps {REVISION} limit {LIMIT:e}\n", env!("CARGO_PKG_VERSION"));
         let mut say = |text: std::fmt::Arguments<'_>| _ = writeln!(told, "{text}");
         say(format_args!("{} {}", facts.runtime.onnxruntime_version, facts.runtime.sha256));
-        say(format_args!("{} {:?}", facts.runtime.optimization, crate::check::write_up::cpu_features()));
+        say(format_args!("{} {:?}", facts.runtime.optimization, crate::check::processor::cpu_features()));
         say(format_args!("{:?} {} {}", facts.control_config, facts.vocab, facts.max_length));
         say(format_args!("{frame:?} {:?} {:?}", facts.outputs, sides.reference_head.modules()));
         for tap in &facts.taps {

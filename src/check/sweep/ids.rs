@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::frame::{Frame, Random};
-use super::{FIRST, LIMIT, refused};
+use super::{LIMIT, refused};
 use crate::Error;
 use crate::check::likeness::per_token;
 use crate::check::sides::Sides;
+use crate::check::swept_row::FIRST;
 use crate::check::workers::Workers;
 use crate::figures::number;
 use crate::finding::{Finding, codes};

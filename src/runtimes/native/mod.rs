@@ -9,6 +9,7 @@
 mod albert;
 mod bert;
 mod blocks;
+mod buffer;
 mod config;
 mod distilbert;
 mod electra;

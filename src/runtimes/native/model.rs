@@ -1,6 +1,7 @@
 //! What an architecture gives the encoder: its stages, one call each.
 
 use super::blocks::{AttentionMemory, FeedForwardMemory};
+use super::buffer::Buffer;
 use super::ops::{Compute, ProductError};
 use crate::tokens::TokenBatch;
 
@@ -68,17 +69,4 @@ pub(super) struct Scratch {
     pub(super) normed: Buffer,
     pub(super) attention: AttentionMemory,
     pub(super) feed_forward: FeedForwardMemory,
-}
-
-/// A slice of whatever size is asked for; what was in it is unspecified.
-#[derive(Debug, Default)]
-pub(super) struct Buffer(Vec<f32>);
-
-impl Buffer {
-    pub(super) fn of(&mut self, len: usize) -> &mut [f32] {
-        if self.0.len() < len {
-            self.0.resize(len, 0.0);
-        }
-        &mut self.0[..len]
-    }
 }

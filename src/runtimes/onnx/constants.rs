@@ -2,8 +2,7 @@
 //! behind them (Transpose, Cast, Identity, Reshape, Unsqueeze, Squeeze).
 
 use super::graph::{Graph, NodeId, TensorId};
-use super::model::elements;
-use super::proto::{TensorProto, dtype};
+use super::proto::{TensorProto, dtype, elements};
 
 /// Longest chain of layout operators followed behind one constant.
 const MAX_CHAIN: usize = 8;

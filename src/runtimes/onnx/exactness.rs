@@ -1,6 +1,5 @@
 //! Is the reference exact? A float16, quantized or approximated graph proves nothing about a float32 one.
 
-use super::facts::ancestors;
 use super::graph::{Graph, NodeId};
 use super::proto::{TensorProto, dtype};
 use super::taps::TapMap;
@@ -57,7 +56,7 @@ pub fn exactness(g: &Graph, map: &TapMap, activation: Option<&str>) -> Vec<Findi
         }
     }
     // Above the final state a hyperbolic tangent can only be a GELU's; the pooler's comes behind.
-    let above = map.tensor(Tap::Final).and_then(|t| g.find(t)).map(|t| ancestors(g, t)).unwrap_or_default();
+    let above = map.tensor(Tap::Final).and_then(|t| g.find(t)).map(|t| g.ancestors(t)).unwrap_or_default();
     for k in (0..above.len()).filter(|&k| above[k] && g.op(k) == "Tanh" && !stated.contains(&"Tanh")) {
         note("the tanh approximation of GELU".to_owned(), format!("node `{}`", label(g, k)));
     }

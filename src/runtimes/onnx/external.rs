@@ -13,9 +13,8 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::error::OnnxError;
-use super::model::elements;
 use super::opened::regular;
-use super::proto::{ModelProto, TensorProto, dtype};
+use super::proto::{ModelProto, TensorProto, dtype, elements};
 use super::rewrite::{Edit, Level, rewrite};
 
 /// Most bytes of external data held at once; the largest text encoders have 30 GB in float32.

@@ -182,7 +182,7 @@ pub(super) fn embedding_tables(g: &Graph, map: &TapMap) -> Tables {
         };
     }
     let Some(end) = map.entries.first().and_then(|e| g.find(&e.tensor)) else { return tables };
-    let above = ancestors(g, end);
+    let above = g.ancestors(end);
     let mut others: Vec<(NodeId, TensorId)> = Vec::new();
     let words = g.find(&map.words).and_then(|t| g.producer(t));
     for k in (0..g.len()).filter(|&k| above[k]) {
@@ -250,17 +250,4 @@ fn from_types(g: &Graph, index: TensorId) -> bool {
         }
     }
     false
-}
-
-/// Nodes that a tensor depends on.
-pub(super) fn ancestors(g: &Graph, t: TensorId) -> Vec<bool> {
-    let mut above = vec![false; g.len()];
-    let mut open = vec![t];
-    while let Some(t) = open.pop() {
-        if let Some(k) = g.producer(t).filter(|&k| !above[k]) {
-            above[k] = true;
-            open.extend(g.reads(k));
-        }
-    }
-    above
 }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::error::OnnxError;
-use super::model::{DOMAINS, MAX_BYTES, MAX_NODES};
-use super::proto::{ModelProto, OperatorSetId};
-use super::raw::{AttributeHead, RawFunction, RawNode};
+use super::limits::{DOMAINS, MAX_BYTES, MAX_NODES};
+use super::proto::ModelProto;
+use super::raw::{AttributeHead, OperatorSetId, RawFunction, RawNode};
 use super::rewrite::{Edit, Level, put, rewrite};
 
 /// Deepest nesting of calls.

@@ -209,6 +209,19 @@ impl<'m> Graph<'m> {
     pub fn attribute(&self, k: NodeId, name: &str) -> Option<&'m AttributeProto> {
         self.nodes[k].attribute.iter().find(|a| a.name == name)
     }
+
+    /// Nodes that a tensor depends on.
+    pub(crate) fn ancestors(&self, t: TensorId) -> Vec<bool> {
+        let mut above = vec![false; self.len()];
+        let mut open = vec![t];
+        while let Some(t) = open.pop() {
+            if let Some(k) = self.producer(t).filter(|&k| !above[k]) {
+                above[k] = true;
+                open.extend(self.reads(k));
+            }
+        }
+        above
+    }
 }
 
 /// The nodes in a stable topological order (some tools write them in another); none with a cycle.

@@ -7,8 +7,8 @@ use super::cut::Vertex;
 use super::graph::{NodeId, TensorId};
 use super::operators::{LAYOUT, NORM, PROJECTION, REDUCE, skip_sum};
 use super::regions::has_norm;
+use super::search::{Search, TapError};
 use super::splice::sum_name;
-use super::taps::{Search, TapError};
 
 /// How layers end.
 pub(super) struct Style {

@@ -13,16 +13,11 @@ use sha2::{Digest, Sha256};
 use super::error::OnnxError;
 use super::external::{self, DataFile};
 use super::functions;
+use super::limits::{DOMAINS, MAX_BYTES, MAX_NODES};
 use super::opened::regular;
-use super::proto::{ModelProto, TensorProto, dtype};
+use super::proto::{ModelProto, TensorProto, dtype, elements};
 use super::wire;
 
-/// Largest file read: protobuf's own limit.
-pub(super) const MAX_BYTES: u64 = 1 << 31;
-/// Most nodes accepted; the largest encoder exports seen have a few thousand.
-pub(super) const MAX_NODES: usize = 200_000;
-/// Operator domains whose meaning is public.
-pub(super) const DOMAINS: &[&str] = &["", "ai.onnx", "com.microsoft", "ai.onnx.ml"];
 /// Operators with sub-graphs, whose values are not visible from outside.
 const CONTROL_FLOW: &[&str] = &["If", "Loop", "Scan", "SequenceMap"];
 
@@ -234,9 +229,4 @@ fn check_tensor(file: &str, tensor: &str, t: &TensorProto) -> Result<(), OnnxErr
         return Err(bad(format!("{:?} {}", t.dims, dtype::name(t.data_type)), found));
     }
     Ok(())
-}
-
-/// Elements of a shape; none when a dimension is negative or the product overflows.
-pub(super) fn elements(dims: &[i64]) -> Option<usize> {
-    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?))
 }

@@ -5,7 +5,12 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::raw::RawFunction;
+use super::raw::{OperatorSetId, RawFunction};
+
+/// Elements of a shape; none when a dimension is negative or the product overflows.
+pub(super) fn elements(dims: &[i64]) -> Option<usize> {
+    dims.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?))
+}
 
 /// Element types of `TensorProto.DataType` that are named somewhere in this room.
 pub mod dtype {
@@ -92,17 +97,6 @@ pub struct ModelProto {
     /// Model-local functions; none once they are inlined.
     #[prost(message, repeated, tag = "25")]
     pub functions: Vec<RawFunction>,
-}
-
-/// Domain and version of an operator set.
-#[derive(Clone, PartialEq, Message)]
-pub struct OperatorSetId {
-    /// Domain, empty for the standard one.
-    #[prost(string, tag = "1")]
-    pub domain: String,
-    /// Version.
-    #[prost(int64, tag = "2")]
-    pub version: i64,
 }
 
 /// One key/value pair.

@@ -73,7 +73,7 @@ pub struct RawFunction {
     pub node: Vec<RawNode>,
     /// Operator sets of the body.
     #[prost(message, repeated, tag = "9")]
-    pub opset_import: Vec<super::proto::OperatorSetId>,
+    pub opset_import: Vec<OperatorSetId>,
     /// Domain.
     #[prost(string, tag = "10")]
     pub domain: String,
@@ -83,4 +83,15 @@ pub struct RawFunction {
     /// Which of several functions of one name.
     #[prost(string, tag = "13")]
     pub overload: String,
+}
+
+/// Domain and version of an operator set.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSetId {
+    /// Domain, empty for the standard one.
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    /// Version.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
 }

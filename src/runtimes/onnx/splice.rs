@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 
-use super::facts::ancestors;
 use super::graph::{Graph, NodeId};
 use super::operators::skip_sum;
 use super::proto::{NodeProto, ValueInfoProto};
@@ -74,7 +73,7 @@ pub(super) fn with_output(model: &[u8], outputs: &[String], index: usize, name: 
 pub(super) fn only(g: &Graph, name: &str) -> Option<Vec<u8>> {
     let wanted = g.find(name)?;
     g.producer(wanted)?;
-    let above = ancestors(g, wanted);
+    let above = g.ancestors(wanted);
     let mut nodes: HashSet<&str> = HashSet::new();
     let mut tensors: HashSet<&str> = HashSet::new();
     for k in (0..g.len()).filter(|&k| above[k]) {

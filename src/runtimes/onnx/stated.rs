@@ -6,7 +6,6 @@
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::cut::{find_source, forward};
-use super::facts::ancestors;
 use super::graph::{Graph, TensorId};
 use super::operators::NO_FLOATS;
 use super::taps::{TapEntry, TapError, TapHints, TapMap, find_taps};
@@ -210,7 +209,7 @@ fn check_tensors(g: &Graph, file: &str, stated: &[(Tap, String)], carries: &[boo
         }
         if let Some((earlier, b)) = before
             && b != t
-            && !g.producer(b).is_none_or(|p| ancestors(g, t)[p])
+            && !g.producer(b).is_none_or(|p| g.ancestors(t)[p])
         {
             return Err(wrong(format!("it does not depend on `{earlier}`, which comes before it")));
         }

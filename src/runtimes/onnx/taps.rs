@@ -3,13 +3,14 @@
 //! Hidden state `k` is the tensor through which every value must pass just before attention block `k`:
 //! the fork of the `k`-th attention region on the residual stream.
 
-use super::cut::{Trunk, Vertex, find_source, forward};
-use super::graph::{Graph, NodeId, TensorId};
+use super::cut::{Trunk, find_source, forward};
+use super::graph::{Graph, TensorId};
 use super::last::{last_state, style};
-use super::operators::{ATTENTION, SHAPE, skip_sum};
+pub use super::map::{Block, TapEntry, TapMap};
+use super::operators::{ATTENTION, SHAPE};
 use super::regions::{Kind, Region, regions};
-use super::splice::sum_of;
-use crate::fault::Fault;
+pub use super::search::TapError;
+use super::search::{Search, refusal};
 use crate::hidden_states::Tap;
 
 /// Inner sinks tried when the graph's output also collects earlier states.
@@ -22,101 +23,6 @@ pub struct TapHints {
     pub layers: Option<usize>,
     /// Vocabulary by configuration.
     pub vocab: Option<usize>,
-}
-
-/// A tap and the tensor that carries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TapEntry {
-    /// The tap.
-    pub tap: Tap,
-    /// The tensor's name in the graph.
-    pub tensor: String,
-    /// Why it is this tensor.
-    pub evidence: String,
-    /// The node that makes it, as a person would look for it: operator and name.
-    pub node: String,
-}
-
-impl TapEntry {
-    /// An entry for a tensor of the graph, or for a fused sum that has yet to be wired.
-    pub(super) fn new(g: &Graph, tap: Tap, tensor: String, evidence: impl Into<String>) -> Self {
-        let made = g.find(&tensor).and_then(|t| g.producer(t)).or_else(|| sum_of(g, &tensor).map(|(k, _)| k));
-        let node = made.map_or_else(|| "graph input".to_owned(), |k| format!("{} `{}`", g.op(k), g.node(k).name));
-        Self { tap, tensor, evidence: evidence.into(), node }
-    }
-}
-
-/// The nodes of one layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// Between the fork and the join of the attention region, both excluded.
-    pub attention: Vec<NodeId>,
-    /// The same for the feed-forward regions; empty when the layer runs both in parallel.
-    pub ffn: Vec<NodeId>,
-}
-
-/// Every layer boundary of one graph.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TapMap {
-    /// `embeddings`, `layer.0` ..., `final`, in the order of the forward pass.
-    pub entries: Vec<TapEntry>,
-    /// `layer.N.attention`, one per layer; empty when layers have no separate feed-forward region.
-    pub middles: Vec<TapEntry>,
-    /// Number of layers.
-    pub layers: usize,
-    /// The graph input that holds the token ids.
-    pub ids_input: String,
-    /// The lookup's result: the word embeddings before anything is added.
-    pub words: String,
-    /// Rows of the word embedding table.
-    pub vocab: usize,
-    /// Columns of the word embedding table.
-    pub hidden: usize,
-    /// The tensor the search ran towards, normally `last_hidden_state`.
-    pub sink: String,
-    /// True when norms follow the residual sums (BERT), false when they precede the blocks.
-    pub post_norm: bool,
-    /// The nodes of each layer.
-    pub blocks: Vec<Block>,
-}
-
-impl TapMap {
-    /// The tensor of a tap, middles included.
-    pub fn tensor(&self, tap: Tap) -> Option<&str> {
-        self.entries.iter().chain(&self.middles).find(|e| e.tap == tap).map(|e| e.tensor.as_str())
-    }
-}
-
-/// Why no layer boundaries were found. Nothing is guessed: comparing wrong states proves nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TapError {
-    /// The graph is not understood.
-    #[error("{file}: layer boundaries not found: {reason}")]
-    NotUnderstood {
-        /// The file.
-        file: String,
-        /// What did not fit.
-        reason: String,
-    },
-    /// Another number of layers than configured.
-    #[error(
-        "{file}: the graph shows {found} layers in a form that is known, the configuration says {expected}; where it has the others, state its taps with --taps"
-    )]
-    Layers {
-        /// The file.
-        file: String,
-        /// Blocks found.
-        found: usize,
-        /// Layers configured.
-        expected: usize,
-    },
-}
-
-impl TapError {
-    /// The class of the error.
-    pub fn fault(&self) -> Fault {
-        Fault::Incomparable
-    }
 }
 
 /// Finds the taps; refuses, with the reason, a graph it does not understand.
@@ -149,17 +55,7 @@ pub fn find_taps(g: &Graph, hints: TapHints) -> Result<TapMap, TapError> {
     Err(first)
 }
 
-/// One search towards one sink.
-pub(super) struct Search<'a, 'm> {
-    pub(super) g: &'a Graph<'m>,
-    pub(super) trunk: Trunk,
-}
-
 impl<'a, 'm> Search<'a, 'm> {
-    pub(super) fn refuse(&self, reason: impl Into<String>) -> TapError {
-        refusal(self.g, reason)
-    }
-
     fn run(g: &'a Graph<'m>, hints: TapHints, sink: Option<TensorId>) -> Result<TapMap, TapError> {
         let source = find_source(g, hints.vocab).ok_or_else(|| {
             refusal(g, "no lookup of token ids in a constant table (does the graph take embeddings as its input?)")
@@ -240,23 +136,4 @@ impl<'a, 'm> Search<'a, 'm> {
         let node = r.nodes.iter().find(|&&k| ATTENTION.contains(&self.g.op(k)));
         node.map_or_else(String::new, |&k| format!(" ({} `{}`)", self.g.op(k), self.g.node(k).name))
     }
-
-    /// The tensor that carries the residual stream at a cut vertex.
-    pub(super) fn tensor_at(&self, p: usize) -> Result<TensorId, TapError> {
-        let k = match self.trunk.order[p] {
-            Vertex::Tensor(t) => return Ok(t),
-            Vertex::Node(k) => k,
-        };
-        let live: Vec<TensorId> = self.trunk.live_outputs(self.g, k).collect();
-        let sum = skip_sum(self.g.op(k)).and_then(|i| self.g.output(k, i));
-        match (live.as_slice(), sum) {
-            (&[one], _) => Ok(one),
-            (_, Some(sum)) => Ok(sum),
-            _ => Err(self.refuse(format!("the residual stream forks inside node `{}`", self.g.node(k).name))),
-        }
-    }
-}
-
-fn refusal(g: &Graph, reason: impl Into<String>) -> TapError {
-    TapError::NotUnderstood { file: g.model().name().to_owned(), reason: reason.into() }
 }

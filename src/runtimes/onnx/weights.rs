@@ -10,7 +10,7 @@ use std::path::Path;
 use super::constants::Array;
 use super::cut::{find_source, forward};
 use super::error::OnnxError;
-use super::facts::{ancestors, embedding_tables};
+use super::facts::embedding_tables;
 use super::fused::fused;
 use super::graph::{Graph, NodeId, TensorId};
 use super::linear::{Linear, above, linear, norm, origin};
@@ -211,7 +211,7 @@ fn pooler(g: &Graph, map: &TapMap) -> Option<NodeId> {
         }
     }
     let last = g.producer(end)?;
-    let before = ancestors(g, end);
+    let before = g.ancestors(end);
     let mut found = (0..g.len())
         .filter(|&k| g.op(k) == "Tanh" && !before[k])
         .filter_map(|k| above(g, g.input(k, 0)?, &below, |k| is_projection(g, k)).filter(|&k| k > last));

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::added;
-use super::inputs;
+use super::inputs::{self, MODEL_INPUTS};
 use super::keys::{Effect, KEYS, LoaderKey};
 use super::side::{Effective, LoaderSide};
 use crate::finding::{Finding, Severity, codes};
@@ -356,9 +356,6 @@ fn uncomputed(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<
     );
     Some(Finding::new(Severity::Refusal, &codes::TOKENIZER_UNREAD_KEYS, message))
 }
-
-/// What a tokenizer returns beside ids.
-pub(super) const MODEL_INPUTS: &str = "model_input_names";
 
 /// A value that changes nothing: none, an empty list, and a list of what a tokenizer returns that has the mask.
 fn is_nothing(key: &str, value: &Value) -> bool {

@@ -5,10 +5,12 @@
 
 use serde_json::Value;
 
-use super::compare::MODEL_INPUTS;
 use super::keys::padding_side;
 use super::side::LoaderSide;
 use crate::finding::{Code, Finding, Severity, codes};
+
+/// What a tokenizer returns beside ids.
+pub(super) const MODEL_INPUTS: &str = "model_input_names";
 
 /// Model types whose rows come out the same wherever they are padded: their positions are relative, or counted from the
 /// padding (`create_position_ids_from_input_ids`). All others count from the beginning of the padded row.

@@ -84,24 +84,9 @@ fn prefix_space(side: &LoaderSide<'_>) -> Effective {
     switch(side, "add_prefix_space", default, side.prefixes())
 }
 
-/// A side of cutting or padding: tokenizer_config.json, else the block in tokenizer.json, else the class.
-fn end(side: &LoaderSide<'_>, key: &str, block: Option<&Value>, default: &str) -> Effective {
-    if let Some(stated) = side.config(key).and_then(Value::as_str) {
-        return Effective::new(shown(&Value::from(stated.to_lowercase())), Source::Stated);
-    }
-    match block.and_then(|b| b.get("direction")).and_then(Value::as_str) {
-        Some(direction) => Effective::new(shown(&Value::from(direction.to_lowercase())), Source::Tokenizer),
-        None => Effective::new(shown(&Value::from(default)), Source::Default),
-    }
-}
-
 pub(super) fn padding_side(side: &LoaderSide<'_>) -> Effective {
     let default = side.row().map_or("right", |c| c.padding_side);
-    end(side, "padding_side", side.parts.padding.as_ref(), default)
-}
-
-pub(super) fn truncation_side(side: &LoaderSide<'_>) -> Effective {
-    end(side, "truncation_side", side.parts.truncation.as_ref(), "right")
+    side.end("padding_side", side.parts.padding.as_ref(), default)
 }
 
 /// The number, unless it is transformers' "unlimited".
@@ -198,7 +183,12 @@ pub const KEYS: &[LoaderKey] = &[
     LoaderKey {
         obeyed_by: TRANSFORMERS,
         effect: Effect::Cut,
-        ..of_class("truncation_side", "the truncation in tokenizer.json, else right", truncation_side, unsaid)
+        ..of_class(
+            "truncation_side",
+            "the truncation in tokenizer.json, else right",
+            |side| side.truncation_side(),
+            unsaid,
+        )
     },
     LoaderKey {
         obeyed_by: TRANSFORMERS,

@@ -157,7 +157,23 @@ impl<'a> LoaderSide<'a> {
 
     /// True where long texts lose their beginning.
     pub fn cuts_left(&self) -> bool {
-        super::keys::truncation_side(self).value.as_deref() == Some("\"left\"")
+        self.truncation_side().value.as_deref() == Some("\"left\"")
+    }
+
+    /// A side of cutting or padding: tokenizer_config.json, else the block in tokenizer.json, else the class.
+    pub(super) fn end(&self, key: &str, block: Option<&Value>, default: &str) -> Effective {
+        if let Some(stated) = self.config(key).and_then(Value::as_str) {
+            return Effective::new(shown(&Value::from(stated.to_lowercase())), Source::Stated);
+        }
+        match block.and_then(|b| b.get("direction")).and_then(Value::as_str) {
+            Some(direction) => Effective::new(shown(&Value::from(direction.to_lowercase())), Source::Tokenizer),
+            None => Effective::new(shown(&Value::from(default)), Source::Default),
+        }
+    }
+
+    /// The end of a long text that is cut.
+    pub(super) fn truncation_side(&self) -> Effective {
+        self.end("truncation_side", self.parts.truncation.as_ref(), "right")
     }
 
     /// A step of the normalizer or the pre-tokenizer, by its type.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::model::Buffer;
+use super::super::buffer::Buffer;
 use super::super::ops::{
     AttentionScratch, Compute, Heads, PackedLinear, ProductError, Reach, RelativeBias, RmsNorm, Rotary, Scoring,
     attention,

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::model::{Buffer, Limits};
+use super::super::buffer::Buffer;
+use super::super::model::Limits;
 use super::super::ops::{Compute, LayerNorm, PackedLinear, ProductError};
 use super::super::parameters::Table;
 use crate::tokens::TokenBatch;

@@ -1,6 +1,6 @@
 //! Feed-forward blocks, plain and gated.
 
-use super::super::model::Buffer;
+use super::super::buffer::Buffer;
 use super::super::ops::{Activation, Compute, PackedLinear, ProductError, gated};
 
 /// `down(activation(up(x)))`, or, where it is gated, `down(activation(gate(x)) · up(x))`.

@@ -1,7 +1,7 @@
 //! Operators that hold a whole block: ONNX Runtime's and ONNX's own fused attention, norms and embeddings
 //! (onnxruntime/docs/ContribOperators.md, onnx/docs/Operators.md).
 
-use super::hidden::{constants, epsilon, state};
+use super::operands::{constants, epsilon, state};
 use super::value::{Form, Index, Kind, Table, Value};
 use super::walk::{Answer, Walk, conditional, unknown};
 use crate::runtimes::onnx::graph::NodeId;

@@ -4,6 +4,7 @@
 //! formulas; everything that chooses between values (a comparison, a condition, a bound) is known only as the guard
 //! behind a softmax. What is left is linear, and wrong for every input if it is wrong at all.
 
+use super::operands::{MAX_EPSILON, constants, epsilon, state};
 use super::shapes::{axis, slices};
 use super::size::{Size, TOKENS};
 use super::value::{Form, Index, Kind, Table, Value};
@@ -12,8 +13,6 @@ use crate::runtimes::onnx::graph::NodeId;
 
 /// How far a constant of a formula may be from its value: exporters write them with 4 to 7 digits.
 const SAME: f64 = 1e-4;
-/// The largest epsilon of a norm: 1e-5 is the largest of the architectures known.
-const MAX_EPSILON: f64 = 1e-3;
 /// A fill for masked scores is at most this: the softmax makes it 0. -10000 is the oldest in use.
 const MASKED: f64 = -1e3;
 
@@ -112,31 +111,6 @@ pub(super) fn hidden(w: &Walk, k: NodeId) -> Answer<Form> {
 fn first(w: &Walk, k: NodeId) -> Answer<Form> {
     let form = w.given(k, 0)?.form();
     form.map_or_else(|| conditional("hidden values shape another tensor"), Ok)
-}
-
-/// The first operand is a state.
-pub(super) fn state(w: &Walk, k: NodeId) -> Answer<()> {
-    match w.given(k, 0)?.form() {
-        Some(form) if form.is_state() => Ok(()),
-        _ => unknown("what it reads is an unfinished formula"),
-    }
-}
-
-/// Every operand from `i` on is a constant.
-pub(super) fn constants(w: &Walk, k: NodeId, from: usize) -> Answer<()> {
-    let inputs = w.g.node(k).input.len();
-    match (from..inputs).filter_map(|i| w.at(k, i)).all(|v| v.kind == Kind::Constant) {
-        true => Ok(()),
-        false => unknown("a weight that is no constant"),
-    }
-}
-
-pub(super) fn epsilon(w: &Walk, k: NodeId) -> Answer<()> {
-    let epsilon = w.g.attribute(k, "epsilon").map_or(1e-5, |a| f64::from(a.f));
-    match (0.0..=MAX_EPSILON).contains(&epsilon) {
-        true => Ok(()),
-        false => unknown(format!("an epsilon of {epsilon}")),
-    }
 }
 
 /// Some of the values: parts of the width anywhere, single tokens behind the final state.

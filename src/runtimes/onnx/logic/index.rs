@@ -1,6 +1,7 @@
 //! Ids, token types and positions: how they may reach their tables, and nothing else.
 
 use super::fixed::counts;
+use super::shapes::is_whole;
 use super::value::{Form, Index, Kind, Table, Value};
 use super::walk::{Answer, Walk, conditional, unknown};
 use crate::runtimes::onnx::graph::NodeId;
@@ -64,20 +65,6 @@ pub(super) fn tokens(w: &mut Walk, k: NodeId, kind: Kind) -> Answer<Kind> {
     }
 }
 
-/// A node that reads a comparison of the ids with the padding's.
-pub(super) fn padding(w: &Walk, k: NodeId) -> Answer<Kind> {
-    let alone = w.all(k).all(|v| v.kind == Kind::Padding || v.is_fixed());
-    match w.g.op(k) {
-        "Not" | "Cast" | "Identity" | "Unsqueeze" | "Squeeze" | "Reshape" | "Flatten" => Ok(Kind::Padding),
-        "CumSum" => Ok(Kind::Index(Index::Counted)),
-        "Sub" if alone && w.given(k, 0)?.number() == Some(1.0) => Ok(Kind::Padding),
-        "Mul" if w.all(k).any(|v| v.kind == Kind::Index(Index::Counted)) => Ok(Kind::Index(Index::Counted)),
-        "Where" if w.all(k).any(|v| v.kind == Kind::Index(Index::Counted)) => index(w, k),
-        _ if !w.has_mask => super::mask::mask(w, k),
-        _ => conditional("a comparison of the token ids goes elsewhere than into the positions"),
-    }
-}
-
 /// A node that reads positions, and constants or sizes beside them.
 pub(super) fn index(w: &Walk, k: NodeId) -> Answer<Kind> {
     use Index::{Angle, Counted, Flat, Pair, Range, Relative, Stepped};
@@ -91,7 +78,7 @@ pub(super) fn index(w: &Walk, k: NodeId) -> Answer<Kind> {
         "Identity" | "Reshape" | "Unsqueeze" | "Squeeze" | "Flatten" | "Transpose" | "Expand" | "CastLike" => {
             return first.map_or_else(|| unknown("positions shape something"), |index| Ok(Kind::Index(index)));
         }
-        "Slice" if super::mask::is_whole(w, k) => {
+        "Slice" if is_whole(w, k) => {
             return first.map_or_else(|| unknown("positions cut something"), |index| Ok(Kind::Index(index)));
         }
         "Cast" if w.int(k, "to", 0) != 9 || first == Some(Relative) => {

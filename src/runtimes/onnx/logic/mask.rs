@@ -1,6 +1,6 @@
 //! The attention mask: any function of one token's mask and of the distance of two tokens, element by element.
 
-use super::shapes::slices;
+use super::shapes::is_whole;
 use super::value::{Index, Kind, Table, Value};
 use super::walk::{Answer, Walk, conditional, unknown};
 use crate::runtimes::onnx::graph::NodeId;
@@ -48,18 +48,6 @@ pub(super) fn mask(w: &Walk, k: NodeId) -> Answer<Kind> {
         _ if w.all(k).any(|v| matches!(v.kind, Kind::Index(_))) => super::index::index(w, k),
         _ => conditional("no encoder gives the attention mask to a node of this kind"),
     }
-}
-
-/// True for a slice that leaves out nothing of an axis as long as the input.
-pub(super) fn is_whole(w: &Walk, k: NodeId) -> bool {
-    let shape = w.at(k, 0).and_then(|v| v.shape.as_ref());
-    let whole = |parts: Vec<(usize, i64, super::size::Size)>| {
-        parts.iter().all(|&(at, from, to)| {
-            let size = shape.and_then(|s| s.get(at));
-            size.is_some_and(|size| size.value().is_some() || (from == 0 && *size == to))
-        })
-    };
-    w.g.op(k) == "Slice" && slices(w, k).is_some_and(whole)
 }
 
 /// A node that reads the numbers of real tokens.

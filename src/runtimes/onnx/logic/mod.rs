@@ -12,6 +12,8 @@ mod fused;
 mod hidden;
 mod index;
 mod mask;
+mod operands;
+mod padding;
 mod shapes;
 mod size;
 mod value;
@@ -166,7 +168,7 @@ fn node(w: &mut Walk, k: NodeId) -> Answer<Value> {
     } else if has(w, |kind| kind == Kind::Lengths) {
         mask::lengths(w, k)?
     } else if has(w, |kind| kind == Kind::Padding) {
-        index::padding(w, k)?
+        padding::padding(w, k)?
     } else if has(w, |kind| kind == Kind::Mask) {
         mask::mask(w, k)?
     } else if has(w, |kind| matches!(kind, Kind::Index(_))) {

@@ -222,3 +222,15 @@ pub(super) fn slices(w: &Walk, k: NodeId) -> Option<Vec<(usize, i64, Size)>> {
     };
     axes.iter().zip(&starts).zip(&ends).map(one).collect()
 }
+
+/// True for a slice that leaves out nothing of an axis as long as the input.
+pub(super) fn is_whole(w: &Walk, k: NodeId) -> bool {
+    let shape = w.at(k, 0).and_then(|v| v.shape.as_ref());
+    let whole = |parts: Vec<(usize, i64, Size)>| {
+        parts.iter().all(|&(at, from, to)| {
+            let size = shape.and_then(|s| s.get(at));
+            size.is_some_and(|size| size.value().is_some() || (from == 0 && *size == to))
+        })
+    };
+    w.g.op(k) == "Slice" && slices(w, k).is_some_and(whole)
+}
