@@ -39,7 +39,7 @@ pub(super) fn reference_taps(request: &CheckRequest, graph: &Graph<'_>, hints: T
     let shown = path.display().to_string();
     let open = std::fs::File::open(path).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
     let mut json = Vec::new();
-    let most = crate::runtimes::onnx::stated::MAX_BYTES as u64 + 1;
+    let most = crate::runtimes::onnx::taps::stated::MAX_BYTES as u64 + 1;
     open.take(most).read_to_end(&mut json).map_err(|e| Error::BadInput(format!("{shown}: {e}")))?;
     Ok(stated_taps(graph, &shown, &json, hints)?)
 }

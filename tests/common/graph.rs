@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use parallax::runtimes::onnx::proto::{TensorProto, dtype};
-use parallax::runtimes::onnx::raw::RawNode;
+use parallax::runtimes::onnx::file::proto::{TensorProto, dtype};
+use parallax::runtimes::onnx::file::raw::RawNode;
 use parallax::runtimes::onnx::{Graph, OnnxModel, TapHints, TapMap, find_taps};
 use prost::Message;
 

@@ -9,9 +9,9 @@ use onnx_common::{EXPORTS, model, runtime, taps};
 use parallax::finding::Severity;
 use parallax::hidden_states::{RowId, RowSet, Tap};
 use parallax::runtimes::Encoder;
-use parallax::runtimes::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
-use parallax::runtimes::onnx::proto::{ValueInfoProto, dtype};
-use parallax::runtimes::onnx::raw::OperatorSetId;
+use parallax::runtimes::onnx::file::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use parallax::runtimes::onnx::file::proto::{ValueInfoProto, dtype};
+use parallax::runtimes::onnx::file::raw::OperatorSetId;
 use parallax::runtimes::onnx::{Graph, OnnxEncoder, OnnxModel, SessionOptions, TapHints, exactness, facts, find_taps};
 use parallax::tokens::TokenBatch;
 use prost::Message;
@@ -116,7 +116,7 @@ fn node(op: &str, input: &[&str], output: &[&str]) -> NodeProto {
 }
 
 fn input(name: &str, elem_type: i32, dims: usize) -> ValueInfoProto {
-    use parallax::runtimes::onnx::proto::{DimProto, ShapeProto, TensorType, TypeProto};
+    use parallax::runtimes::onnx::file::proto::{DimProto, ShapeProto, TensorType, TypeProto};
     let shape = Some(ShapeProto { dim: vec![DimProto { dim_value: None }; dims] });
     let tensor_type = Some(TensorType { elem_type, shape });
     ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type }) }

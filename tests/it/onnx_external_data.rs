@@ -11,7 +11,7 @@ use std::time::Duration;
 use onnx_common::split::{entry, split, write};
 use onnx_common::{EXPORTS, Expected, model, runtime, taps};
 use parallax::hidden_states::Tap;
-use parallax::runtimes::onnx::proto::StringEntry;
+use parallax::runtimes::onnx::file::proto::StringEntry;
 use parallax::runtimes::onnx::{
     Graph, OnnxError, OnnxModel, Runtime, SessionOptions, TapHints, find_taps, observer_effect, recover,
 };

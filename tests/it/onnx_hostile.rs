@@ -4,7 +4,7 @@ use crate::onnx_common;
 
 use bytes::Bytes;
 use onnx_common::{EXPORTS, folder, model, taps};
-use parallax::runtimes::onnx::proto::ModelProto;
+use parallax::runtimes::onnx::file::proto::ModelProto;
 use parallax::runtimes::onnx::{Graph, OnnxError, OnnxModel, TapHints, exactness, facts, find_taps, recover};
 use prost::Message;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::graph::{self, Edited, cast, node};
 use parallax::finding::Severity;
 use parallax::hidden_states::Tap;
-use parallax::runtimes::onnx::raw::RawNode;
+use parallax::runtimes::onnx::file::raw::RawNode;
 use parallax::runtimes::onnx::{Graph, OnnxModel, TapHints, exactness, find_taps, logic};
 
 fn fixtures() -> PathBuf {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use parallax::runtimes::onnx::proto::{StringEntry, TensorProto};
+use parallax::runtimes::onnx::file::proto::{StringEntry, TensorProto};
 use prost::Message;
 
 use super::folder;

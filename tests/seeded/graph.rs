@@ -249,8 +249,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         plant: Plant::Reference(|c| {
             changed(c, |e| {
                 e.ints("word", &[], &[77]);
-                let equal = |n: &&mut parallax::runtimes::onnx::raw::RawNode| n.op_type == "Equal";
-                let ids = |n: &&mut parallax::runtimes::onnx::raw::RawNode| n.input[0] == "input_ids";
+                let equal = |n: &&mut parallax::runtimes::onnx::file::raw::RawNode| n.op_type == "Equal";
+                let ids = |n: &&mut parallax::runtimes::onnx::file::raw::RawNode| n.input[0] == "input_ids";
                 e.graph().node.iter_mut().filter(equal).filter(ids).for_each(|n| n.input[1] = "word".to_owned());
             })
         }),

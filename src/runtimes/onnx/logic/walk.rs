@@ -2,8 +2,8 @@
 
 use super::size::{ONE, ROWS, Size, TOKENS};
 use super::value::{Kind, Value};
+use crate::runtimes::onnx::file::proto::{TensorProto, ValueInfoProto, dtype};
 use crate::runtimes::onnx::graph::{Graph, NodeId, TensorId};
-use crate::runtimes::onnx::proto::{TensorProto, ValueInfoProto, dtype};
 
 /// Most elements of a constant whose contents are looked at as numbers: shapes, indices, scalars, and masks or
 /// position numbers up to 8192 tokens. Whole float tables are compared elsewhere.

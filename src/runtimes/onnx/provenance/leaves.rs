@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::graph::{Graph, TensorId};
-use super::super::proto::{TensorProto, dtype};
+use crate::runtimes::onnx::file::proto::{TensorProto, dtype};
 
 /// A float constant of more than one element, as it is stored: what lays it out anew behind that is followed by nobody,
 /// for tensors are known by their content.

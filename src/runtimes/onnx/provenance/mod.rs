@@ -1,7 +1,7 @@
 //! Where the weights of a graph come from: every float constant that an output depends on is a tensor of the checkpoint,
 //! element by element, or follows from no weight; and every tensor the encoder needs is among them.
 //!
-//! The audit by correlation ([`audit`](super::audit)) says which matrix belongs to which layer and sees through any
+//! The audit by correlation ([`audit`](super::weights::audit)) says which matrix belongs to which layer and sees through any
 //! rounding. This sees a single element, in every row of every table, and sees through nothing.
 
 mod compare;
