@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use parallax::check::{CheckRequest, check, open_sides};
+use parallax::check::check;
 use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::observe::Silent;
 use parallax::quantization::{Effective, load_candidate};
 use parallax::runtimes::native::NativeEncoder;
+use parallax::sides::{CheckRequest, open_sides};
 use parallax::tokens::WordTokenizer;
 
 /// Sentences checked.

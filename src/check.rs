@@ -3,85 +3,36 @@
 //! [`check`] opens both models; [`compare`] runs whatever [`Sides`] it is given, so that a test can put
 //! a faulty encoder in the place of a good one and see that the verdict is not a pass.
 
-mod alike;
-mod baselines;
-mod beside;
-mod canaries;
 mod causes;
-mod config_keys;
-mod configs;
-mod coverage;
-mod cross;
-mod deviation;
-mod device;
-mod distinct;
 mod evidence;
 mod explain;
-mod floor;
-mod graph;
-mod graph_weights;
 mod growth;
-mod half;
-mod heads;
-mod inputs;
-mod inspect;
-mod likeness;
 mod limits;
-mod lint;
-mod measure;
 mod noticed;
-mod on_corpus;
-mod open;
-mod original;
-mod output_error;
-mod outputs;
-mod over_twin;
-mod overruled;
-mod padded;
-mod preflight;
-mod probe;
-mod processor;
-mod proof;
 mod recheck;
-mod record;
-mod reference;
 mod regression;
-mod request;
-mod sample;
-mod sentence_keys;
-mod sides;
-mod silence;
 mod stream;
-mod sweep;
-mod swept_row;
-mod taps;
-mod task_heads;
-mod tokenizers;
-mod widths;
-mod workers;
+mod worth;
 mod write_up;
 
-pub use inspect::{ComparedWeights, InspectedTap, InspectedTensor, Inspection, compare_weights, inspect};
-pub use lint::{Lint, lint, model_of};
-pub use open::open_sides;
 pub use recheck::{RecheckError, contradiction, policy_of, recheck};
-pub use record::{RecordRequest, RecordSide, RecordSummary, record};
-pub use reference::Reference;
 pub use regression::Earlier;
-pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use sides::{ObserverCheck, OpenEmbeddings, Sides, SidesFacts, Variation};
-pub use taps::ReferenceTap;
 
 use std::time::SystemTime;
 
 use crate::Error;
 use crate::observe::{Event, Observer};
 use crate::policy::Date;
+use crate::proof::{
+    canaries, coverage, cross, deviation, distinct, half_precision, on_corpus, output_error, outputs, over_twin, probe,
+    sweep,
+};
 use crate::report::{RecordingSection, Report};
+use crate::rows::workers::Workers;
 use crate::runtimes::Encoder;
+use crate::sides::{CheckRequest, Sides, open_sides};
 use crate::weights;
 use limits::Held;
-use workers::Workers;
 use write_up::Judged;
 
 /// Runs the whole gate: opens both models, compares them, judges.
@@ -163,7 +114,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     let measured = evidence::gather(probed, streamed)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
     findings.extend(distinct::findings(&measured.measurements, &weights));
-    findings.extend(half::findings(&measured.measurements));
+    findings.extend(half_precision::findings(&measured.measurements));
 
     let (said, outputs) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
     findings.extend(said);
@@ -173,7 +124,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(deviation::overflow(sides, request, sample)?);
     }
-    let mut proof = proof::of(sides, &workers, request.canaries, &measured, &twin)?;
+    let mut proof = worth::of(sides, &workers, request.canaries, &measured, &twin)?;
     let recording = measured.recording();
     let policy = policy.in_force(recording.as_ref().map(RecordingSection::terms), weights.is_quantized());
     let held = Held {

@@ -106,23 +106,30 @@ pub mod observe;
 pub mod panels;
 #[doc(hidden)]
 pub mod policy;
+mod proof;
 #[doc(hidden)]
 pub mod quantization;
 #[doc(hidden)]
 pub mod report;
+mod rows;
 #[doc(hidden)]
 pub mod runtimes;
+#[doc(hidden)]
+pub mod sides;
 #[doc(hidden)]
 pub mod spelling;
 #[doc(hidden)]
 pub mod tokens;
+#[doc(hidden)]
+pub mod tools;
 mod vectors;
 #[doc(hidden)]
 pub mod verdict;
 #[doc(hidden)]
 pub mod weights;
 
-pub use check::{CheckRequest, check, check_encoder, recheck};
+pub use crate::sides::request::CheckRequest;
+pub use check::{check, check_encoder, recheck};
 pub use corpus::CorpusOptions;
 pub use error::Error;
 pub use fault::Fault;
@@ -140,6 +147,6 @@ pub mod internals {
     #[doc(no_inline)]
     pub use crate::{
         align, check, checkpoint, corpus, fault, figures, finding, hidden_states, memory, metrics, observe, panels,
-        policy, quantization, report, runtimes, spelling, tokens, verdict, weights,
+        policy, quantization, report, runtimes, sides, spelling, tokens, tools, verdict, weights,
     };
 }

@@ -1,11 +1,11 @@
 //! What the findings prove to be wrong, told as the cause before any precision is: a wrong tensor, a setting that
 //! differs, an original that is not the one of graph and candidate.
 
-use super::graph_weights;
 use crate::checkpoint::layer_of;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::report::{Explanation, GraphWeightsSection, OddOne, OddTensor, ProvenCause};
+use crate::sides::graph_weights;
 use crate::weights::WeightsReport;
 
 /// What a defect is in, which says how it can be undone.

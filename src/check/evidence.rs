@@ -1,16 +1,17 @@
 //! Everything measured, in the form the policy judges and the report shows.
 
-use super::coverage::{self, Coverage};
-use super::measure::Scales;
-use super::outputs::{Explaining, Outputs};
-use super::probe::Probed;
-use super::sample::Sample;
 use super::stream::Streamed;
 use crate::Error;
 use crate::align::{CrossMatchReport, Neighbours};
 use crate::metrics::Measurement;
 use crate::policy::NeighbourStats;
+use crate::proof::coverage;
+use crate::proof::coverage::Coverage;
+use crate::proof::outputs::{Explaining, Outputs};
+use crate::proof::probe::Probed;
 use crate::report::{CoverageSection, FloorSection, RecordingSection};
+use crate::rows::measure::Scales;
+use crate::rows::sample::Sample;
 use crate::runtimes::onnx::ObserverEffect;
 use crate::verdict::Amount;
 

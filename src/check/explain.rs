@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use super::CheckRequest;
 use super::causes::{Kind, kind, settle, stage_of};
-use super::measure::{Accumulators, Scales, add_sentences, batches};
-use super::sides::Sides;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, Weight, WeightSet};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap};
 use crate::quantization::requantized;
 use crate::report::{Advice, Explanation, InnerError, ProvenCause, StageEffect, TensorEffect, Undone};
+use crate::rows::measure::{Accumulators, Scales, add_sentences, batches};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
+use crate::sides::Sides;
+use crate::sides::request::CheckRequest;
 use crate::tokens::{TokenBatch, TokenRow};
 use crate::weights::twin;
 

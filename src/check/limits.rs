@@ -1,10 +1,11 @@
 //! Everything that the limits decide, from what was measured and from nothing else: a check asks it at its end,
 //! and a saved report can be asked again under other limits.
 
-use super::{baselines, canaries, device, floor, growth};
+use super::growth;
 use crate::finding::{Finding, codes};
 use crate::metrics::Measurement;
 use crate::policy::{Date, GateResult, NeighbourStats, Outcome, Policy};
+use crate::proof::{canaries, device, floor, null_baselines};
 use crate::report::{CanariesSection, FloorSection, RecordingSection, UnlikeSection};
 use crate::verdict::{Amount, Judgement, judge};
 use crate::weights::WeightsReport;
@@ -48,8 +49,8 @@ pub(super) fn decide(
     findings.extend(held.recording.iter().flat_map(|r| device::too_little(r, policy)));
     findings.extend(floor::findings(held.floor, &gates));
     if held.sampled {
-        baselines::fill(held.unlike, policy, held.weights, &mut gates);
-        findings.extend(baselines::findings(&gates));
+        null_baselines::fill(held.unlike, policy, held.weights, &mut gates);
+        findings.extend(null_baselines::findings(&gates));
     }
     // Before anything asks what failed: a pass with a waiver needs all the proof that any pass needs.
     findings.extend(policy.waive(&mut gates, held.today));

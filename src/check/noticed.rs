@@ -1,9 +1,9 @@
 //! What a person should know of the corpus.
 
-use super::device::Device;
-use super::sides::SidesFacts;
 use super::stream::Streamed;
 use crate::finding::{Code, Finding, Severity, codes};
+use crate::proof::device::Device;
+use crate::sides::SidesFacts;
 
 /// Share of rows without content, of unknown tokens only, or of one token over and over, above which a corpus is refused:
 /// of all rows, and of the different ones. Where a twentieth of the rows measures nothing, a p99 is the p98.9 of the

@@ -5,25 +5,26 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::CheckRequest;
-use super::coverage::Coverage;
-use super::device::Device;
 use super::explain;
-use super::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isolated_layers};
-use super::on_corpus::{self, OnCorpus};
-use super::outputs::{Explaining, Outputs};
-use super::probe::Probed;
-use super::sides::{Encoders, Sides};
-use super::tokenizers::OtherIds;
-use super::workers::Workers;
 use crate::Error;
 use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Histogram, Measurement, RowSeen, TokenSums, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
+use crate::proof::coverage::Coverage;
+use crate::proof::device::Device;
+use crate::proof::on_corpus;
+use crate::proof::on_corpus::OnCorpus;
+use crate::proof::outputs::{Explaining, Outputs};
+use crate::proof::probe::Probed;
 use crate::report::RecordingSection;
+use crate::rows::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isolated_layers};
+use crate::rows::workers::Workers;
 use crate::runtimes::recorded::Recording;
+use crate::sides::request::CheckRequest;
+use crate::sides::tokenizers::OtherIds;
+use crate::sides::{Encoders, Sides};
 use crate::tokens::{BLOCK_ROWS, DistinctRows, TokenBatch, TokenRow, is_degenerate};
 
 /// Upper ends of the length buckets in the report, in tokens.

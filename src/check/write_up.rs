@@ -2,25 +2,25 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::CheckRequest;
 use super::evidence::Measured;
 use super::limits::Decided;
-use super::processor::cpu_features;
-use super::proof::Proof;
-use super::sides::Sides;
 use super::stream::{LENGTH_BUCKETS, RowText};
-use super::sweep::Swept;
-use super::taps::ReferenceTap;
+use super::worth::Proof;
 use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Mode, find};
 use crate::policy::{Date, Policy};
+use crate::proof::sweep::Swept;
 use crate::quantization::QuantizationSummary;
 use crate::report::{
     AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
     ObserverSection, OutputSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
     SourceSection, TokenSection, Tool, TwinSection, WorstRowSection, escape,
 };
+use crate::sides::Sides;
+use crate::sides::processor::cpu_features;
+use crate::sides::request::CheckRequest;
+use crate::sides::taps::ReferenceTap;
 use crate::weights::WeightsReport;
 
 /// Characters of a sentence shown in a report.

@@ -123,7 +123,7 @@ pub(crate) struct RecordArguments {
     #[arg(long, value_name = "N")]
     pub(crate) max_length: Option<usize>,
     /// Padded tokens per batch
-    #[arg(long, value_name = "N", default_value_t = parallax::check::BATCH_TOKENS, value_parser = positive, hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = parallax::sides::BATCH_TOKENS, value_parser = positive, hide_short_help = true)]
     pub(crate) batch_tokens: usize,
     /// Threads [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = positive)]

@@ -1,11 +1,12 @@
 //! `parallax check`.
 
-use parallax::check::{self, CheckRequest, ControlRows, Earlier};
+use parallax::check::{self, Earlier};
 use parallax::corpus::{CorpusOptions, InvalidUtf8};
 use parallax::observe::{Event, Observer};
 use parallax::policy::Date;
 use parallax::report::terminal::verdict_text;
 use parallax::report::{OutputDir, Report};
+use parallax::sides::{CheckRequest, ControlRows};
 
 use super::arguments::{self, OnInvalidUtf8, VerdictFormat};
 use super::check_arguments::CheckArguments;

@@ -131,7 +131,7 @@ pub(crate) struct CheckArguments {
     pub(crate) quiet: bool,
 
     /// Padded tokens per batch
-    #[arg(long, value_name = "N", default_value_t = parallax::check::BATCH_TOKENS, value_parser = positive, hide_short_help = true, help_heading = RUNNING)]
+    #[arg(long, value_name = "N", default_value_t = parallax::sides::BATCH_TOKENS, value_parser = positive, hide_short_help = true, help_heading = RUNNING)]
     pub(crate) batch_tokens: usize,
     /// Threads [default: as many as the machine has cores]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = RUNNING)]

@@ -1,6 +1,6 @@
 //! `parallax inspect`.
 
-use parallax::check::{Inspection, inspect};
+use parallax::tools::{Inspection, inspect};
 
 use super::arguments::{Format, InspectArguments};
 use super::failure::Failure;

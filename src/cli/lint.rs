@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use parallax::check::{Lint, lint, model_of};
 use parallax::fault::Fault;
 use parallax::report::escape::plain;
+use parallax::tools::{Lint, lint, model_of};
 
 use super::arguments::Format;
 use super::failure::Failure;

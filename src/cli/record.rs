@@ -1,8 +1,8 @@
 //! `parallax record`.
 
-use parallax::check::{RecordRequest, RecordSide, record};
 use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
+use parallax::tools::{RecordRequest, RecordSide, record};
 
 use super::arguments::RecordArguments;
 use super::failure::Failure;

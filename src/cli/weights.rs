@@ -1,6 +1,6 @@
 //! `parallax weights`.
 
-use parallax::check::compare_weights;
+use parallax::tools::compare_weights;
 use parallax::weights::{TensorRow, WeightsReport};
 
 use super::arguments::{Format, WeightsArguments};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::plant::Copy;
 use common::{fixture, repository};
-use parallax::check::{CheckRequest, check, compare_weights};
+use parallax::check::check;
 use parallax::corpus::CorpusOptions;
 use parallax::hidden_states::{Arm, Tap};
 use parallax::observe::Silent;
@@ -14,6 +14,8 @@ use parallax::policy::Policy;
 use parallax::quantization::Effective;
 use parallax::report::Report;
 use parallax::runtimes::native::ops::Compute;
+use parallax::sides::CheckRequest;
+use parallax::tools::compare_weights;
 use parallax::verdict::Verdict;
 
 fn checked(reference: &Path, candidate: &Path, corpus: &Path, change: impl FnOnce(&mut CheckRequest)) -> Report {
@@ -225,7 +227,7 @@ fn an_architecture_that_is_none_is_told_with_the_nearest_and_what_parts_them() {
         assert!(e.to_string().contains(word), "{e}");
     }
     // What can be shown without an encoder is shown.
-    let shown = parallax::check::inspect(odd.path()).unwrap();
+    let shown = parallax::tools::inspect(odd.path()).unwrap();
     assert!(shown.facts.iter().any(|(name, value)| name == "encoder" && value.contains("nearest is `bert`")));
     assert_eq!(shown.exit_code(), 3);
     assert!(shown.tensors.len() > 60 && shown.facts.iter().any(|(name, _)| name == "quantization"));

@@ -6,7 +6,7 @@ use crate::common;
 use std::sync::Arc;
 
 use common::repository;
-use parallax::check::{CheckRequest, Sides, Variation, compare, open_sides};
+use parallax::check::compare;
 use parallax::corpus::CorpusOptions;
 use parallax::finding::Severity;
 use parallax::hidden_states::{Arm, HiddenStates, Tap, TapStates};
@@ -15,6 +15,7 @@ use parallax::observe::Silent;
 use parallax::report::Report;
 use parallax::report::terminal::verdict_text;
 use parallax::runtimes::{Encoder, RunError};
+use parallax::sides::{CheckRequest, Sides, Variation, open_sides};
 use parallax::tokens::TokenBatch;
 use parallax::verdict::Verdict;
 

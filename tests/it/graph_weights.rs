@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use common::plant::Copy;
 use common::{fixture, repository};
-use parallax::check::{Inspection, inspect};
 use parallax::finding::Severity;
+use parallax::tools::{Inspection, inspect};
 
 const CODE: &str = "graph.weights";
 

@@ -13,6 +13,7 @@ mod onnx_edit;
 mod architecture;
 mod architectures_match_torch;
 mod candidate_variants;
+mod circles;
 mod dequantization_is_mlx_to_the_bit;
 mod docs;
 mod encoder_matches_recordings;

@@ -6,11 +6,12 @@ use crate::onnx_edit;
 
 use common::fixture;
 use common::plant::{Copy, swap};
-use parallax::check::{CheckRequest, check};
+use parallax::check::check;
 use parallax::corpus::CorpusOptions;
 use parallax::hidden_states::Arm;
 use parallax::observe::Silent;
 use parallax::report::Report;
+use parallax::sides::CheckRequest;
 use parallax::verdict::Verdict;
 
 /// Engine gates allow 1e-5; 1.0e-6 was the most measured in any export.

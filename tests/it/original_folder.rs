@@ -6,9 +6,10 @@ use std::fs;
 
 use common::plant::Copy;
 use common::repository;
-use parallax::check::{CheckRequest, check};
+use parallax::check::check;
 use parallax::observe::Silent;
 use parallax::report::Report;
+use parallax::sides::CheckRequest;
 use parallax::verdict::Verdict;
 use serde_json::json;
 

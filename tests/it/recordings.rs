@@ -8,13 +8,15 @@ use std::path::Path;
 use common::plant::{Copy, Stored};
 use common::{fixture, repository};
 use parallax::Error;
-use parallax::check::{CheckRequest, RecordRequest, RecordSide, check, record};
+use parallax::check::check;
 use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
 use parallax::hidden_states::Arm;
 use parallax::observe::Silent;
 use parallax::policy::{Outcome, Stat};
 use parallax::report::Report;
+use parallax::sides::CheckRequest;
+use parallax::tools::{RecordRequest, RecordSide, record};
 use parallax::verdict::Verdict;
 use safetensors::{SafeTensors, tensor::TensorView};
 

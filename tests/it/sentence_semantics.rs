@@ -9,7 +9,7 @@ use std::path::Path;
 use common::fixture;
 use common::plant::{Copy, write_stored};
 use parallax::Error;
-use parallax::check::{CheckRequest, RecordRequest, RecordSide, check, record};
+use parallax::check::check;
 use parallax::checkpoint::PoolingMode;
 use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
@@ -17,6 +17,8 @@ use parallax::hidden_states::{Arm, Tap};
 use parallax::observe::Silent;
 use parallax::policy::Outcome;
 use parallax::report::Report;
+use parallax::sides::CheckRequest;
+use parallax::tools::{RecordRequest, RecordSide, record};
 use parallax::verdict::Verdict;
 use serde_json::{Value, json};
 

@@ -8,11 +8,12 @@ use std::path::Path;
 use common::plant::Copy;
 use common::{fixture, repository};
 use onnx_edit::{before, edited, ints, node};
-use parallax::check::{CheckRequest, check};
+use parallax::check::check;
 use parallax::corpus::CorpusOptions;
 use parallax::fault::Fault;
 use parallax::observe::Silent;
 use parallax::report::Report;
+use parallax::sides::CheckRequest;
 use parallax::verdict::Verdict;
 
 fn request(reference: &Path) -> CheckRequest {

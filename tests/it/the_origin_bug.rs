@@ -6,12 +6,13 @@ use crate::common;
 use std::sync::Arc;
 
 use common::repository;
-use parallax::check::{CheckRequest, Sides, compare, open_sides};
+use parallax::check::compare;
 use parallax::corpus::CorpusOptions;
 use parallax::hidden_states::{HiddenStates, Tap};
 use parallax::observe::Silent;
 use parallax::report::Report;
 use parallax::runtimes::{Encoder, RunError};
+use parallax::sides::{CheckRequest, Sides, open_sides};
 use parallax::tokens::TokenBatch;
 use parallax::verdict::Verdict;
 

@@ -4,8 +4,8 @@ use crate::common;
 
 use common::fixture;
 use common::plant::Copy;
-use parallax::check::compare_weights;
 use parallax::quantization::Effective;
+use parallax::tools::compare_weights;
 use parallax::weights::TensorRow;
 
 const MODULE: &str = "encoder.layer.1.intermediate.dense";
@@ -64,8 +64,9 @@ fn every_group_of_an_honest_conversion_is_its_twins_and_one_wrong_scale_is_one_g
 /// A module behind the pooling is compared like every other tensor.
 #[test]
 fn a_dense_module_that_is_not_the_originals_is_no_pass() {
-    use parallax::check::{CheckRequest, check};
+    use parallax::check::check;
     use parallax::corpus::CorpusOptions;
+    use parallax::sides::CheckRequest;
     use parallax::verdict::Verdict;
     let (inputs, outputs) = (128, 128);
     let reference = Copy::of("parallax-mini").with_dense(inputs, outputs);

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use half::bf16;
-use parallax::check::{CheckRequest, RecordRequest, RecordSide, record};
 use parallax::corpus::CorpusOptions;
 use parallax::observe::Silent;
+use parallax::sides::CheckRequest;
+use parallax::tools::{RecordRequest, RecordSide, record};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 

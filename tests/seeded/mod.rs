@@ -36,10 +36,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parallax::Error;
-use parallax::check::{CheckRequest, Sides, compare, open_sides};
+use parallax::check::compare;
 use parallax::corpus::CorpusOptions;
 use parallax::observe::Silent;
 use parallax::report::Report;
+use parallax::sides::{CheckRequest, Sides, open_sides};
 
 use crate::common::plant::Copy;
 use harm::Untouched;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parallax::check::Sides;
 use parallax::hidden_states::{HiddenStates, RowSet, Tap, TapStates};
 use parallax::runtimes::native::NativeEncoder;
 use parallax::runtimes::{Encoder, RunError};
+use parallax::sides::Sides;
 use parallax::tokens::TokenBatch;
 
 /// The states of a batch, free to be changed: per tap `[tokens, hidden]`, rows end to end.
