@@ -27,13 +27,11 @@ use crate::proof::{
     canaries, coverage, cross, deviation, distinct, half_precision, on_corpus, output_error, outputs, over_twin, probe,
     sweep,
 };
-use crate::report::{RecordingSection, Report};
+use crate::report::Report;
 use crate::rows::workers::Workers;
 use crate::runtimes::Encoder;
 use crate::sides::{CheckRequest, Sides, open_sides};
 use crate::weights;
-use limits::Held;
-use write_up::Judged;
 
 /// Runs the whole gate: opens both models, compares them, judges.
 ///
@@ -111,12 +109,13 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(streamed.findings());
     findings.extend(noticed::cut_elsewhere(&sides.facts, &streamed));
 
-    let measured = evidence::gather(probed, streamed)?;
+    let mut measured = evidence::gather(probed, streamed, weights, beside_twin, swept)?;
     findings.extend(coverage::findings(&measured.coverage(sides.facts.max_length)));
-    findings.extend(distinct::findings(&measured.measurements, &weights));
+    findings.extend(distinct::findings(&measured.measurements, &measured.weights));
     findings.extend(half_precision::findings(&measured.measurements));
 
-    let (said, outputs) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
+    let (said, declared) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
+    measured.declared = declared;
     findings.extend(said);
 
     observer.event(Event::Phase("testing the gates with planted faults"));
@@ -124,32 +123,21 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
         findings.extend(deviation::findings(sides, request, sample, &measured.scales)?);
         findings.extend(deviation::overflow(sides, request, sample)?);
     }
-    let mut proof = worth::of(sides, &workers, request.canaries, &measured, &twin)?;
-    let recording = measured.recording();
-    let policy = policy.in_force(recording.as_ref().map(RecordingSection::terms), weights.is_quantized());
-    let held = Held {
-        measurements: &measured.measurements,
-        weights: &weights,
-        neighbours: Some(&measured.neighbour_stats()),
-        floor: &measured.floor,
-        unlike: &proof.unlike,
-        recording: recording.as_ref(),
-        sampled: measured.sample.is_some(),
-        amount: measured.amount(),
-        today: Date::of(started),
-    };
-    let decided = limits::decide(&policy, &held, &mut proof.canaries, findings);
+    worth::measure(sides, &workers, request.canaries, &mut measured, &twin)?;
+    let mut report = write_up::report(sides, request, &measured, started);
+    let policy = policy.in_force(report.device_terms(), report.weights.is_quantized());
+    limits::decide(&policy, &mut report, findings, Date::of(started));
     if let Some(sample) = &measured.sample {
-        canaries::measure_codes(sides, sample, &measured.scales, &mut proof.canaries)?;
+        canaries::measure_codes(sides, sample, &measured.scales, &mut report.alignment.canaries)?;
     }
-    let mut explanation = growth::explain(&measured.measurements);
-    causes::name(&mut explanation, &decided.findings, &weights, sides.facts.graph_audit.weights.as_ref());
+    let mut explanation = growth::explain(&report.measurements);
+    causes::name(&mut explanation, &report.findings, &report.weights, sides.facts.graph_audit.weights.as_ref());
     if request.explain {
         observer.event(Event::Phase("measuring what more bits would gain"));
-        let advise = !causes::is_defect(&decided.findings);
+        let advise = !causes::is_defect(&report.findings);
         explain::measure(sides, request, &measured.corpus.kept, &measured.scales, advise, &mut explanation)?;
     }
-    let judged =
-        Judged { policy: &policy, decided, weights, proof, twin: beside_twin, outputs, swept, explanation, started };
-    Ok(write_up::report(sides, request, judged, &measured))
+    report.explanation = explanation;
+    report.provenance.run.seconds = started.elapsed().map_or(0.0, |d| d.as_secs_f64());
+    Ok(report)
 }

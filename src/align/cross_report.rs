@@ -24,7 +24,7 @@ const RESEMBLANCE: f64 = 1.0;
 /// column's minimum would be decided by norms; this way two unrelated taps are √2 apart whatever their
 /// norms, opposite ones 2, equal ones 0, and rows and columns are judged by the same number. For a
 /// faithful pair the two definitions agree. Different widths: +∞. Non-finite states: NaN.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CrossMatchReport {
     /// Rows of the matrix.
     pub reference_taps: Vec<Tap>,
@@ -32,12 +32,16 @@ pub struct CrossMatchReport {
     pub candidate_taps: Vec<Tap>,
     /// `[reference][candidate]`.
     #[serde(with = "number::matrix")]
+    #[schemars(with = "Vec<Vec<number::Written>>")]
     pub relative_l2: Vec<Vec<f64>>,
     /// Tokens behind every cell.
+    #[serde(default)]
     pub tokens: u64,
     /// Tokens with a NaN or an infinity at any tap of either side.
+    #[serde(default)]
     pub non_finite: u64,
     /// Groups of taps that are one point of the computation; within a group nothing needs telling apart.
+    #[serde(default)]
     pub identical: Vec<Vec<Tap>>,
 }
 

@@ -8,6 +8,7 @@
 mod cross_match;
 mod cross_report;
 mod error;
+mod neighbour_stats;
 mod neighbours;
 mod preflight;
 mod ranks;
@@ -17,7 +18,8 @@ mod sample;
 pub use cross_match::CrossMatch;
 pub use cross_report::CrossMatchReport;
 pub use error::{AlignError, Side};
+pub use neighbour_stats::NeighbourStats;
 pub use neighbours::{Flip, NEIGHBOUR_TIE, Neighbours};
-pub use preflight::{Outcome, Preflight, PreflightCheck};
+pub use preflight::{Agreement, Preflight, PreflightCheck};
 pub use rows::check_rows;
 pub use sample::{SAMPLE_ROWS, SentenceSample};

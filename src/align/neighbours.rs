@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::neighbour_stats::NeighbourStats;
 use super::ranks::{CONSTANT, pearson, spearman};
 use crate::hidden_states::RowId;
 use crate::metrics::{fused, number};
@@ -28,7 +29,7 @@ const FLIPS: usize = 10;
 const MIN_ROWS: usize = 3;
 
 /// A row whose nearest neighbour changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Flip {
     /// The row.
     pub row: RowId,
@@ -38,6 +39,7 @@ pub struct Flip {
     pub candidate_neighbour: RowId,
     /// By how much the reference prefers its own (difference of cosine similarities).
     #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub margin: f64,
 }
 
@@ -45,29 +47,11 @@ pub struct Flip {
 /// also where similarities do not vary; all are NaN if any vector was unusable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Neighbours {
-    /// Rows of the sample that do not repeat each other.
-    pub rows: u64,
+    /// The numbers.
+    #[serde(flatten)]
+    pub stats: NeighbourStats,
     /// Rows whose vector is zero or not finite on either side: they have no neighbours.
     pub unusable: u64,
-    /// Share of rows whose nearest neighbour is the same (up to [`NEIGHBOUR_TIE`]).
-    #[serde(with = "number::optional")]
-    pub top1_agreement: Option<f64>,
-    /// Mean share of the candidate's ten nearest that are among the reference's ten nearest.
-    #[serde(with = "number::optional")]
-    pub top10_overlap: Option<f64>,
-    /// Spearman's correlation of all pairwise similarities.
-    #[serde(with = "number::optional")]
-    pub spearman: Option<f64>,
-    /// Pearson's correlation of all pairwise similarities.
-    #[serde(with = "number::optional")]
-    pub pearson: Option<f64>,
-    /// Root mean square change of the pairwise similarities over their standard deviation on the reference side: what a
-    /// search feels, however alike the rows are.
-    #[serde(with = "number::optional")]
-    pub similarity_shift: Option<f64>,
-    /// 99th percentile of how far a row's own vector moved (1 - cosine), over the mean distance of two different rows.
-    #[serde(with = "number::optional")]
-    pub relative_distance: Option<f64>,
     /// The ten flips with the largest margin.
     pub nearest_flips: Vec<Flip>,
 }
@@ -82,30 +66,13 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
     let (norms_r, norms_c) = (norms(reference), norms(candidate));
     let usable = |n: f64| n.is_finite() && n > 0.0;
     let unusable = norms_r.iter().zip(&norms_c).filter(|(r, c)| !usable(**r) || !usable(**c)).count();
-    let mut answer = Neighbours {
-        rows: rows.len() as u64,
-        unusable: unusable as u64,
-        top1_agreement: None,
-        top10_overlap: None,
-        spearman: None,
-        pearson: None,
-        similarity_shift: None,
-        relative_distance: None,
-        nearest_flips: Vec::new(),
-    };
-    let statistics = [
-        &mut answer.top1_agreement,
-        &mut answer.top10_overlap,
-        &mut answer.spearman,
-        &mut answer.pearson,
-        &mut answer.similarity_shift,
-        &mut answer.relative_distance,
-    ];
+    let stats = NeighbourStats { rows: rows.len() as u64, ..NeighbourStats::default() };
+    let mut answer = Neighbours { stats, unusable: unusable as u64, nearest_flips: Vec::new() };
     if rows.len() < MIN_ROWS {
         return answer;
     }
     if unusable > 0 {
-        statistics.into_iter().for_each(|s| *s = Some(f64::NAN));
+        answer.stats = answer.stats.unusable();
         return answer;
     }
     let r = Similarities::of(rows, reference, &norms_r);
@@ -117,12 +84,12 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
     }
     let c = Similarities::of(rows, candidate, &norms_c);
     let (pairs_r, pairs_c) = (r.upper(), c.upper());
-    (answer.spearman, answer.pearson) = (spearman(&pairs_r, &pairs_c), pearson(&pairs_r, &pairs_c));
-    answer.similarity_shift = shift(&pairs_r, &pairs_c);
+    (answer.stats.spearman, answer.stats.pearson) = (spearman(&pairs_r, &pairs_c), pearson(&pairs_r, &pairs_c));
+    answer.stats.similarity_shift = shift(&pairs_r, &pairs_c);
     let own = |(i, (_, pair)): (usize, &(RowId, &Pair))| {
         1.0 - fused::dot(reference(pair), candidate(pair)) / (norms_r[i] * norms_c[i])
     };
-    answer.relative_distance = relative_distance(rows.iter().enumerate().map(own).collect(), &pairs_r);
+    answer.stats.relative_distance = relative_distance(rows.iter().enumerate().map(own).collect(), &pairs_r);
     let (mut agree, mut overlap, mut flips) = (0usize, 0.0, Vec::new());
     for i in 0..rows.len() {
         let (near_r, near_c) = (r.nearest(i), c.nearest(i));
@@ -141,8 +108,8 @@ pub(super) fn compare(rows: &[(RowId, &Pair)]) -> Neighbours {
     }
     flips.sort_by(|a, b| b.margin.total_cmp(&a.margin).then_with(|| a.row.cmp(&b.row)));
     flips.truncate(FLIPS);
-    answer.top1_agreement = Some(agree as f64 / rows.len() as f64);
-    answer.top10_overlap = Some(overlap / rows.len() as f64);
+    answer.stats.top1_agreement = Some(agree as f64 / rows.len() as f64);
+    answer.stats.top10_overlap = Some(overlap / rows.len() as f64);
     answer.nearest_flips = flips;
     answer
 }

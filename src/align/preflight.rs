@@ -11,7 +11,7 @@ use crate::finding::{Finding, Severity, codes};
 /// How one fact came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum Agreement {
     /// Both sides state it and agree.
     Match,
     /// Both sides state it and differ.
@@ -20,7 +20,7 @@ pub enum Outcome {
     Unstated,
 }
 
-impl Outcome {
+impl Agreement {
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Outcome {
 }
 
 /// One fact, as each side states it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PreflightCheck {
     /// What is compared: `layers`, `hidden_size`, `pooling`, …
     pub check: String,
@@ -41,7 +41,7 @@ pub struct PreflightCheck {
     /// What the candidate says, and where.
     pub candidate: String,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: Agreement,
 }
 
 /// Collects facts from both sides.
@@ -64,9 +64,9 @@ impl Preflight {
     /// Compares one fact; `None` is unstated.
     pub fn fact<T: PartialEq + ToString>(&mut self, check: &str, reference: Option<T>, candidate: Option<T>) {
         let outcome = match (&reference, &candidate) {
-            (Some(r), Some(c)) if r == c => Outcome::Match,
-            (Some(_), Some(_)) => Outcome::Mismatch,
-            _ => Outcome::Unstated,
+            (Some(r), Some(c)) if r == c => Agreement::Match,
+            (Some(_), Some(_)) => Agreement::Mismatch,
+            _ => Agreement::Unstated,
         };
         self.push(check, reference.map(|r| r.to_string()), candidate.map(|c| c.to_string()), outcome);
     }
@@ -74,9 +74,9 @@ impl Preflight {
     /// Compares two numbers that were rounded to float32 on the way: equal within one part in a million.
     pub fn close(&mut self, check: &str, reference: Option<f64>, candidate: Option<f64>) {
         let outcome = match (reference, candidate) {
-            (Some(r), Some(c)) if (r - c).abs() <= 1e-6 * r.abs().max(c.abs()) => Outcome::Match,
-            (Some(_), Some(_)) => Outcome::Mismatch,
-            _ => Outcome::Unstated,
+            (Some(r), Some(c)) if (r - c).abs() <= 1e-6 * r.abs().max(c.abs()) => Agreement::Match,
+            (Some(_), Some(_)) => Agreement::Mismatch,
+            _ => Agreement::Unstated,
         };
         let shown = |v: Option<f64>| v.map(|v| format!("{v:e}"));
         self.push(check, shown(reference), shown(candidate), outcome);
@@ -91,10 +91,10 @@ impl Preflight {
     /// Two values that differ and mean the same, and why.
     pub fn agreed(&mut self, check: &str, reference: impl ToString, candidate: impl ToString, why: impl ToString) {
         let shown = |value: String| Some(format!("{value} ({})", why.to_string()));
-        self.push(check, shown(reference.to_string()), shown(candidate.to_string()), Outcome::Match);
+        self.push(check, shown(reference.to_string()), shown(candidate.to_string()), Agreement::Match);
     }
 
-    fn push(&mut self, check: &str, reference: Option<String>, candidate: Option<String>, outcome: Outcome) {
+    fn push(&mut self, check: &str, reference: Option<String>, candidate: Option<String>, outcome: Agreement) {
         let shown = |s: Option<String>| s.unwrap_or_else(|| UNSTATED.to_owned());
         let (reference, candidate) = (shown(reference), shown(candidate));
         self.checks.push(PreflightCheck { check: check.to_owned(), reference, candidate, outcome });
@@ -109,7 +109,7 @@ impl Preflight {
     pub fn findings(&self) -> Vec<Finding> {
         self.checks
             .iter()
-            .filter(|c| c.outcome == Outcome::Mismatch && !self.told.contains(&c.check))
+            .filter(|c| c.outcome == Agreement::Mismatch && !self.told.contains(&c.check))
             .map(|c| {
                 let message = format!(
                     "{}: the reference says {}, the candidate says {}; these are not the same encoder",
@@ -135,7 +135,7 @@ mod tests {
         p.close("layer_norm_eps", Some(1e-5), Some(1e-12));
         p.close("layer_norm_eps", Some(f64::NAN), Some(f64::NAN));
         let outcomes: Vec<_> = p.checks().iter().map(|c| c.outcome).collect();
-        use Outcome::*;
+        use Agreement::*;
         assert_eq!(outcomes, [Match, Mismatch, Unstated, Match, Mismatch, Mismatch]);
         let findings = p.findings();
         assert_eq!(findings.len(), 3);
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn outcomes_have_names() {
         assert_eq!(
-            [Outcome::Match, Outcome::Mismatch, Outcome::Unstated].map(Outcome::name),
+            [Agreement::Match, Agreement::Mismatch, Agreement::Unstated].map(Agreement::name),
             ["match", "mismatch", "unstated"]
         );
     }

@@ -31,20 +31,26 @@ fn filled(rows: impl Iterator<Item = u64>, limit: usize, noise: f32) -> Sentence
 fn too_few_rows_have_no_statistics() {
     for n in 0..3 {
         let answer = filled(0..n, 8, 0.1).finish();
-        assert_eq!(answer.rows, n);
-        assert_eq!([answer.top1_agreement, answer.top10_overlap, answer.spearman, answer.pearson], [None; 4]);
+        assert_eq!(answer.stats.rows, n);
+        assert_eq!(
+            [answer.stats.top1_agreement, answer.stats.top10_overlap, answer.stats.spearman, answer.stats.pearson],
+            [None; 4]
+        );
     }
-    assert!(filled(0..3, 8, 0.0).finish().top1_agreement.is_some());
+    assert!(filled(0..3, 8, 0.0).finish().stats.top1_agreement.is_some());
 }
 
 #[test]
 fn equal_sides_agree_and_noise_shows() {
     let same = filled(0..60, 512, 0.0).finish();
-    assert_eq!([same.top1_agreement, same.top10_overlap, same.spearman, same.pearson], [Some(1.0); 4]);
+    assert_eq!(
+        [same.stats.top1_agreement, same.stats.top10_overlap, same.stats.spearman, same.stats.pearson],
+        [Some(1.0); 4]
+    );
     assert!(same.nearest_flips.is_empty());
     let (little, much) = (filled(0..60, 512, 0.05).finish(), filled(0..60, 512, 2.0).finish());
-    assert!(little.spearman > Some(0.95) && little.top10_overlap > Some(0.8), "{little:?}");
-    assert!(much.spearman < little.spearman && much.top1_agreement < Some(0.5), "{much:?}");
+    assert!(little.stats.spearman > Some(0.95) && little.stats.top10_overlap > Some(0.8), "{little:?}");
+    assert!(much.stats.spearman < little.stats.spearman && much.stats.top1_agreement < Some(0.5), "{much:?}");
     assert_eq!(much.nearest_flips.len(), 10);
     assert!(much.nearest_flips.is_sorted_by(|a, b| a.margin >= b.margin));
 }
@@ -62,7 +68,7 @@ fn a_row_told_twice_is_told_once() {
         sample.finish()
     };
     let (once, again) = (twice(40), twice(80));
-    assert_eq!((once.rows, again.rows), (40, 40));
+    assert_eq!((once.stats.rows, again.stats.rows), (40, 40));
     // The same words with another full stop have another vector.
     let mut stops = SentenceSample::default();
     for i in 0..60u64 {
@@ -70,8 +76,8 @@ fn a_row_told_twice_is_told_once() {
         let vector = [angle.cos(), angle.sin(), 0.5 * (2.0 * angle).sin()];
         stops.offer_said(corpus(i), said, &vector, &vector).unwrap();
     }
-    assert_eq!(stops.finish().rows, 30);
-    assert!(once.top1_agreement < Some(0.9), "{once:?}");
+    assert_eq!(stops.finish().stats.rows, 30);
+    assert!(once.stats.top1_agreement < Some(0.9), "{once:?}");
     assert_eq!(again, once);
 }
 
@@ -102,7 +108,7 @@ fn duplicates_in_the_corpus_are_no_flips() {
         sample.offer(corpus(row), &jitter(row + 50), &jitter(row + 500)).unwrap();
     }
     let answer = sample.finish();
-    assert_eq!((answer.top1_agreement, answer.top10_overlap), (Some(1.0), Some(1.0)), "{answer:?}");
+    assert_eq!((answer.stats.top1_agreement, answer.stats.top10_overlap), (Some(1.0), Some(1.0)), "{answer:?}");
 }
 
 #[test]
@@ -111,8 +117,10 @@ fn vectors_without_a_direction_are_counted_and_poison_the_statistics() {
         let mut sample = filled(0..20, 512, 0.0);
         sample.offer(corpus(99), &vector(7, 16), &[bad; 16]).unwrap();
         let answer = sample.finish();
-        assert_eq!((answer.rows, answer.unusable), (21, 1));
-        for statistic in [answer.top1_agreement, answer.top10_overlap, answer.spearman, answer.pearson] {
+        assert_eq!((answer.stats.rows, answer.unusable), (21, 1));
+        for statistic in
+            [answer.stats.top1_agreement, answer.stats.top10_overlap, answer.stats.spearman, answer.stats.pearson]
+        {
             assert!(statistic.unwrap().is_nan(), "a zero vector must not pass a limit");
         }
     }
@@ -125,7 +133,7 @@ fn one_sentence_repeated_has_no_correlation() {
         sample.offer(corpus(row), &[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0]).unwrap();
     }
     let answer = sample.finish();
-    assert_eq!((answer.spearman, answer.pearson), (None, None));
+    assert_eq!((answer.stats.spearman, answer.stats.pearson), (None, None));
 }
 
 #[test]

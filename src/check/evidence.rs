@@ -4,16 +4,17 @@ use super::stream::Streamed;
 use crate::Error;
 use crate::align::{CrossMatchReport, Neighbours};
 use crate::metrics::Measurement;
-use crate::policy::NeighbourStats;
-use crate::proof::coverage;
-use crate::proof::coverage::Coverage;
+use crate::proof::coverage::{self, Coverage};
 use crate::proof::outputs::{Explaining, Outputs};
 use crate::proof::probe::Probed;
-use crate::report::{CoverageSection, FloorSection, RecordingSection};
+use crate::proof::sweep::Swept;
+use crate::report::{
+    CanariesSection, CoverageSection, FloorSection, OutputSection, RecordingSection, TwinSection, UnlikeSection,
+};
 use crate::rows::measure::Scales;
 use crate::rows::sample::Sample;
 use crate::runtimes::onnx::ObserverEffect;
-use crate::verdict::Amount;
+use crate::weights::WeightsReport;
 
 /// What probes and corpus showed together.
 pub(super) struct Measured {
@@ -29,11 +30,26 @@ pub(super) struct Measured {
     /// What the reference returned besides its taps, on probes and corpus.
     pub(super) outputs: Outputs,
     pub(super) explaining: Explaining,
+    /// Every output that the graph declares, once it is explained.
+    pub(super) declared: Vec<OutputSection>,
+    pub(super) weights: WeightsReport,
+    /// The candidate beside an honest conversion.
+    pub(super) twin: TwinSection,
+    pub(super) swept: Swept,
+    /// What unlike things would measure, and what planted faults do: what the limits are worth.
+    pub(super) unlike: UnlikeSection,
+    pub(super) canaries: CanariesSection,
     probe_coverage: Coverage,
 }
 
-/// Joins the two; the probes' engine arm and the sample's are one.
-pub(super) fn gather(mut probed: Probed, mut streamed: Streamed) -> Result<Measured, Error> {
+/// Joins them; the probes' engine arm and the sample's are one.
+pub(super) fn gather(
+    mut probed: Probed,
+    mut streamed: Streamed,
+    weights: WeightsReport,
+    twin: TwinSection,
+    swept: Swept,
+) -> Result<Measured, Error> {
     streamed.arms.absorb(probed.engine)?;
     probed.outputs.absorb(std::mem::take(&mut streamed.outputs));
     let neighbours = streamed.sample.finish();
@@ -49,17 +65,17 @@ pub(super) fn gather(mut probed: Probed, mut streamed: Streamed) -> Result<Measu
         scales: probed.scales,
         outputs: probed.outputs,
         explaining: probed.explaining,
+        declared: Vec::new(),
+        weights,
+        twin,
+        swept,
+        unlike: UnlikeSection::default(),
+        canaries: CanariesSection::default(),
         probe_coverage: probed.coverage,
     })
 }
 
 impl Measured {
-    /// How much was compared; a row told twice is no more evidence than once.
-    pub(super) fn amount(&self) -> Amount {
-        let distinct = &self.corpus.distinct;
-        Amount { rows: distinct.rows(), tokens: distinct.tokens(), vocabulary: distinct.vocabulary() }
-    }
-
     /// The recording behind the device arm.
     pub(super) fn recording(&self) -> Option<RecordingSection> {
         self.corpus.recording(&self.measurements)
@@ -68,19 +84,5 @@ impl Measured {
     /// The kinds of rows and batches that were run.
     pub(super) fn coverage(&self, max_length: usize) -> Vec<CoverageSection> {
         coverage::sections(&self.corpus.coverage, &self.probe_coverage, max_length)
-    }
-
-    /// What gates on neighbours look at.
-    pub(super) fn neighbour_stats(&self) -> NeighbourStats {
-        let n = &self.neighbours;
-        NeighbourStats {
-            rows: n.rows,
-            top1_agreement: n.top1_agreement,
-            top10_overlap: n.top10_overlap,
-            spearman: n.spearman,
-            pearson: n.pearson,
-            similarity_shift: n.similarity_shift,
-            relative_distance: n.relative_distance,
-        }
     }
 }

@@ -4,11 +4,10 @@
 //! limits would have written. What a report does not hold (an older one, a gate on something never measured) is
 //! not measured, which is never a pass.
 
-use super::limits::{Held, by_limits, decide};
+use super::limits::{by_limits, decide};
 use super::regression::{self, Earlier};
-use super::write_up::policy_record;
 use crate::fault::Fault;
-use crate::finding::{Severity, codes};
+use crate::finding::Severity;
 use crate::policy::{Date, Gate, Policy, PolicyError};
 use crate::report::Report;
 use crate::verdict::Verdict;
@@ -62,26 +61,7 @@ pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Ea
     let beside = earlier.map(|earlier| in_force.clone().with_before(regression::before(earlier.report)));
     let policy = beside.as_ref().unwrap_or(&in_force);
     findings.extend(earlier.map(|earlier| regression::comparable(&report, earlier)).into_iter().flatten());
-    let corpus = &report.corpus;
-    let held = Held {
-        measurements: &report.measurements,
-        weights: &report.weights,
-        neighbours: report.sentence.neighbours.as_ref(),
-        floor: &report.alignment.floor,
-        unlike: &report.alignment.unlike,
-        recording: report.alignment.recording.as_ref(),
-        sampled: findings.iter().all(|f| !f.is(&codes::ALIGNMENT_NO_SAMPLE)),
-        amount: corpus.amount(),
-        today,
-    };
-    let decided = decide(policy, &held, &mut report.alignment.canaries, findings);
-    report.gates = decided.gates;
-    report.findings = decided.findings;
-    report.verdict = decided.judgement.verdict;
-    report.exit_code = decided.judgement.exit_code;
-    report.answers = decided.judgement.answers;
-    report.reasons = decided.judgement.reasons;
-    report.provenance.policy = policy_record(policy);
+    decide(policy, &mut report, findings, today);
     report.regression = earlier.map(|earlier| regression::section(&report, earlier.report));
     report
 }

@@ -3,81 +3,51 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::evidence::Measured;
-use super::limits::Decided;
 use super::stream::{LENGTH_BUCKETS, RowText};
-use super::worth::Proof;
-use crate::checkpoint::sha256_hex;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Mode, find};
-use crate::policy::{Date, Policy};
+use crate::policy::Date;
 use crate::proof::sweep::Swept;
 use crate::quantization::QuantizationSummary;
 use crate::report::{
-    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, Explanation, LengthBucket,
-    ObserverSection, OutputSection, PolicyRecord, PreflightRow, Provenance, Report, RunRecord, SCHEMA, SentenceSection,
-    SourceSection, TokenSection, Tool, TwinSection, WorstRowSection, escape,
+    AlignedTap, AlignmentSection, CorpusSection, DistanceBucket, Explanation, LengthBucket, PolicyRecord, Provenance,
+    Report, RunRecord, SCHEMA, SentenceSection, TokenSection, Tool, WorstRowSection, escape,
 };
 use crate::sides::Sides;
 use crate::sides::processor::cpu_features;
 use crate::sides::request::CheckRequest;
-use crate::sides::taps::ReferenceTap;
-use crate::weights::WeightsReport;
+use crate::verdict::{Answers, Verdict};
 
 /// Characters of a sentence shown in a report.
 const EXCERPT: usize = 200;
 /// Characters of a token shown in a report.
 const TOKEN: usize = 40;
 
-/// What the verdict rests on.
-pub(super) struct Judged<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) decided: Decided,
-    pub(super) weights: WeightsReport,
-    pub(super) proof: Proof,
-    pub(super) outputs: Vec<OutputSection>,
-    pub(super) swept: Swept,
-    pub(super) twin: TwinSection,
-    pub(super) explanation: Explanation,
-    pub(super) started: SystemTime,
-}
-
-/// Puts everything in its place.
-pub(super) fn report(sides: &Sides, request: &CheckRequest, judged: Judged<'_>, measured: &Measured) -> Report {
-    let Decided { gates, findings, judgement } = judged.decided;
+/// Puts everything that was measured in its place; what the limits make of it is decided on the report.
+pub(super) fn report(sides: &Sides, request: &CheckRequest, measured: &Measured, started: SystemTime) -> Report {
     Report {
         schema: SCHEMA,
         tool: Tool { name: "parallax".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        verdict: judgement.verdict,
-        exit_code: judgement.exit_code,
-        answers: judgement.answers,
-        reasons: judgement.reasons,
-        findings,
-        gates,
-        provenance: provenance(sides, request, judged.policy, &judged.swept, judged.started),
+        verdict: Verdict::Inconclusive,
+        exit_code: Verdict::Inconclusive.exit_code(),
+        answers: Answers::default(),
+        reasons: Vec::new(),
+        findings: Vec::new(),
+        gates: Vec::new(),
+        provenance: provenance(sides, request, &measured.swept, started),
         corpus: corpus(sides, measured),
-        alignment: alignment(sides, judged.proof, judged.twin, judged.outputs, judged.swept, measured),
-        weights: judged.weights,
+        alignment: alignment(sides, measured),
+        weights: measured.weights.clone(),
         measurements: measured.measurements.clone(),
         sentence: sentence(sides, measured),
         worst_rows: worst_rows(sides, measured),
         regression: None,
-        explanation: judged.explanation,
+        explanation: Explanation::default(),
     }
 }
 
-fn provenance(
-    sides: &Sides,
-    request: &CheckRequest,
-    policy: &Policy,
-    swept: &Swept,
-    started: SystemTime,
-) -> Provenance {
-    let run = RunRecord {
-        started: rfc3339(started),
-        seconds: started.elapsed().map_or(0.0, |d| d.as_secs_f64()),
-        sweeps_cached: swept.cached.clone(),
-        sealed: None,
-    };
+fn provenance(sides: &Sides, request: &CheckRequest, swept: &Swept, started: SystemTime) -> Provenance {
+    let run = RunRecord { started: rfc3339(started), seconds: 0.0, sweeps_cached: swept.cached.clone(), sealed: None };
     Provenance {
         inputs: sides.facts.inputs.clone(),
         runtime: sides.facts.runtime.clone(),
@@ -85,7 +55,7 @@ fn provenance(
         cpu_features: cpu_features(),
         threads: request.threads,
         seed: 0,
-        policy: policy_record(policy),
+        policy: PolicyRecord::default(),
         options: request.options(),
         run,
     }
@@ -99,26 +69,11 @@ fn format(stored: &QuantizationSummary) -> String {
     format!("{mode}{stored}{found}")
 }
 
-/// The policy as the report names it.
-pub(super) fn policy_record(policy: &Policy) -> PolicyRecord {
-    PolicyRecord {
-        name: policy.name.clone(),
-        sha256: sha256_hex(policy.source.as_bytes()),
-        text: policy.source.clone(),
-    }
-}
-
 fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
     let c = &measured.corpus;
-    let source = |s: &crate::corpus::SourceRecord| SourceSection {
-        file: s.file.display().to_string(),
-        sha256: s.sha256.clone(),
-        rows: s.rows,
-        bytes: s.bytes,
-    };
     let ends = LENGTH_BUCKETS.iter().map(|n| Some(*n as u64)).chain([None]);
     CorpusSection {
-        sources: c.sources.iter().map(source).collect(),
+        sources: c.sources.clone(),
         built_in: c.built_in,
         rows: c.rows,
         control_rows: c.control_rows,
@@ -141,59 +96,24 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
     }
 }
 
-fn alignment(
-    sides: &Sides,
-    proof: Proof,
-    twin: TwinSection,
-    outputs: Vec<OutputSection>,
-    swept: Swept,
-    measured: &Measured,
-) -> AlignmentSection {
+fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
     let engine =
         |tap: Tap| find(&measured.measurements, tap, Arm::Engine, Mode::Accumulated, "relative_l2").and_then(|m| m.p99);
-    let aligned = |t: &ReferenceTap| AlignedTap {
-        tap: t.tap,
-        reference_tensor: t.tensor.clone(),
-        node: t.node.clone(),
-        evidence: t.evidence.clone(),
-        matrices: t.matrices.clone(),
-        engine_relative_l2: engine(t.tap),
-    };
-    let names = |taps: &[Tap]| taps.iter().map(Tap::to_string).collect();
-    let matrix = &measured.cross_match;
+    let aligned = |t: &AlignedTap| AlignedTap { engine_relative_l2: engine(t.tap), ..t.clone() };
     AlignmentSection {
         graph: Some(sides.facts.graph.clone()).filter(|name| !name.is_empty()),
         taps: sides.facts.taps.iter().map(aligned).collect(),
-        cross_match: CrossMatchSection {
-            reference_taps: names(&matrix.reference_taps),
-            candidate_taps: names(&matrix.candidate_taps),
-            relative_l2: matrix.relative_l2.clone(),
-        },
-        observer_effect: measured.observer.as_ref().map(|o| ObserverSection {
-            relative_l2: o.relative_l2,
-            max_abs: o.max_abs,
-            bit_identical: o.bit_identical,
-            values: o.values,
-        }),
+        cross_match: measured.cross_match.clone(),
+        observer_effect: measured.observer.clone(),
         graph_audit: Some(sides.facts.graph_audit.clone()).filter(|audit| audit.nodes > 0),
-        outputs,
-        sweeps: Some(swept.section),
+        outputs: measured.declared.clone(),
+        sweeps: Some(measured.swept.section.clone()),
         floor: measured.floor.clone(),
-        canaries: proof.canaries,
-        twin,
-        unlike: proof.unlike,
+        canaries: measured.canaries.clone(),
+        twin: measured.twin.clone(),
+        unlike: measured.unlike.clone(),
         recording: measured.recording(),
-        preflight: sides
-            .facts
-            .preflight
-            .iter()
-            .map(|c| PreflightRow {
-                check: c.check.clone(),
-                reference: c.reference.clone(),
-                candidate: c.candidate.clone(),
-                outcome: c.outcome.name().to_owned(),
-            })
-            .collect(),
+        preflight: sides.facts.preflight.clone(),
         tokenizers: sides.facts.tokenizers.clone(),
         control: sides.control.describe(),
         reference: format!("{} in {}", sides.facts.reference, sides.reference.describe()),
@@ -215,8 +135,8 @@ fn sentence(sides: &Sides, measured: &Measured) -> SentenceSection {
             .into_iter()
             .map(|(up_to, rows)| DistanceBucket { up_to, rows })
             .collect(),
-        neighbours: Some(measured.neighbour_stats()),
-        flips: measured.neighbours.nearest_flips.iter().filter_map(|f| serde_json::to_value(f).ok()).collect(),
+        neighbours: Some(measured.neighbours.stats),
+        flips: measured.neighbours.nearest_flips.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{CorpusError, CorpusOptions, Format, InvalidUtf8, UniqueCounter, format_of};
@@ -35,14 +36,14 @@ pub struct CorpusCounts {
 }
 
 /// A file that has been read to its end (or to the row limit).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SourceRecord {
     /// As the user named it.
-    pub file: PathBuf,
+    pub file: String,
+    /// SHA-256 of the bytes read, lower-case hexadecimal.
+    pub sha256: String,
     /// Rows taken from it.
     pub rows: u64,
-    /// sha256 of the bytes read, in hexadecimal.
-    pub sha256: String,
     /// Bytes read.
     pub bytes: u64,
 }
@@ -154,7 +155,7 @@ impl Corpus {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            let file = self.file(self.next_source - 1);
+            let file = self.file(self.next_source - 1).display().to_string();
             let hashed = open.reader.into_inner();
             let sha256 = format!("{:x}", HexDigest(hashed.hasher.finalize().as_slice()));
             self.finished.push(SourceRecord { file, rows: open.rows, sha256, bytes: hashed.bytes });

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Measured, NeighbourStats, Policy, Quantity, RegressionLimit, loss};
+use super::{Direction, Measured, Policy, Quantity, RegressionLimit, loss};
+use crate::align::NeighbourStats;
 use crate::metrics::Measurement;
 use crate::weights::WeightsReport;
 

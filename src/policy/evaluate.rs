@@ -1,6 +1,7 @@
 //! Gates against what was measured.
 
-use super::{Gate, GateResult, NeighbourStats, Outcome, Place, Policy, Quantity, RegressionLimit, Stat, outward};
+use super::{Gate, GateResult, Outcome, Place, Policy, Quantity, RegressionLimit, Stat, outward};
+use crate::align::NeighbourStats;
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Location, Measurement, Mode};
 use crate::weights::{TensorRow, WeightsReport};

@@ -1,5 +1,6 @@
 use super::*;
-use crate::policy::{Direction, NeighbourStats};
+use crate::align::NeighbourStats;
+use crate::policy::Direction;
 use crate::weights::WeightsReport;
 
 const POLICY: &str = r#"

@@ -6,6 +6,7 @@ use super::words::{
     HEADLINE, amount, answers, count, first_jump, measurement, next_step, outcome, taps, twin, unlike, value,
 };
 use super::{Report, ReportError, markdown_proof};
+use crate::align::Agreement;
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::Outcome;
@@ -211,12 +212,12 @@ fn alignment(report: &Report, out: &mut String) {
 fn facts(report: &Report, out: &mut String) {
     let alignment = &report.alignment;
     if !alignment.preflight.is_empty() {
-        let agreed = alignment.preflight.iter().filter(|row| row.outcome == "match").count();
+        let agreed = alignment.preflight.iter().filter(|row| row.outcome == Agreement::Match).count();
         line(out, &format!("- {agreed} of {} facts stated alike by both sides", alignment.preflight.len()));
     }
-    for row in alignment.preflight.iter().filter(|row| row.outcome != "match") {
-        let [check, ours, theirs, outcome] =
-            [&row.check, &row.reference, &row.candidate, &row.outcome].map(|words| text(words));
+    for row in alignment.preflight.iter().filter(|row| row.outcome != Agreement::Match) {
+        let [check, ours, theirs] = [&row.check, &row.reference, &row.candidate].map(|words| text(words));
+        let outcome = row.outcome.name();
         line(out, &format!("  - {check}: {outcome}, reference {ours}, candidate {theirs}"));
     }
 }

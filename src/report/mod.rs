@@ -46,9 +46,8 @@ pub use proof::{
 pub use regression::{Movement, RegressionSection};
 pub use schema::schema;
 pub use sections::{
-    AlignedTap, AlignmentSection, CorpusSection, CrossMatchSection, DistanceBucket, InputRecord, LengthBucket,
-    ObserverSection, PolicyRecord, PreflightRow, Provenance, RunRecord, RuntimeRecord, SentenceSection, SourceSection,
-    TokenSection, Tool, WorstRowSection,
+    AlignedTap, AlignmentSection, CorpusSection, DistanceBucket, InputRecord, LengthBucket, PolicyRecord, Provenance,
+    RunRecord, RuntimeRecord, SentenceSection, TokenSection, Tool, WorstRowSection,
 };
 pub use tokenizers::{LoaderKeyRow, TokenizerDifference, TokenizersSection};
 pub use write::OutputDir;
@@ -224,8 +223,10 @@ mod tests {
             refusal(&json.replace("\"exit_code\": 0", "\"exit_code\": 1")),
             ReportError::Unreasonable { .. }
         ));
-        let ragged = json.replace("\"reference_taps\": [", "\"reference_taps\": [\"x\",");
+        let ragged = json.replace("\"reference_taps\": [", "\"reference_taps\": [\"layer.7\",");
         assert!(matches!(refusal(&ragged), ReportError::Unreasonable { .. }));
+        let no_tap = json.replace("\"reference_taps\": [", "\"reference_taps\": [\"<b>\",");
+        assert!(matches!(refusal(&no_tap), ReportError::Malformed { .. }));
         for error in [refusal("[[[["), refusal("{\"schema\": 9}"), refusal(&ragged)] {
             assert_eq!(error.fault(), Fault::BadInput);
             assert!(!error.to_string().contains('\n'));

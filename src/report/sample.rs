@@ -1,10 +1,11 @@
 //! A small hand-made report for each verdict.
 
 use super::*;
+use crate::align::{Agreement, CrossMatchReport, NeighbourStats, PreflightCheck};
 use crate::finding::{Severity, codes};
 use crate::hidden_states::{Arm, RowId, RowSet, Tap};
 use crate::metrics::{Location, Mode};
-use crate::policy::{NeighbourStats, Policy};
+use crate::policy::Policy;
 use crate::verdict::{Answers, judge};
 use crate::weights::WeightTotals;
 
@@ -113,15 +114,19 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             ..Default::default()
         },
         alignment: AlignmentSection {
-            cross_match: CrossMatchSection {
-                reference_taps: vec!["layer.0".into(), "layer.1".into()],
-                candidate_taps: vec!["layer.0".into(), "layer.1".into()],
+            cross_match: CrossMatchReport {
+                reference_taps: vec![Tap::Layer(0), Tap::Layer(1)],
+                candidate_taps: vec![Tap::Layer(0), Tap::Layer(1)],
                 relative_l2: vec![vec![0.01, f64::INFINITY], vec![0.9, 0.02]],
+                ..Default::default()
             },
             reference: "MiniLM (float32 ONNX)".into(),
             candidate: "MiniLM-8bit (8-bit, group 64)".into(),
             taps: [Tap::Layer(0), Tap::Layer(1)].map(aligned).into(),
-            preflight: vec![preflight("heads", "12", "match"), preflight("max_seq_length", "-", "unstated")],
+            preflight: vec![
+                preflight("heads", "12", Agreement::Match),
+                preflight("max_seq_length", "-", Agreement::Unstated),
+            ],
             ..Default::default()
         },
         weights,
@@ -158,8 +163,8 @@ fn aligned(tap: Tap) -> AlignedTap {
     AlignedTap { tap, reference_tensor, node: None, evidence, matrices: None, engine_relative_l2: Some(1.5e-6) }
 }
 
-fn preflight(check: &str, reference: &str, outcome: &str) -> PreflightRow {
-    PreflightRow { check: check.into(), reference: reference.into(), candidate: "12".into(), outcome: outcome.into() }
+fn preflight(check: &str, reference: &str, outcome: Agreement) -> PreflightCheck {
+    PreflightCheck { check: check.into(), reference: reference.into(), candidate: "12".into(), outcome }
 }
 
 /// The report with the verdict its own numbers lead to.

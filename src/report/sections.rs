@@ -9,9 +9,11 @@ use super::{
     CanariesSection, CoverageSection, FloorSection, GraphAuditSection, OutputSection, RecordingSection, SweepSection,
     TwinSection, UnlikeSection,
 };
+use crate::align::{CrossMatchReport, Flip, NeighbourStats, PreflightCheck};
+use crate::corpus::SourceRecord;
 use crate::hidden_states::{Arm, RowId, Tap};
 use crate::metrics::number;
-use crate::policy::NeighbourStats;
+use crate::runtimes::onnx::ObserverEffect;
 use crate::verdict::Amount;
 
 /// The program that wrote the report.
@@ -108,7 +110,7 @@ pub struct RunRecord {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CorpusSection {
     /// The files.
-    pub sources: Vec<SourceSection>,
+    pub sources: Vec<SourceRecord>,
     /// True when no corpus was given and the built-in probes stood in.
     pub built_in: bool,
     /// Rows compared.
@@ -164,19 +166,6 @@ impl CorpusSection {
     }
 }
 
-/// One file of the corpus.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct SourceSection {
-    /// Its name.
-    pub file: String,
-    /// SHA-256.
-    pub sha256: String,
-    /// Rows read from it.
-    pub rows: u64,
-    /// Its size.
-    pub bytes: u64,
-}
-
 /// Rows with at most so many tokens (and more than the bucket before).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LengthBucket {
@@ -195,9 +184,9 @@ pub struct AlignmentSection {
     /// Each tap and its evidence.
     pub taps: Vec<AlignedTap>,
     /// Every reference tap against every candidate tap.
-    pub cross_match: CrossMatchSection,
+    pub cross_match: CrossMatchReport,
     /// What tapping the reference changed.
-    pub observer_effect: Option<ObserverSection>,
+    pub observer_effect: Option<ObserverEffect>,
     /// The reference's graph, node by node; none in reports of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph_audit: Option<GraphAuditSection>,
@@ -223,7 +212,7 @@ pub struct AlignmentSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingSection>,
     /// Facts both sides had to agree on.
-    pub preflight: Vec<PreflightRow>,
+    pub preflight: Vec<PreflightCheck>,
     /// The two tokenizers, compared as data.
     #[serde(default)]
     pub tokenizers: TokenizersSection,
@@ -256,49 +245,6 @@ pub struct AlignedTap {
     pub engine_relative_l2: Option<f64>,
 }
 
-/// Relative L2 of every pair: `[reference taps][candidate taps]`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct CrossMatchSection {
-    /// Rows.
-    pub reference_taps: Vec<String>,
-    /// Columns.
-    pub candidate_taps: Vec<String>,
-    /// The matrix.
-    #[serde(with = "number::matrix")]
-    #[schemars(with = "Vec<Vec<number::Written>>")]
-    pub relative_l2: Vec<Vec<f64>>,
-}
-
-/// The untouched reference against the tapped one.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct ObserverSection {
-    /// Relative L2 of the outputs.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
-    pub relative_l2: f64,
-    /// Largest difference.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
-    pub max_abs: f64,
-    /// True when every bit is the same.
-    pub bit_identical: bool,
-    /// Values compared.
-    pub values: u64,
-}
-
-/// One fact both sides had to agree on.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct PreflightRow {
-    /// The fact.
-    pub check: String,
-    /// As the reference has it.
-    pub reference: String,
-    /// As the candidate has it.
-    pub candidate: String,
-    /// `match`, `mismatch`, `unstated`.
-    pub outcome: String,
-}
-
 /// How sentences become vectors, and what became of their neighbours.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SentenceSection {
@@ -317,7 +263,7 @@ pub struct SentenceSection {
     pub neighbours: Option<NeighbourStats>,
     /// Rows whose nearest neighbour changed, most painful first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub flips: Vec<serde_json::Value>,
+    pub flips: Vec<Flip>,
 }
 
 /// One of the rows with the largest error.

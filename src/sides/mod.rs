@@ -30,7 +30,6 @@ pub(crate) mod widths;
 pub use open::open_sides;
 pub use reference::Reference;
 pub use request::{BATCH_TOKENS, CONTROL_EVERY, CONTROL_FIRST, CheckRequest, ControlRows};
-pub use taps::ReferenceTap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +40,7 @@ use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Stage, Weight
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::quantization::QuantizationSummary;
-use crate::report::{GraphAuditSection, InputRecord, RuntimeRecord, TokenizersSection, escape};
+use crate::report::{AlignedTap, GraphAuditSection, InputRecord, RuntimeRecord, TokenizersSection, escape};
 use crate::runtimes::Encoder;
 use crate::runtimes::native::{Deviation, SentenceHead};
 use crate::runtimes::onnx::{DeclaredOutput, ObserverEffect};
@@ -125,7 +124,7 @@ pub struct SidesFacts {
     /// Token ids that both the reference and the control know.
     pub vocab: usize,
     /// Where the reference's taps are.
-    pub taps: Vec<ReferenceTap>,
+    pub taps: Vec<AlignedTap>,
     /// Facts compared.
     pub preflight: Vec<PreflightCheck>,
     /// The two tokenizers, compared as data.

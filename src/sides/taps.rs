@@ -8,22 +8,8 @@ use crate::Error;
 use crate::checkpoint::WeightSet;
 use crate::finding::Finding;
 use crate::hidden_states::Tap;
+use crate::report::AlignedTap;
 use crate::runtimes::onnx::{Graph, Stated, TapError, TapHints, TapMap, audit, exactness, find_taps, stated_taps};
-
-/// One aligned tap of the reference.
-#[derive(Clone, Debug)]
-pub struct ReferenceTap {
-    /// The tap.
-    pub tap: Tap,
-    /// The tensor it is in the graph.
-    pub tensor: String,
-    /// The node that computes it, where it has a name.
-    pub node: Option<String>,
-    /// Why it is that tap.
-    pub evidence: String,
-    /// Whose weights the layer's matrices are, when that tells layers apart.
-    pub matrices: Option<String>,
-}
 
 /// The reference's taps: found, or as the request states them.
 pub(crate) fn reference_taps(request: &CheckRequest, graph: &Graph<'_>, hints: TapHints) -> Result<Stated, Error> {
@@ -52,7 +38,7 @@ pub(crate) fn witnessed(
     taps: &TapMap,
     original: &Original,
     candidate: &WeightSet,
-) -> (Vec<ReferenceTap>, Vec<Finding>) {
+) -> (Vec<AlignedTap>, Vec<Finding>) {
     let witness = if original.from_graph { candidate } else { &original.weights };
     let audit = audit(graph, taps, witness);
     let said = |tap: Tap| match tap {
@@ -63,12 +49,13 @@ pub(crate) fn witnessed(
         let name = &graph.node(graph.producer(graph.find(tensor)?)?).name;
         (!name.is_empty()).then(|| name.clone())
     };
-    let tap = |e: &crate::runtimes::onnx::TapEntry| ReferenceTap {
+    let tap = |e: &crate::runtimes::onnx::TapEntry| AlignedTap {
         tap: e.tap,
-        tensor: e.tensor.clone(),
+        reference_tensor: e.tensor.clone(),
         node: node(&e.tensor),
         evidence: e.evidence.clone(),
         matrices: said(e.tap).map(|said| format!("{said} of {}", audit.weights)),
+        engine_relative_l2: None,
     };
     (taps.entries.iter().map(tap).collect(), audit.findings())
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::align::{Outcome, Preflight};
+use crate::align::{Agreement, Preflight};
 use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
 use crate::fault::Fault;
 use crate::finding::{Code, Finding, Severity, codes};
@@ -227,7 +227,7 @@ impl Lint {
             p.fact("vocabulary", Some(told.vocab), Some(config.vocab_size));
             p.fact("heads", told.heads, Some(config.num_attention_heads));
             p.close("layer_norm_eps", told.layer_norm_eps, Some(config.layer_norm_eps));
-            for c in p.checks().iter().filter(|c| c.outcome == Outcome::Mismatch) {
+            for c in p.checks().iter().filter(|c| c.outcome == Agreement::Mismatch) {
                 let (graph, stated) = (&c.reference, &c.candidate);
                 let message =
                     format!("{}: {} is {graph} in the graph, {stated} in config.json", export.model.name(), c.check);

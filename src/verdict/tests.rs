@@ -1,6 +1,6 @@
 use super::*;
+use crate::align::NeighbourStats;
 use crate::metrics::{Measurement, Mode};
-use crate::policy::NeighbourStats;
 use crate::weights::WeightsReport;
 use proptest::prelude::*;
 

@@ -60,8 +60,8 @@ fn prompts(copy: Copy, query: &str) -> Copy {
     copy
 }
 
-fn preflight<'a>(report: &'a Report, check: &str) -> &'a str {
-    &report.alignment.preflight.iter().find(|row| row.check == check).unwrap().outcome
+fn preflight(report: &Report, check: &str) -> &'static str {
+    report.alignment.preflight.iter().find(|row| row.check == check).unwrap().outcome.name()
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Cache {
         say(format_args!("{:?} {} {}", facts.control_config, facts.vocab, facts.max_length));
         say(format_args!("{frame:?} {:?} {:?}", facts.outputs, sides.reference_head.modules()));
         for tap in &facts.taps {
-            say(format_args!("{} {}", tap.tap, tap.tensor));
+            say(format_args!("{} {}", tap.tap, tap.reference_tensor));
         }
         let of_reference = |role: &str| ["reference", "original"].contains(&role);
         for input in facts.inputs.iter().filter(|i| of_reference(&i.role)) {

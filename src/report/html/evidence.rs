@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::markup::{cell, details, numbers, section, table, text, words};
+use crate::align::Agreement;
 use crate::report::Report;
 use crate::report::words::count;
 
@@ -95,17 +96,17 @@ fn preflight(report: &Report) -> String {
         .preflight
         .iter()
         .map(|p| {
-            let class = match p.outcome.as_str() {
-                "match" => "ok",
-                "mismatch" => "bad",
-                _ => "soft",
+            let class = match p.outcome {
+                Agreement::Match => "ok",
+                Agreement::Mismatch => "bad",
+                Agreement::Unstated => "soft",
             };
             format!(
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td><span class=\"{class}\">{}</span></td></tr>\n",
                 text(&p.check),
                 text(&p.reference),
                 text(&p.candidate),
-                text(&p.outcome)
+                p.outcome.name()
             )
         })
         .collect();

@@ -1,6 +1,6 @@
 //! The layer curve with its table, and the cross-match.
 
-use super::markup::{cell, details, html, numbers, section, table, text, words};
+use super::markup::{cell, details, numbers, section, table, text, words};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Measurement, Mode};
 use crate::policy::{GateResult, Outcome, Stat};
@@ -128,11 +128,11 @@ pub(super) fn cross_match(report: &Report) -> String {
                 .enumerate()
                 .map(|(j, v)| cell(&format!("/alignment/cross_match/relative_l2/{i}/{j}"), Some(*v)))
                 .collect();
-            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", html(tap))
+            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", tap)
         })
         .collect();
     let heads: String =
-        map.candidate_taps.iter().map(|t| format!("<th scope=\"col\" class=\"n\">{}</th>", html(t))).collect();
+        map.candidate_taps.iter().map(|t| format!("<th scope=\"col\" class=\"n\">{}</th>", t)).collect();
     let table = format!(
         "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"Cross-match in numbers\"><table><caption>Relative L2; rows: reference, columns: candidate</caption>\
          <thead><tr><td></td>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"

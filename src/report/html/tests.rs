@@ -147,11 +147,11 @@ fn a_large_report_stays_small() {
             }
         }
     }
-    let names: Vec<String> = taps.iter().map(Tap::to_string).collect();
-    report.alignment.cross_match = crate::report::CrossMatchSection {
-        reference_taps: names.clone(),
-        candidate_taps: names,
+    report.alignment.cross_match = crate::align::CrossMatchReport {
+        reference_taps: taps.clone(),
+        candidate_taps: taps.clone(),
         relative_l2: vec![vec![0.123_456_789_012_345_6; taps.len()]; taps.len()],
+        ..Default::default()
     };
     let tensor = crate::weights::TensorRow {
         tensor: "encoder.layer.11.attention.self.query.weight".into(),

@@ -1,11 +1,14 @@
 //! Does looking change what is seen? Extra outputs can stop ONNX Runtime from fusing operators, so the
 //! tapped session is held against the untouched file, output by output, on batches of several shapes.
 
+use serde::{Deserialize, Serialize};
+
 use super::expose::expose;
 use super::inputs::plan;
 use super::library::Runtime;
 use super::outlets::{Carries, Outlets, declared};
 use super::{Output, SessionOptions, build, run, selected};
+use crate::metrics::number;
 use crate::runtimes::onnx::error::OnnxError;
 use crate::runtimes::onnx::file::model::OnnxModel;
 use crate::runtimes::onnx::graph::Graph;
@@ -13,13 +16,18 @@ use crate::runtimes::onnx::taps::TapMap;
 use crate::tokens::TokenBatch;
 
 /// How the tapped session's outputs differ from the untouched one's, over real tokens: the worst of them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ObserverEffect {
     /// The output that differs most, and on what batch: `last_hidden_state` on 3 rows of 17 tokens.
+    #[serde(default)]
     pub output: String,
     /// `|tapped - untouched| / |untouched|`; NaN when either holds a NaN.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub relative_l2: f64,
     /// Largest absolute difference; NaN when either holds a NaN.
+    #[serde(with = "number")]
+    #[schemars(with = "number::Written")]
     pub max_abs: f64,
     /// Every value has the same bits.
     pub bit_identical: bool,

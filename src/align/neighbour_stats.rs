@@ -36,8 +36,22 @@ pub struct NeighbourStats {
 }
 
 impl NeighbourStats {
+    /// Every statistic NaN: a vector that is zero or no number has no neighbours, and nothing is known of the others'.
+    pub(super) fn unusable(self) -> Self {
+        let nan = Some(f64::NAN);
+        Self {
+            rows: self.rows,
+            top1_agreement: nan,
+            top10_overlap: nan,
+            spearman: nan,
+            pearson: nan,
+            similarity_shift: nan,
+            relative_distance: nan,
+        }
+    }
+
     /// The statistic a gate calls `metric`; none when it was not measured.
-    pub(super) fn named(&self, metric: &str) -> Option<f64> {
+    pub fn named(&self, metric: &str) -> Option<f64> {
         if self.rows == 0 {
             return None;
         }
