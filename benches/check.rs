@@ -9,7 +9,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parallax::check::check;
 use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::observe::Silent;
-use parallax::quantization::{Effective, load_candidate};
+use parallax::quantization::{Dequantization, load_candidate};
 use parallax::runtimes::native::NativeEncoder;
 use parallax::sides::{CheckRequest, open_sides};
 use parallax::tokens::WordTokenizer;
@@ -45,7 +45,7 @@ fn opening(c: &mut Criterion) {
         b.iter(|| {
             let folder = ModelFolder::open(&models().join("parallax-mini-mlx-8bit")).unwrap();
             let config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
-            let loaded = load_candidate(&folder, config.raw(), Effective::default()).unwrap();
+            let loaded = load_candidate(&folder, config.raw(), Dequantization::default()).unwrap();
             NativeEncoder::build(&config, &loaded.weights, "candidate").unwrap()
         });
     });

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use parallax::quantization::{Effective, Floats, MODES, Packed, Scales};
+use parallax::quantization::{Dequantization, Floats, MODES, Packed, Scales};
 
 /// The feed-forward matrix of MiniLM.
 const ROWS: usize = 1536;
@@ -32,7 +32,7 @@ fn dequantization(c: &mut Criterion) {
         for &bits in mode.bits {
             let codes: Vec<u8> = (0..ROWS * COLUMNS * bits as usize / 8).map(|i| (i * 131 % 251) as u8).collect();
             for (name, scales) in &types {
-                let (rows, cols, scales, effective) = (ROWS, COLUMNS, *scales, Effective::Dequantized);
+                let (rows, cols, scales, effective) = (ROWS, COLUMNS, *scales, Dequantization::Dequantized);
                 let packed = Packed { rows, cols, bits, group_size, codes: &codes, scales, effective };
                 let mut out = vec![0.0; ROWS * COLUMNS];
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// A tap must resemble its own partner more than any other: the code of what does not.
 const CROSS_MATCH: &Code = &codes::ALIGNMENT_CROSS_MATCH;
@@ -31,8 +31,8 @@ pub struct CrossMatchReport {
     /// Columns of the matrix.
     pub candidate_taps: Vec<Tap>,
     /// `[reference][candidate]`.
-    #[serde(with = "number::matrix")]
-    #[schemars(with = "Vec<Vec<number::Written>>")]
+    #[serde(with = "json_float::matrix")]
+    #[schemars(with = "Vec<Vec<json_float::Written>>")]
     pub relative_l2: Vec<Vec<f64>>,
     /// Tokens behind every cell.
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// Neighbour statistics of the candidate's sentence vectors against the reference's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -10,28 +10,28 @@ pub struct NeighbourStats {
     /// Rows searched among; 0 means nothing was measured.
     pub rows: u64,
     /// Share of rows whose nearest neighbour is the same, 0 to 1.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub top1_agreement: Option<f64>,
     /// Mean share of the ten nearest neighbours that are the same, 0 to 1.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub top10_overlap: Option<f64>,
     /// Rank correlation of all pairwise similarities.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub spearman: Option<f64>,
     /// Linear correlation of all pairwise similarities.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub pearson: Option<f64>,
     /// Root mean square change of all pairwise similarities over their standard deviation.
-    #[serde(with = "number::optional", default)]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional", default)]
+    #[schemars(with = "Option<json_float::Written>")]
     pub similarity_shift: Option<f64>,
     /// 99th percentile of how far a row's own vector moved, over the mean distance of two different rows.
-    #[serde(with = "number::optional", default)]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional", default)]
+    #[schemars(with = "Option<json_float::Written>")]
     pub relative_distance: Option<f64>,
 }
 

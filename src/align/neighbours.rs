@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::neighbour_stats::NeighbourStats;
 use super::ranks::{CONSTANT, pearson, spearman};
 use crate::hidden_states::RowId;
-use crate::metrics::{fused, number};
+use crate::metrics::{fused, json_float};
 
 /// The two vectors of a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +38,8 @@ pub struct Flip {
     /// Its nearest neighbour on the candidate side.
     pub candidate_neighbour: RowId,
     /// By how much the reference prefers its own (difference of cosine similarities).
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub margin: f64,
 }
 

@@ -19,7 +19,7 @@ use crate::proof::on_corpus::OnCorpus;
 use crate::proof::outputs::{Explaining, Outputs};
 use crate::proof::probe::Probed;
 use crate::report::RecordingSection;
-use crate::rows::measure::{Accumulators, Seen, add_sentences, batches, encode_on, isolated_layers};
+use crate::rows::measure::{Accumulators, SideStates, add_sentences, batches, encode_on, isolated_layers};
 use crate::rows::workers::Workers;
 use crate::runtimes::recorded::Recording;
 use crate::sides::request::CheckRequest;
@@ -59,7 +59,7 @@ pub(super) struct Streamed {
     pub(super) distances: Histogram,
     pub(super) sample: SentenceSample,
     /// The candidate beside an honest conversion.
-    pub(super) honest: on_corpus::Seen,
+    pub(super) honest: on_corpus::Farthest,
     /// What the rows at hand say, as hashes of their words.
     said: BTreeMap<RowId, u64>,
     pub(super) sources: Vec<SourceRecord>,
@@ -160,7 +160,7 @@ fn predicted_on(on: Encoders<'_>, batch: &TokenBatch, sample: &BTreeSet<u64>) ->
 }
 
 /// Relative L2 of each token of row `r` at the last tap, candidate against reference.
-fn token_errors(seen: &Seen, r: usize) -> Vec<f64> {
+fn token_errors(seen: &SideStates, r: usize) -> Vec<f64> {
     let (Some(ours), Some(theirs)) = (seen.reference.get(Tap::Final), seen.candidate.get(Tap::Final)) else {
         return Vec::new();
     };
@@ -217,7 +217,7 @@ impl Streamed {
             token_errors: BTreeMap::new(),
             distances: Histogram::new(),
             sample: SentenceSample::default(),
-            honest: on_corpus::Seen::default(),
+            honest: on_corpus::Farthest::default(),
             said: BTreeMap::new(),
             sources: Vec::new(),
             built_in: false,
@@ -327,7 +327,7 @@ impl Streamed {
         self.lengths[bucket] += 1;
     }
 
-    fn measure(&mut self, batch: &TokenBatch, seen: &Seen) -> Result<(), Error> {
+    fn measure(&mut self, batch: &TokenBatch, seen: &SideStates) -> Result<(), Error> {
         let mut last = vec![RowSeen::default(); batch.rows()];
         let mut sentence = vec![None; batch.rows()];
         self.arms.add(Arm::Total, batch, &seen.reference, &seen.candidate, |tap, r, row| match tap {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use super::values::{
-    Compute, ControlRows, EffectiveWeights, Emulate, Format, OnInvalidUtf8, PolicyName, Pooling, VerdictFormat,
+    ControlRows, EffectiveWeights, Format, OnInvalidUtf8, PolicyName, Pooling, VerdictFormat, positive,
 };
 
 const EXIT_CODES: &str = "\
@@ -55,7 +55,7 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    Man(super::shell::ManArguments),
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]
@@ -200,20 +200,9 @@ pub(crate) enum PolicyCommand {
     },
 }
 
-impl From<EffectiveWeights> for parallax::quantization::Effective {
-    fn from(weights: EffectiveWeights) -> Self {
-        match weights {
-            EffectiveWeights::Dequantized => Self::Dequantized,
-            EffectiveWeights::Matmul => Self::Matmul,
-        }
-    }
-}
-
-pub(crate) fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be at least 1".to_owned()),
-        Ok(n) if n <= 1 << 24 => Ok(n),
-        Ok(_) => Err("is too large".to_owned()),
-        Err(_) => Err("is not a number".to_owned()),
-    }
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// Write the pages of every subcommand into this folder instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::arguments::{
+use super::values::{
     Compute, ControlRows, EffectiveWeights, Emulate, OnInvalidUtf8, PolicyName, Pooling, VerdictFormat, positive,
 };
 

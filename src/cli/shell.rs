@@ -1,22 +1,15 @@
 //! `parallax completions` and `parallax man`: what a package installs beside the program, made from its own arguments.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Args, CommandFactory};
+use clap::CommandFactory;
 use clap_complete::Shell;
 use parallax::fault::Fault;
 use parallax::report::OutputDir;
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, ManArguments};
 use super::failure::Failure;
 use super::product;
-
-#[derive(Debug, Args)]
-pub(crate) struct ManArguments {
-    /// Write the pages of every subcommand into this folder instead
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-}
 
 pub(super) fn completions(shell: Shell) -> Result<u8, Failure> {
     let mut script = Vec::new();

@@ -126,3 +126,21 @@ pub(crate) enum Emulate {
     /// The program that --runtime names
     Mlx,
 }
+
+impl From<EffectiveWeights> for parallax::quantization::Dequantization {
+    fn from(weights: EffectiveWeights) -> Self {
+        match weights {
+            EffectiveWeights::Dequantized => Self::Dequantized,
+            EffectiveWeights::Matmul => Self::Matmul,
+        }
+    }
+}
+
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(n) if n <= 1 << 24 => Ok(n),
+        Ok(_) => Err("is too large".to_owned()),
+        Err(_) => Err("is not a number".to_owned()),
+    }
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::{Arm, RowId, Tap};
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// How the error came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -28,8 +28,8 @@ pub struct Location {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dimension: Option<u32>,
     /// The reference side's value there, for element-wise metrics.
-    #[serde(skip_serializing_if = "Option::is_none", default, with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(skip_serializing_if = "Option::is_none", default, with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub reference: Option<f64>,
 }
 
@@ -49,32 +49,32 @@ pub struct Measurement {
     /// Tokens (rows, at sentence level) behind the numbers.
     pub count: u64,
     /// Mean.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub mean: Option<f64>,
     /// Median.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub p50: Option<f64>,
     /// 90th percentile.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub p90: Option<f64>,
     /// 99th percentile.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub p99: Option<f64>,
     /// 99.9th percentile.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub p999: Option<f64>,
     /// Smallest value.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub min: Option<f64>,
     /// Largest value.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub max: Option<f64>,
     /// Where the worst value is.
     pub worst: Option<Location>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::number;
+use super::json_float;
 use super::worst::compare_badness;
 use crate::hidden_states::{Arm, RowId, Tap};
 
@@ -20,12 +20,12 @@ pub struct WorstRow {
     /// In which comparison.
     pub arm: Arm,
     /// That relative L2: the largest of the row's tokens there.
-    #[serde(with = "number")]
+    #[serde(with = "json_float")]
     pub relative_l2: f64,
     /// The token; `None` at sentence level.
     pub token: Option<u32>,
     /// Cosine distance of the row's sentence vectors, where it was measured.
-    #[serde(with = "number::optional")]
+    #[serde(with = "json_float::optional")]
     pub sentence_cosine_distance: Option<f64>,
 }
 

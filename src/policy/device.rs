@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gate, Place, Policy, Quantity, Stat};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// Times the predicted error that a device may be off, at the 99th percentile over tokens (or sentences).
 ///
@@ -33,12 +33,12 @@ pub struct PredictedTap {
     /// The tap.
     pub tap: Tap,
     /// 99th percentile.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub p99: Option<f64>,
     /// Largest value.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub max: Option<f64>,
 }
 

@@ -8,7 +8,7 @@ use crate::weights::{TensorRow, WeightsReport};
 
 /// What a gate looks at, once found.
 #[derive(Clone, Default)]
-struct Seen {
+struct Observed {
     observed: Option<f64>,
     worst: Option<Location>,
     tensor: Option<String>,
@@ -49,7 +49,7 @@ impl Policy {
         matched.sort_unstable();
         matched.dedup();
         if matched.is_empty() {
-            self.limits(gate, wanted.clone(), Seen::default(), results);
+            self.limits(gate, wanted.clone(), Observed::default(), results);
         }
         for quantity in matched.into_iter().map(|tap| wanted.at(Place::Tap(tap))) {
             let seen = measured.seen(&quantity);
@@ -58,13 +58,13 @@ impl Policy {
     }
 
     /// The gate's own limit there, and the one that an earlier run sets.
-    fn limits(&self, gate: &Gate, quantity: Quantity, seen: Seen, results: &mut Vec<GateResult>) {
+    fn limits(&self, gate: &Gate, quantity: Quantity, seen: Observed, results: &mut Vec<GateResult>) {
         if let Some(max_regression) = gate.max_regression {
             let before = self.before.as_ref().and_then(|b| b.observed(&quantity));
             let regression = RegressionLimit { max_regression, before };
             let limit = regression.limit(&quantity.metric, gate.direction());
             // Without an earlier run there is nothing to hold the value against: it is not judged.
-            let seen = if before.is_some() { seen.clone() } else { Seen::default() };
+            let seen = if before.is_some() { seen.clone() } else { Observed::default() };
             results.push(GateResult { regression: Some(regression), ..result(gate, quantity.clone(), limit, seen) });
         }
         if gate.max_regression.is_none() || gate.is_absolute() {
@@ -90,22 +90,24 @@ impl Measured<'_> {
         self.seen(quantity).observed
     }
 
-    fn seen(&self, quantity: &Quantity) -> Seen {
+    fn seen(&self, quantity: &Quantity) -> Observed {
         let Quantity { on, metric, stat, .. } = quantity;
         match on {
-            Place::Weights => weights_seen(metric, *stat, self.weights),
-            Place::Neighbours => Seen { observed: self.neighbours.and_then(|n| n.named(metric)), ..Seen::default() },
+            Place::Weights => weights_observed(metric, *stat, self.weights),
+            Place::Neighbours => {
+                Observed { observed: self.neighbours.and_then(|n| n.named(metric)), ..Observed::default() }
+            }
             Place::Tap(tap) => self.at_tap(*tap, quantity),
-            Place::Glob(_) => Seen::default(),
+            Place::Glob(_) => Observed::default(),
         }
     }
 
-    fn at_tap(&self, tap: Tap, Quantity { arm, metric, stat, .. }: &Quantity) -> Seen {
+    fn at_tap(&self, tap: Tap, Quantity { arm, metric, stat, .. }: &Quantity) -> Observed {
         let here = |m: &&Measurement| arm.is_some_and(|arm| m.is_of(tap, arm, Mode::Accumulated, metric));
         let mut all = self.measurements.iter().filter(here);
         // Two summaries of one thing contradict each other: neither is believed.
         let found = all.next().filter(|_| all.next().is_none());
-        Seen { observed: found.and_then(|m| statistic(m, *stat)), worst: found.and_then(|m| m.worst), tensor: None }
+        Observed { observed: found.and_then(|m| statistic(m, *stat)), worst: found.and_then(|m| m.worst), tensor: None }
     }
 }
 
@@ -132,7 +134,7 @@ fn matrices(weights: &WeightsReport) -> Vec<&TensorRow> {
     if quantized.is_empty() { all().collect() } else { quantized }
 }
 
-fn weights_seen(metric: &str, stat: Stat, weights: &WeightsReport) -> Seen {
+fn weights_observed(metric: &str, stat: Stat, weights: &WeightsReport) -> Observed {
     let rows = matrices(weights);
     if stat == Stat::Total {
         let totals = &weights.totals;
@@ -147,11 +149,11 @@ fn weights_seen(metric: &str, stat: Stat, weights: &WeightsReport) -> Seen {
             _ => None,
         };
         let tensor = (metric == "max_abs").then(|| totals.max_abs_tensor.clone()).flatten();
-        return Seen { observed: value.filter(|_| totals.matrix_elements > 0), worst: None, tensor };
+        return Observed { observed: value.filter(|_| totals.matrix_elements > 0), worst: None, tensor };
     }
     let values: Option<Vec<f64>> = rows.iter().map(|row| column(row, metric)).collect();
     let Some(values) = values.filter(|v| !v.is_empty()) else {
-        return Seen { observed: None, worst: None, tensor: None };
+        return Observed { observed: None, worst: None, tensor: None };
     };
     // A NaN is worse than any number, whichever way the metric points.
     let extreme = |rank: fn(f64, f64) -> bool| {
@@ -161,16 +163,16 @@ fn weights_seen(metric: &str, stat: Stat, weights: &WeightsReport) -> Seen {
                 best = i;
             }
         }
-        Seen { observed: Some(values[best]), worst: None, tensor: Some(rows[best].tensor.clone()) }
+        Observed { observed: Some(values[best]), worst: None, tensor: Some(rows[best].tensor.clone()) }
     };
     match stat {
         Stat::Max => extreme(|a, b| a > b),
         Stat::Min => extreme(|a, b| a < b),
         Stat::Mean => {
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            Seen { observed: Some(mean), worst: None, tensor: None }
+            Observed { observed: Some(mean), worst: None, tensor: None }
         }
-        _ => Seen { observed: None, worst: None, tensor: None },
+        _ => Observed { observed: None, worst: None, tensor: None },
     }
 }
 
@@ -192,7 +194,7 @@ fn column(row: &TensorRow, metric: &str) -> Option<f64> {
     }
 }
 
-fn result(gate: &Gate, quantity: Quantity, limit: f64, seen: Seen) -> GateResult {
+fn result(gate: &Gate, quantity: Quantity, limit: f64, seen: Observed) -> GateResult {
     let direction = gate.direction();
     let outcome = match seen.observed {
         None => Outcome::NotMeasured,
@@ -209,7 +211,7 @@ fn result(gate: &Gate, quantity: Quantity, limit: f64, seen: Seen) -> GateResult
         would_pass_at: seen.observed.and_then(|v| outward(v, direction)),
         worst: seen.worst,
         tensor: seen.tensor,
-        baseline: None,
+        null_baseline: None,
         regression: None,
         waiver: None,
         why: gate.why.clone(),
@@ -240,7 +242,7 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
         let worst = counts.unwrap_or_default().into_iter().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
         let observed = worst.map(|(count, _)| count);
         let worst = worst.and_then(|(count, place)| place.filter(|_| count != 0.0));
-        results.push(result(&gate, gate.quantity.clone(), 0.0, Seen { observed, worst, tensor: None }));
+        results.push(result(&gate, gate.quantity.clone(), 0.0, Observed { observed, worst, tensor: None }));
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Bound {
 
 /// One metric as gates see it.
 #[derive(Clone, Copy, Debug)]
-pub struct Known {
+pub struct GateMetric {
     /// Its name.
     pub id: &'static str,
     /// The limits that make sense.
@@ -27,7 +27,7 @@ pub struct Known {
     pub limits: Limits,
 }
 
-impl Known {
+impl GateMetric {
     /// An error.
     const fn error(id: &'static str, stats: &'static [Stat]) -> Self {
         Self { id, bound: Bound::Above, stats, limits: Limits::new(Loss::Error) }
@@ -69,13 +69,13 @@ const ONLY_MEAN: &[Stat] = &[Stat::Mean];
 const ONLY_MAX: &[Stat] = &[Stat::Max];
 
 /// Metrics of hidden states and sentence vectors: those of [`METRICS`], in its order.
-pub const TAP_METRICS: &[Known] = &of_states();
+pub const TAP_METRICS: &[GateMetric] = &of_states();
 
-const fn of_states() -> [Known; METRICS.len()] {
-    let mut out = [Known::of(&METRICS[0]); METRICS.len()];
+const fn of_states() -> [GateMetric; METRICS.len()] {
+    let mut out = [GateMetric::of(&METRICS[0]); METRICS.len()];
     let mut i = 1;
     while i < METRICS.len() {
-        out[i] = Known::of(&METRICS[i]);
+        out[i] = GateMetric::of(&METRICS[i]);
         i += 1;
     }
     out
@@ -87,36 +87,36 @@ const SAME: f64 = 1e-6;
 const TIES: f64 = 1e-3;
 
 /// Metrics of stored weights. `total` is over all elements of all matrices.
-pub const WEIGHT_METRICS: &[Known] = &[
-    Known::error("mse", TENSORS),
-    Known::error("rmse", TENSORS),
-    Known::error("relative_error", TENSORS).limits(Limits::new(Loss::Error).max_up_to(1.0)),
-    Known::error("max_abs", TENSORS),
-    Known {
+pub const WEIGHT_METRICS: &[GateMetric] = &[
+    GateMetric::error("mse", TENSORS),
+    GateMetric::error("rmse", TENSORS),
+    GateMetric::error("relative_error", TENSORS).limits(Limits::new(Loss::Error).max_up_to(1.0)),
+    GateMetric::error("max_abs", TENSORS),
+    GateMetric {
         id: "sqnr_db",
         bound: Bound::Below,
         stats: TENSORS,
         limits: Limits::new(Loss::Decibels).noise(2e-5).min_above(0.0),
     },
-    Known::error("group_shift", ONLY_MAX),
-    Known::share("twin_equal", &[Stat::Min, Stat::Total], SAME),
-    Known::error("changed_groups", ONLY_MAX),
-    Known::error("over_twin", ONLY_MAX),
-    Known::error("row_over_twin", ONLY_MAX),
-    Known::error("group_error", ONLY_MAX),
-    Known::error("largest_error", ONLY_MAX),
+    GateMetric::error("group_shift", ONLY_MAX),
+    GateMetric::share("twin_equal", &[Stat::Min, Stat::Total], SAME),
+    GateMetric::error("changed_groups", ONLY_MAX),
+    GateMetric::error("over_twin", ONLY_MAX),
+    GateMetric::error("row_over_twin", ONLY_MAX),
+    GateMetric::error("group_error", ONLY_MAX),
+    GateMetric::error("largest_error", ONLY_MAX),
 ];
 
 /// Metrics of neighbour search: shares and correlations, of which 1 is the most and 0 is chance or worse, and errors in
 /// units of the reference's own similarities.
-pub const NEIGHBOUR_METRICS: &[Known] = &[
-    Known::share("top1_agreement", ONLY_MEAN, TIES),
-    Known::share("top10_overlap", ONLY_MEAN, TIES),
-    Known::share("spearman", ONLY_MEAN, SAME),
-    Known::share("pearson", ONLY_MEAN, SAME),
+pub const NEIGHBOUR_METRICS: &[GateMetric] = &[
+    GateMetric::share("top1_agreement", ONLY_MEAN, TIES),
+    GateMetric::share("top10_overlap", ONLY_MEAN, TIES),
+    GateMetric::share("spearman", ONLY_MEAN, SAME),
+    GateMetric::share("pearson", ONLY_MEAN, SAME),
     // A change as large as the spread leaves nothing of a search, and an own vector as far as another row's is no vector.
-    Known::error("similarity_shift", ONLY_MEAN).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
-    Known::error("relative_distance", &[Stat::P99]).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
+    GateMetric::error("similarity_shift", ONLY_MEAN).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
+    GateMetric::error("relative_distance", &[Stat::P99]).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
 ];
 
 /// What is known of limits on the metric of that name, wherever it is measured; none for a name that nothing has.

@@ -40,7 +40,7 @@ pub use evaluate::Measured;
 pub use gate::{Direction, Evidence, Gate, MIN_VOCABULARY};
 pub use place::Place;
 pub use quantity::{Quantity, Question};
-pub use result::{Baseline, GateResult, Outcome, RegressionLimit, WaiverRecord};
+pub use result::{GateResult, NullBaseline, Outcome, RegressionLimit, WaiverRecord};
 pub use round::outward;
 pub use stat::Stat;
 pub use suggest::{MARGINS, suggest};

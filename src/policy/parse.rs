@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::before::LARGEST_REGRESSION;
-use super::metrics::{Bound, Known};
-use super::parse_words::{Complaint, arm_of, hinted, known, place, stat_named};
+use super::metrics::{Bound, GateMetric};
+use super::parse_words::{Diagnostic, arm_of, hinted, known, place, stat_named};
 use super::{EMBEDDED, Evidence, Gate, Policy, PolicyError, Quantity, Stat, parse_waiver};
 use crate::hidden_states::Arm;
 use crate::spelling::nearest;
@@ -67,19 +67,19 @@ pub(super) fn read(path: &str) -> Result<String, PolicyError> {
 
 /// The policy in `text`.
 pub(super) fn parse(text: &str, name: &str) -> Result<Policy, PolicyError> {
-    let invalid = |Complaint(span, message): Complaint| {
+    let invalid = |Diagnostic(span, message): Diagnostic| {
         let (line, column) = position(text, span.start);
         PolicyError::Invalid { name: one_line(name), line, column, message: one_line(&message) }
     };
     let file: File = toml::from_str(text).map_err(|e| {
-        invalid(Complaint(e.span().unwrap_or(0..0), with_suggestion(&e.message().trim_end().replace('\n', ", "))))
+        invalid(Diagnostic(e.span().unwrap_or(0..0), with_suggestion(&e.message().trim_end().replace('\n', ", "))))
     })?;
     if *file.schema.get_ref() != 1 {
         let message = format!("schema {} is not known here; this version reads schema 1", file.schema.get_ref());
-        return Err(invalid(Complaint(file.schema.span(), message)));
+        return Err(invalid(Diagnostic(file.schema.span(), message)));
     }
     if file.gate.is_empty() {
-        return Err(invalid(Complaint(0..0, "no [[gate]]: a policy without gates passes everything".to_owned())));
+        return Err(invalid(Diagnostic(0..0, "no [[gate]]: a policy without gates passes everything".to_owned())));
     }
     let evidence = file.evidence.map(evidence).transpose().map_err(invalid)?.unwrap_or_default();
     let gates: Vec<Gate> = file.gate.into_iter().map(gate).collect::<Result<_, _>>().map_err(invalid)?;
@@ -96,19 +96,19 @@ pub(super) fn parse(text: &str, name: &str) -> Result<Policy, PolicyError> {
 }
 
 /// An amount that could show something.
-fn evidence(stated: Spanned<Evidence>) -> Result<Evidence, Complaint> {
+fn evidence(stated: Spanned<Evidence>) -> Result<Evidence, Diagnostic> {
     let (span, found) = (stated.span(), stated.into_inner());
     let floors = [("min_rows", found.min_rows, LEAST_ROWS), ("min_tokens", found.min_tokens, LEAST_TOKENS)];
     match floors.iter().find(|(_, asked, least)| asked < least) {
         None => Ok(found),
         Some((key, asked, least)) => {
             let why = "fewer show too little: a fault in one row of ten would be missed in more than one run of twenty";
-            Err(Complaint(span, format!("{key} = {asked} is below {least}; {why}")))
+            Err(Diagnostic(span, format!("{key} = {asked} is below {least}; {why}")))
         }
     }
 }
 
-fn gate(entry: Spanned<Entry>) -> Result<Gate, Complaint> {
+fn gate(entry: Spanned<Entry>) -> Result<Gate, Diagnostic> {
     let whole = entry.span();
     let Entry { on, arm, metric, stat, max, min, max_regression, why } = entry.into_inner();
     let place = place(&on)?;
@@ -131,9 +131,15 @@ fn gate(entry: Spanned<Entry>) -> Result<Gate, Complaint> {
 }
 
 /// A limit that an earlier run is to set.
-fn regression(known: &Known, stat: Stat, arm: Option<Arm>, stated: bool, most: &Spanned<f64>) -> Result<(), Complaint> {
+fn regression(
+    known: &GateMetric,
+    stat: Stat,
+    arm: Option<Arm>,
+    stated: bool,
+    most: &Spanned<f64>,
+) -> Result<(), Diagnostic> {
     let (id, value) = (known.id, *most.get_ref());
-    let complain = |message: String| Err(Complaint(most.span(), message));
+    let complain = |message: String| Err(Diagnostic(most.span(), message));
     if !value.is_finite() {
         return complain(format!("`max_regression` must be finite, found {value}"));
     }
@@ -169,7 +175,7 @@ fn regression(known: &Known, stat: Stat, arm: Option<Arm>, stated: bool, most: &
 }
 
 /// A limit on the engine arm that the control can be an instrument under.
-fn instrument(known: &Known, max: &Spanned<f64>) -> Result<(), Complaint> {
+fn instrument(known: &GateMetric, max: &Spanned<f64>) -> Result<(), Diagnostic> {
     let value = *max.get_ref();
     if !known.limits.relative || value <= LOOSEST_ENGINE {
         return Ok(());
@@ -178,32 +184,32 @@ fn instrument(known: &Known, max: &Spanned<f64>) -> Result<(), Complaint> {
         "`max = {value}` on the engine arm: a control that may differ from the reference by more than {LOOSEST_ENGINE} shows \
          nothing"
     );
-    Err(Complaint(max.span(), message))
+    Err(Diagnostic(max.span(), message))
 }
 
 fn limit(
-    known: &Known,
+    known: &GateMetric,
     stat: Stat,
     whole: Range<usize>,
     max: Option<&Spanned<f64>>,
     min: Option<&Spanned<f64>>,
-) -> Result<(), Complaint> {
+) -> Result<(), Diagnostic> {
     let id = known.id;
     let (limit, side) = match (max, min) {
         (Some(limit), None) => (limit, Bound::Above),
         (None, Some(limit)) => (limit, Bound::Below),
         (None, None) => {
-            return Err(Complaint(
+            return Err(Diagnostic(
                 whole,
                 "a gate needs `max` or `min` (or `max_regression`): without a limit it passes everything".into(),
             ));
         }
         (Some(_), Some(_)) => {
-            return Err(Complaint(whole, "a gate takes `max` or `min`, not both: write two gates".into()));
+            return Err(Diagnostic(whole, "a gate takes `max` or `min`, not both: write two gates".into()));
         }
     };
     let value = *limit.get_ref();
-    let complain = |message: String| Err(Complaint(limit.span(), message));
+    let complain = |message: String| Err(Diagnostic(limit.span(), message));
     if !value.is_finite() {
         return complain(format!("a limit must be finite, found {value}"));
     }
@@ -220,7 +226,7 @@ fn limit(
 }
 
 /// Why a limit in the right direction still could not judge: everything keeps it, or nothing does.
-fn sense(known: &Known, stat: Stat, side: Bound, value: f64) -> Option<String> {
+fn sense(known: &GateMetric, stat: Stat, side: Bound, value: f64) -> Option<String> {
     let id = known.id;
     match side {
         Bound::Below => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::metrics::{Known, NEIGHBOUR_METRICS, TAP_METRICS, WEIGHT_METRICS};
+use super::metrics::{GateMetric, NEIGHBOUR_METRICS, TAP_METRICS, WEIGHT_METRICS};
 use crate::hidden_states::Tap;
 
 /// What a gate's `on` means.
@@ -66,7 +66,7 @@ impl Place {
     }
 
     /// The metrics that exist there.
-    pub fn metrics(&self) -> &'static [Known] {
+    pub fn metrics(&self) -> &'static [GateMetric] {
         match self {
             Self::Tap(_) | Self::Glob(_) => TAP_METRICS,
             Self::Weights => WEIGHT_METRICS,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Direction, Quantity};
-use crate::metrics::{Location, number};
+use crate::metrics::{Location, json_float};
 
 /// How a gate came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -50,22 +50,22 @@ pub struct GateResult {
     /// Whether the limit is an upper or a lower one.
     pub direction: Direction,
     /// The limit.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub limit: f64,
     /// What was measured.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub observed: Option<f64>,
     /// `observed / limit` (`limit / observed` for a lower limit): above 1 exactly when it failed.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub margin: Option<f64>,
     /// How it came out.
     pub outcome: Outcome,
     /// The tightest limit of 3 digits that would have passed; none when none would.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub would_pass_at: Option<f64>,
     /// Where the worst value of the metric was seen.
     pub worst: Option<Location>,
@@ -73,8 +73,8 @@ pub struct GateResult {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tensor: Option<String>,
     /// What the same number would be for two things that are not the same.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub baseline: Option<Baseline>,
+    #[serde(skip_serializing_if = "Option::is_none", default, alias = "baseline")]
+    pub null_baseline: Option<NullBaseline>,
     /// The earlier value that the limit is relative to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub regression: Option<RegressionLimit>,
@@ -110,14 +110,14 @@ impl GateResult {
 
 /// What a gate would observe if unlike things were compared, so that its limit is seen for what it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Baseline {
+pub struct NullBaseline {
     /// The candidate's neighbouring layer in place of the right one.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub wrong_layer: Option<f64>,
     /// Another sentence in place of the right one.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub mismatched_sentence: Option<f64>,
 }
 
@@ -125,12 +125,12 @@ pub struct Baseline {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RegressionLimit {
     /// How much worse the loss may be, relative to the earlier one.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub max_regression: f64,
     /// What the earlier run measured; none without one.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub before: Option<f64>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::GateResult;
-use super::metrics::Known;
+use super::metrics::GateMetric;
 use super::{Direction, Place, Policy, Stat, loss, outward};
 use crate::hidden_states::{Arm, Tap};
 
@@ -95,7 +95,7 @@ fn entry(group: &Group<'_>, margin: f64, measured_on: &str) -> String {
 
 /// A limit that could pass anything is held where one still can judge.
 fn within(on: &Place, metric: &str, stat: Stat, direction: Direction, limit: f64) -> f64 {
-    let known: Option<&Known> = on.metrics().iter().find(|k| k.id == metric);
+    let known: Option<&GateMetric> = on.metrics().iter().find(|k| k.id == metric);
     match (direction, known.and_then(|k| k.loosest(stat)), known.and_then(|k| k.limits.loosest_min)) {
         (Direction::Max, Some(loosest), _) => limit.min(loosest),
         (Direction::Min, _, Some(loosest)) if limit <= loosest => loosest + 1e-3,
@@ -129,7 +129,7 @@ mod tests {
             would_pass_at: None,
             worst: None,
             tensor: None,
-            baseline: None,
+            null_baseline: None,
             regression: None,
             waiver: None,
             why: None,

@@ -174,7 +174,7 @@ mod tests {
             would_pass_at: None,
             worst: None,
             tensor: None,
-            baseline: None,
+            null_baseline: None,
             regression: None,
             waiver: None,
             why: None,

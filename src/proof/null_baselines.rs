@@ -9,7 +9,7 @@ use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap, TapStates};
 use crate::metrics::Measurement;
 use crate::policy::loss::is_relative;
-use crate::policy::{Baseline, GateResult, Policy};
+use crate::policy::{GateResult, NullBaseline, Policy};
 use crate::report::UnlikeSection;
 use crate::rows::measure::{Accumulators, Scales, add_sentences};
 use crate::rows::sample::Sample;
@@ -96,8 +96,8 @@ pub(crate) fn fill(unlike: &UnlikeSection, policy: &Policy, weights: &WeightsRep
     let mismatched = policy.evaluate_all(&every_arm(&unlike.mismatched_sentence), weights, None);
     for gate in gates.iter_mut().filter(|g| g.quantity.arm.is_some() && !g.is_non_finite()) {
         let of = |all: &[GateResult]| all.iter().find(|g| g.same_gate(gate)).and_then(|g| g.observed);
-        let baseline = Baseline { wrong_layer: of(&wrong_layer), mismatched_sentence: of(&mismatched) };
-        gate.baseline = Some(baseline).filter(|b| *b != Baseline::default());
+        let baseline = NullBaseline { wrong_layer: of(&wrong_layer), mismatched_sentence: of(&mismatched) };
+        gate.null_baseline = Some(baseline).filter(|b| *b != NullBaseline::default());
     }
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn findings(gates: &[GateResult]) -> Vec<Finding> {
     let likeness = |g: &&GateResult| is_relative(&g.quantity.metric);
     let mut out = Vec::new();
     for gate in gates.iter().filter(likeness) {
-        let Some(baseline) = gate.baseline else { continue };
+        let Some(baseline) = gate.null_baseline else { continue };
         let kinds =
             [("another sentence", baseline.mismatched_sentence), ("the neighbouring layer", baseline.wrong_layer)];
         let kept = kinds

@@ -29,7 +29,7 @@ pub(crate) struct OnCorpus<'a> {
 
 /// The farthest token at each tap, and the first of the batches that err too much.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct Farthest {
     farthest: BTreeMap<Tap, (f64, RowId, usize)>,
     over: Option<(RowId, String)>,
     batches: u64,
@@ -52,8 +52,8 @@ impl<'a> OnCorpus<'a> {
         batch: &TokenBatch,
         control: &HiddenStates,
         candidate: &HiddenStates,
-    ) -> Result<Seen, Error> {
-        let mut seen = Seen::default();
+    ) -> Result<Farthest, Error> {
+        let mut seen = Farthest::default();
         let Some(head) = self.proven else {
             let errors = over_twin::compare(batch, control, candidate, &self.twin.run(batch)?)?;
             seen.over = over_twin::exceeded(&errors).map(|said| (batch.row_id(0), said));
@@ -88,7 +88,7 @@ fn farthest(honest: &TapStates, own: &TapStates, r: usize) -> (f64, usize) {
     far.enumerate().map(|(token, far)| (far, token)).max_by(first).unwrap_or((0.0, 0))
 }
 
-impl Seen {
+impl Farthest {
     /// Adds another batch.
     pub(crate) fn absorb(&mut self, other: Self) {
         for (tap, far) in other.farthest {
@@ -143,8 +143,8 @@ mod tests {
         RowId { set: RowSet::Corpus, row }
     }
 
-    fn seen(tap: Tap, far: f64, at: u64) -> Seen {
-        Seen { farthest: BTreeMap::from([(tap, (far, row(at), 0))]), ..Seen::default() }
+    fn seen(tap: Tap, far: f64, at: u64) -> Farthest {
+        Farthest { farthest: BTreeMap::from([(tap, (far, row(at), 0))]), ..Farthest::default() }
     }
 
     #[test]
@@ -158,18 +158,18 @@ mod tests {
 
     #[test]
     fn the_first_wrong_tap_is_told_whatever_the_order_of_the_batches() {
-        let of = |all: Vec<Seen>| {
-            let mut sum = Seen::default();
+        let of = |all: Vec<Farthest>| {
+            let mut sum = Farthest::default();
             all.into_iter().for_each(|one| sum.absorb(one));
             sum.findings().into_iter().map(|f| f.message).collect::<Vec<_>>()
         };
-        assert!(of(vec![seen(Tap::Layer(0), 1e-7, 1), Seen::default()]).is_empty());
+        assert!(of(vec![seen(Tap::Layer(0), 1e-7, 1), Farthest::default()]).is_empty());
         let all = || [seen(Tap::Layer(1), 0.2, 9), seen(Tap::Layer(1), 0.5, 7), seen(Tap::Layer(0), f64::INFINITY, 4)];
         let told = of(all().into());
         assert_eq!(told, of(all().into_iter().rev().collect()));
         assert!(told.len() == 1 && told[0].starts_with("layer.0 (quantization)"), "{told:?}");
         assert!(told[0].contains("at row 4") && told[0].ends_with("so are layer.1"), "{told:?}");
-        let over = |at| Seen { over: Some((row(at), format!("said {at}"))), batches: 1, ..Seen::default() };
+        let over = |at| Farthest { over: Some((row(at), format!("said {at}"))), batches: 1, ..Farthest::default() };
         let told = of(vec![over(5), over(2), over(8)]);
         assert!(told.len() == 1 && told[0].contains("row 2: said 2; so do 2 other batches"), "{told:?}");
     }

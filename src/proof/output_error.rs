@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::over_twin::Judged;
+use super::over_twin::JudgedBatch;
 use crate::Error;
 use crate::checkpoint::{Weight, layer_of};
 use crate::figures::number;
@@ -41,7 +41,7 @@ const TOKENS: usize = 2048;
 /// rounding.
 pub(crate) fn judge(
     sides: &Sides,
-    judged: &[Judged],
+    judged: &[JudgedBatch],
     weights: &WeightsReport,
 ) -> Result<(Vec<Finding>, Vec<Outputs>), Error> {
     let mut by_layer: BTreeMap<usize, Vec<Beyond<'_>>> = BTreeMap::new();
@@ -97,7 +97,7 @@ fn inputs(
     control: &NativeEncoder,
     layer: usize,
     before: Tap,
-    judged: &[Judged],
+    judged: &[JudgedBatch],
     weights: &[&Weight],
 ) -> Result<Vec<Vec<f32>>, Error> {
     let mut all = vec![Vec::new(); weights.len()];

@@ -56,15 +56,15 @@ impl Twin {
 }
 
 /// One batch that was run on every side.
-pub(crate) struct Judged {
+pub(crate) struct JudgedBatch {
     pub(crate) batch: TokenBatch,
     pub(crate) control: HiddenStates,
     pub(crate) candidate: HiddenStates,
 }
 
 /// The candidate beside the twin on batches of every kind that coverage asks for, in their order.
-pub(crate) fn measure(twin: &Twin, workers: &Workers, judged: &[Judged]) -> Result<TwinSection, Error> {
-    let one = |job: &Judged| compare(&job.batch, &job.control, &job.candidate, &twin.run(&job.batch)?);
+pub(crate) fn measure(twin: &Twin, workers: &Workers, judged: &[JudgedBatch]) -> Result<TwinSection, Error> {
+    let one = |job: &JudgedBatch| compare(&job.batch, &job.control, &job.candidate, &twin.run(&job.batch)?);
     Ok(TwinSection { batches: workers.map(judged, one)?, words: None })
 }
 

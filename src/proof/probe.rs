@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::coverage::Coverage;
 use super::floor;
 use super::outputs::{Explaining, Outputs};
-use super::over_twin::Judged;
+use super::over_twin::JudgedBatch;
 use crate::Error;
 use crate::align::{CrossMatch, CrossMatchReport};
 use crate::corpus::probes::probes;
@@ -17,7 +17,7 @@ use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
 use crate::metrics::{Measurement, ScaleAccumulator};
 use crate::report::FloorSection;
-use crate::rows::measure::{Accumulators, Scales, Seen, batches, beside, reference_states};
+use crate::rows::measure::{Accumulators, Scales, SideStates, batches, beside, reference_states};
 use crate::rows::sample::Sample;
 use crate::rows::workers::Workers;
 use crate::runtimes::onnx::ObserverEffect;
@@ -52,7 +52,7 @@ pub(crate) struct Probed {
     /// The candidate on the probes: not judged by limits meant for a corpus, but never to be NaN.
     pub(crate) total: Accumulators,
     /// Batches of every kind that coverage asks for, for the candidate to be held against its twin.
-    pub(crate) judged: Vec<Judged>,
+    pub(crate) judged: Vec<JudgedBatch>,
     /// A few of them, for the proofs that take many passes.
     pub(crate) sample: Option<Sample>,
     /// Rows that are not what they are alone.
@@ -103,13 +103,13 @@ pub(crate) fn run(sides: &Sides, request: &CheckRequest, workers: &Workers) -> R
         let seen = beside(encoders, batch, reference, true)?;
         if let Some(control) = seen.control.as_ref().filter(|_| is_shaped(batch, &rows)) {
             let (control, candidate) = (control.clone(), seen.candidate.clone());
-            let job = Judged { batch: (*batch).clone(), control, candidate };
+            let job = JudgedBatch { batch: (*batch).clone(), control, candidate };
             judged.lock().unwrap_or_else(PoisonError::into_inner).push(job);
         }
         gathered.lock().unwrap_or_else(PoisonError::into_inner).add(batch, &seen, &explaining)
     })?;
     let Gathered { engine, total, cross, outputs } = gathered.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut judged: Vec<Judged> = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut judged: Vec<JudgedBatch> = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
     // Workers finish in any order.
     judged.sort_by_key(|job| job.batch.row_id(0));
     let mut coverage = Coverage::default();
@@ -207,7 +207,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, batch: &TokenBatch, seen: &Seen, explaining: &Explaining) -> Result<(), Error> {
+    fn add(&mut self, batch: &TokenBatch, seen: &SideStates, explaining: &Explaining) -> Result<(), Error> {
         self.outputs.add(explaining, batch, &seen.reference)?;
         if let Some(control) = &seen.control {
             self.engine.add(Arm::Engine, batch, &seen.reference, control, |_, _, _| ())?;

@@ -8,7 +8,7 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use super::{Effective, FloatType, Floats, Packed, Scales};
+use super::{Dequantization, FloatType, Floats, Packed, Scales};
 
 /// Where a row is rounded to half precision.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ pub(super) fn dequantize_row(packed: &Packed<'_>, row: usize, out: &mut [f32], h
         let scale = scales.get(row * groups + g);
         values.iter_mut().for_each(|q| *q *= scale);
     }
-    let rounded = packed.effective == Effective::Dequantized;
+    let rounded = packed.effective == Dequantization::Dequantized;
     if rounded {
         halves.round(scales.float(), out);
     }
@@ -106,7 +106,7 @@ mod tests {
             }
             let one = 1f32.to_le_bytes();
             let scales = Scales::Affine { scales: Floats::F32(&one), biases: Floats::F32(&[0; 4]) };
-            let packed = Packed { rows: 1, cols: n, bits, group_size: n, codes: &stream, scales, effective: Effective::default() };
+            let packed = Packed { rows: 1, cols: n, bits, group_size: n, codes: &stream, scales, effective: Dequantization::default() };
             let mut back = vec![f32::NAN; n];
             dequantize_row(&packed, 0, &mut back, &mut Halves::default());
             prop_assert_eq!(back, codes.iter().map(|c| *c as f32).collect::<Vec<_>>());

@@ -174,7 +174,7 @@ pub fn packed(weight: &Weight) -> Option<(&'static QuantizationMode, Packed<'_>)
         (Some(_), _) => Scales::Bytes(stored.scales()),
         (None, None) => return None,
     };
-    let effective = super::Effective::Dequantized;
+    let effective = super::Dequantization::Dequantized;
     Some((mode, Packed { rows, cols, bits, group_size, codes: stored.codes(), scales, effective }))
 }
 

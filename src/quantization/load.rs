@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Effective, Floats, Halves, ModuleSetting, Packed, QuantizationConfig, QuantizationError, Scales};
+use super::{Dequantization, Floats, Halves, ModuleSetting, Packed, QuantizationConfig, QuantizationError, Scales};
 use crate::checkpoint::{
     CheckpointError, ModelFolder, PackedBytes, RawTensor, RawTensors, STALE_SHARD, Storage, Weight, WeightSet, names,
 };
@@ -61,7 +61,11 @@ pub struct Loaded {
 /// # Errors
 /// A declaration and a file that contradict each other, a tensor missing or left over, a value that is
 /// no number: each names the tensor.
-pub fn load_candidate(folder: &ModelFolder, config: &Value, effective: Effective) -> Result<Loaded, QuantizationError> {
+pub fn load_candidate(
+    folder: &ModelFolder,
+    config: &Value,
+    effective: Dequantization,
+) -> Result<Loaded, QuantizationError> {
     let raw = RawTensors::open(folder)?;
     let declared = QuantizationConfig::parse(config)
         .map_err(|reason| QuantizationError::Config { file: format!("{}/config.json", folder.shown()), reason })?;
@@ -73,7 +77,7 @@ pub fn load_candidate(folder: &ModelFolder, config: &Value, effective: Effective
 /// # Errors
 /// As [`load_candidate`].
 pub fn load_float(folder: &ModelFolder) -> Result<Loaded, QuantizationError> {
-    load(&RawTensors::open(folder)?, &QuantizationConfig::default(), Effective::default())
+    load(&RawTensors::open(folder)?, &QuantizationConfig::default(), Dequantization::default())
 }
 
 /// Reads one tensor file of a folder, in which nothing or only some modules may be quantized.
@@ -81,7 +85,7 @@ pub(super) fn load_file(
     folder: &ModelFolder,
     name: &str,
     declared: &QuantizationConfig,
-    effective: Effective,
+    effective: Dequantization,
 ) -> Result<WeightSet, QuantizationError> {
     let raw = RawTensors::open_file(folder, name)?;
     // Overrides are of the encoder's modules; a file that holds no scales declares nothing.
@@ -90,7 +94,11 @@ pub(super) fn load_file(
     Ok(load(&raw, &declared, effective)?.weights)
 }
 
-fn load(raw: &RawTensors, declared: &QuantizationConfig, effective: Effective) -> Result<Loaded, QuantizationError> {
+fn load(
+    raw: &RawTensors,
+    declared: &QuantizationConfig,
+    effective: Dequantization,
+) -> Result<Loaded, QuantizationError> {
     let canonical = names::canonical(raw.tensors().keys())
         .map_err(|reason| CheckpointError::Malformed { file: raw.shown().to_owned(), reason })?;
     let modules: BTreeSet<&str> = raw.tensors().keys().filter_map(|n| n.strip_suffix(".scales")).collect();
@@ -227,7 +235,7 @@ fn quantized(
     tensor: &RawTensor,
     module: &str,
     setting: ModuleSetting,
-    effective: Effective,
+    effective: Dequantization,
 ) -> Result<Weight, QuantizationError> {
     let part = |suffix: &str| {
         let full = format!("{module}.{suffix}");
@@ -289,7 +297,7 @@ fn quantized(
         codes: raw.bytes(tensor),
         scales: found,
         // A layer that looks its weights up gets them dequantized, whatever the others compute with.
-        effective: if names::is_table(name) { Effective::Dequantized } else { effective },
+        effective: if names::is_table(name) { Dequantization::Dequantized } else { effective },
     };
     let storage = Storage {
         dtype: format!("{:?}", scales.dtype),

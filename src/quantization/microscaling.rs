@@ -4,7 +4,7 @@
 //! OCP Microscaling Formats 1.0 (mxfp4, mxfp8) and NVIDIA's nvfp4. Where MLX departs from the OCP text, this follows
 //! MLX: the scale byte 255 is +∞, not NaN.
 
-use super::{Effective, FloatType, Halves, Packed, Scales};
+use super::{Dequantization, FloatType, Halves, Packed, Scales};
 
 /// E2M1 by its four bits; the upper eight are the negative ones, -0 among them.
 pub(super) const FP4: [f32; 16] =
@@ -132,7 +132,7 @@ fn row_of(
         let scale = scale(*byte);
         values.iter_mut().for_each(|value| *value *= scale);
     }
-    if packed.effective == Effective::Dequantized {
+    if packed.effective == Dequantization::Dequantized {
         halves.round(FloatType::BF16, out);
     }
 }

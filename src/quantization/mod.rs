@@ -41,7 +41,7 @@ pub struct Packed<'a> {
     /// What the codes are multiplied with.
     pub scales: Scales<'a>,
     /// How a quantized weight is dequantized.
-    pub effective: Effective,
+    pub effective: Dequantization,
 }
 
 /// Scales as stored, `[rows, cols / group_size]`.
@@ -61,7 +61,7 @@ pub enum Scales<'a> {
 /// MLX's layers do not all see the same weight in the same file: what `mx.dequantize` gives is rounded to a type, but
 /// `mx.quantized_matmul` on float32 states computes with scales in float32 and rounds nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Effective {
+pub enum Dequantization {
     /// As `mx.dequantize` gives it: rounded to the type of the scales, bfloat16 where they are bytes.
     #[default]
     Dequantized,
@@ -69,7 +69,7 @@ pub enum Effective {
     Matmul,
 }
 
-impl Effective {
+impl Dequantization {
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {

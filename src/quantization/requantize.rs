@@ -1,7 +1,7 @@
 //! A float32 matrix as MLX would have stored it: its codes, scales and biases, and the float32 weights that come back
 //! from them.
 
-use super::{Codes, Effective, FloatType, Floats, Halves, Packed, Program, QuantizationMode, Scales, Target};
+use super::{Codes, Dequantization, FloatType, Floats, Halves, Packed, Program, QuantizationMode, Scales, Target};
 use crate::checkpoint::{Bytes, PackedBytes, Weight};
 
 /// `original` as it would be dequantized from `bits`-bit affine codes in groups of `group_size`, scales stored as
@@ -46,7 +46,7 @@ pub fn quantized_as(original: &Weight, mode: &'static QuantizationMode, target: 
             group_size: target.group_size,
             codes: &codes[at.0..],
             scales: stored,
-            effective: Effective::Dequantized,
+            effective: Dequantization::Dequantized,
         };
         (mode.dequantize_row)(&packed, 0, &mut dequantized, &mut halves);
         values.extend_from_slice(&dequantized);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::load::load_file;
-use super::{Effective, QuantizationConfig, QuantizationError};
+use super::{Dequantization, QuantizationConfig, QuantizationError};
 use crate::checkpoint::{ModelFolder, SentenceModules, Stage, StageWeights, WeightSet};
 
 /// The file in a module's folder.
@@ -21,7 +21,7 @@ pub fn load_stages(
     modules: &SentenceModules,
     main: &WeightSet,
     config: &Value,
-    effective: Effective,
+    effective: Dequantization,
 ) -> Result<StageWeights, QuantizationError> {
     let declared = QuantizationConfig::parse(config)
         .map_err(|reason| QuantizationError::Config { file: format!("{}/config.json", folder.shown()), reason })?;

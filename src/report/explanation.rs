@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::number as shown;
 use crate::hidden_states::Tap;
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// Where the candidate's error comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -58,12 +58,12 @@ pub struct Undone {
     /// How: `the original's values in the candidate's format`.
     pub with: String,
     /// Mean cosine distance of the sentence vectors as the candidate is.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub before: f64,
     /// With the defect undone.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub after: f64,
 }
 
@@ -73,16 +73,16 @@ pub struct LayerErrors {
     /// The tap: `embeddings`, `layer.0`, …
     pub tap: Tap,
     /// As it arrives.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub accumulated: Option<f64>,
     /// The layer fed with the control's own input.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub isolated: Option<f64>,
     /// What arrives, with what a typical layer adds.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub expected: Option<f64>,
 }
 
@@ -92,12 +92,12 @@ pub struct StageEffect {
     /// The stage.
     pub tap: Tap,
     /// Mean cosine distance of the sentence vectors as the candidate is.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub before: f64,
     /// With the stage restored.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub after: f64,
 }
 
@@ -107,8 +107,8 @@ pub struct InnerError {
     /// `layer.3.attention`, `layer.3.ffn`, `layer.3`.
     pub tap: Tap,
     /// Mean relative L2 with the layer fed with the control's own input.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub isolated: f64,
 }
 
@@ -120,8 +120,8 @@ pub struct TensorEffect {
     /// Its bits; none when it is not quantized.
     pub bits: Option<u32>,
     /// Mean relative L2 of its layer's output when nothing else is the candidate's.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub alone: f64,
     /// True where a finding proves that it is not the original's.
     #[serde(default)]
@@ -136,12 +136,12 @@ pub struct Advice {
     /// Their bits then; 32 means unquantized.
     pub bits: u32,
     /// Mean cosine distance of the sentence vectors before.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub before: f64,
     /// And after.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub after: f64,
     /// Bytes the candidate grows by.
     pub extra_bytes: u64,

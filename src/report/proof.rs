@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::Tap;
-use crate::metrics::{Measurement, number};
+use crate::metrics::{Measurement, json_float};
 use crate::policy::{DeviceTerms, PredictedTap};
 use crate::verdict::Amount;
 use crate::weights::TensorRow;
@@ -17,12 +17,12 @@ pub struct FloorSection {
     /// What was different: `2 threads`, `graph optimizations off`, …
     pub variation: String,
     /// 99th percentile of the relative L2 over tokens.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub p99: Option<f64>,
     /// Its largest value.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub max: Option<f64>,
 }
 
@@ -49,8 +49,8 @@ pub struct CanarySection {
     pub fault: String,
     /// How far it moves the candidate's states: the largest 99th percentile over the taps of the relative L2 against
     /// the candidate without the fault.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub effect: Option<f64>,
     /// What saw it: a limit of the policy with the value observed, else a proof. None: nothing did.
     pub seen_by: Option<String>,
@@ -82,8 +82,8 @@ pub struct MovedCodes {
     /// Against its float32 twin.
     pub row: TensorRow,
     /// How far it moves the candidate's states; measured only where the limits first see it.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub effect: Option<f64>,
 }
 
@@ -149,8 +149,8 @@ pub struct OutputSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     /// The largest relative L2 from what it is, over all tokens or rows; none where it is the tap's own tensor.
-    #[serde(default, with = "number::optional", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(default, with = "json_float::optional", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub distance: Option<f64>,
 }
 
@@ -162,8 +162,8 @@ pub struct SweepSection {
     /// How often each of them did, each time at another position in another row.
     pub id_passes: u64,
     /// The largest relative L2 of an id that is right.
-    #[serde(default, with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(default, with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub ids_relative_l2: Option<f64>,
     /// Lengths of the rows of random ids, in tokens.
     pub lengths: Vec<u64>,
@@ -176,8 +176,8 @@ pub struct SweepSection {
     /// Their tokens.
     pub tokens: u64,
     /// The largest relative L2 over all taps of a row that is right.
-    #[serde(default, with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(default, with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub relative_l2: Option<f64>,
     /// With `--thorough`: every length, many batch sizes.
     pub thorough: bool,
@@ -201,12 +201,12 @@ pub struct TwinWords {
     /// The id on which the candidate is farthest.
     pub worst_id: u64,
     /// Of the candidate.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub candidate: f64,
     /// Of the twin, on any id.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub twin: f64,
 }
 
@@ -228,16 +228,16 @@ pub struct TwinTap {
     /// The tap.
     pub tap: Tap,
     /// Of the candidate.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub candidate: f64,
     /// Of the twin.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub twin: f64,
     /// The candidate's over the twin's, both at least the noise of float32: 1 for an honest conversion.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub over_twin: f64,
 }
 

@@ -6,7 +6,7 @@ use super::PolicyRecord;
 use super::words::value;
 use crate::figures::apart;
 use crate::figures::number as shown;
-use crate::metrics::number;
+use crate::metrics::json_float;
 use crate::policy::{Quantity, Trend};
 
 /// This run against an earlier one.
@@ -37,16 +37,16 @@ pub struct Movement {
     #[serde(flatten)]
     pub quantity: Quantity,
     /// In the earlier run.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub before: Option<f64>,
     /// Now.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub now: Option<f64>,
     /// Change of the loss relative to the earlier one: 0.1 is 10 per cent worse.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub change: Option<f64>,
     /// What that amounts to.
     pub trend: Trend,

@@ -12,7 +12,7 @@ use super::{
 use crate::align::{CrossMatchReport, Flip, NeighbourStats, PreflightCheck};
 use crate::corpus::SourceRecord;
 use crate::hidden_states::{Arm, RowId, Tap};
-use crate::metrics::number;
+use crate::metrics::json_float;
 use crate::runtimes::onnx::ObserverEffect;
 use crate::verdict::Amount;
 
@@ -95,8 +95,8 @@ pub struct RunRecord {
     /// Start, RFC 3339.
     pub started: String,
     /// Wall-clock seconds.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub seconds: f64,
     /// Sweeps that an earlier run had made of the same files: `ids`, `shapes`. A second run has them, a first one has not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -240,8 +240,8 @@ pub struct AlignedTap {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrices: Option<String>,
     /// 99th percentile of the engine arm there.
-    #[serde(with = "number::optional")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub engine_relative_l2: Option<f64>,
 }
 
@@ -283,8 +283,8 @@ pub struct WorstRowSection {
     /// Id of the metric.
     pub metric: String,
     /// Its value.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub value: f64,
     /// Token position, at token level.
     pub token: Option<u32>,
@@ -301,8 +301,8 @@ pub struct TokenSection {
     /// Its text, escaped and cut.
     pub text: String,
     /// Its relative L2.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub relative_l2: f64,
 }
 
@@ -310,8 +310,8 @@ pub struct TokenSection {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DistanceBucket {
     /// Largest cosine distance, 1 − cos; of the last bucket there is, infinity where anything was not finite.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub up_to: f64,
     /// Rows.
     pub rows: u64,

@@ -77,7 +77,7 @@ impl Accumulators {
 }
 
 /// The states of one batch on every side, sentence vectors included.
-pub(crate) struct Seen {
+pub(crate) struct SideStates {
     pub(crate) reference: HiddenStates,
     pub(crate) candidate: HiddenStates,
     pub(crate) control: Option<HiddenStates>,
@@ -104,12 +104,12 @@ pub(crate) fn isolated_layers(
 }
 
 /// Runs one batch on both sides, and on the control where asked.
-pub(crate) fn encode_batch(sides: &Sides, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
+pub(crate) fn encode_batch(sides: &Sides, batch: &TokenBatch, with_control: bool) -> Result<SideStates, Error> {
     encode_on(sides.encoders(), batch, with_control)
 }
 
 /// [`encode_batch`], for threads.
-pub(crate) fn encode_on(on: Encoders<'_>, batch: &TokenBatch, with_control: bool) -> Result<Seen, Error> {
+pub(crate) fn encode_on(on: Encoders<'_>, batch: &TokenBatch, with_control: bool) -> Result<SideStates, Error> {
     beside(on, batch, reference_states(on, batch)?, with_control)
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn beside(
     batch: &TokenBatch,
     reference: HiddenStates,
     with_control: bool,
-) -> Result<Seen, Error> {
+) -> Result<SideStates, Error> {
     let mut candidate = on.candidate.encode(batch)?;
     add_sentences(on.candidate_head, &mut candidate)?;
     let control = if with_control {
@@ -140,7 +140,7 @@ pub(crate) fn beside(
     if let Some(states) = &mut half {
         add_sentences(on.candidate_head, states)?;
     }
-    Ok(Seen { reference, candidate, control, half })
+    Ok(SideStates { reference, candidate, control, half })
 }
 
 /// Adds the taps `pooled` and `sentence`.

@@ -1,7 +1,7 @@
 //! A few built-in probes of mixed length, run on every side: what the proofs that need many passes
 //! (floor, baselines, canaries) are made on.
 
-use super::measure::{Seen, encode_batch};
+use super::measure::{SideStates, encode_batch};
 use crate::Error;
 use crate::hidden_states::RowId;
 use crate::sides::Sides;
@@ -18,7 +18,7 @@ pub(crate) struct Sample {
     pub(crate) batch: TokenBatch,
     /// The longest probe there is, alone.
     pub(crate) longest: TokenBatch,
-    pub(crate) seen: Seen,
+    pub(crate) seen: SideStates,
 }
 
 impl Sample {

@@ -9,7 +9,7 @@ use super::configs;
 use super::reference::Reference;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, WeightSet};
-use crate::quantization::{Effective, Loaded, load_candidate, load_stages};
+use crate::quantization::{Dequantization, Loaded, load_candidate, load_stages};
 use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::runtimes::onnx::{Graph, OnnxModel, TapError, TapHints, TapMap, find_taps, recover};
 
@@ -83,7 +83,7 @@ impl Checkpoint {
     }
 
     /// Every tensor, dequantized.
-    pub(crate) fn weights(&self, config: &Value, effective: Effective) -> Result<Loaded, Error> {
+    pub(crate) fn weights(&self, config: &Value, effective: Dequantization) -> Result<Loaded, Error> {
         Ok(load_candidate(&self.folder, config, effective)?)
     }
 
@@ -98,7 +98,7 @@ impl Checkpoint {
         modules: &SentenceModules,
         config: &ModelConfig,
         weights: &WeightSet,
-        effective: Effective,
+        effective: Dequantization,
     ) -> Result<SentenceHead, Error> {
         let stages = load_stages(&self.folder, modules, weights, config.raw(), effective)?;
         SentenceHead::with_weights(modules, config.hidden_size, &stages)

@@ -12,7 +12,7 @@ use crate::finding::{Finding, Severity, codes};
 use crate::tokens::TokenizerPair;
 
 /// What both sides say, and what is done.
-pub(crate) struct Heads {
+pub(crate) struct SentencePair {
     pub(crate) reference: SentenceModules,
     pub(crate) candidate: SentenceModules,
     /// By their files and their runtimes, before any flag.
@@ -22,7 +22,7 @@ pub(crate) struct Heads {
     pub(crate) findings: Vec<Finding>,
 }
 
-impl Heads {
+impl SentencePair {
     /// As the files say, or as the request overrides them; a side that states nothing does what its runtime does.
     pub(crate) fn read(request: &CheckRequest, sides: [Silent<'_>; 2]) -> Result<Self, Error> {
         if let Some(dim) = request.dim.filter(|dim| *dim < LEAST_DIMENSIONS) {
@@ -95,7 +95,11 @@ pub(crate) type StagePair = (String, Arc<Weight>, Arc<Weight>);
 
 /// The weights of the modules behind the pooling, those of the two sides that are the same one together, and the names
 /// of the candidate's that have no original. Modules are told by their order: each side names their folders as it likes.
-pub(crate) fn paired(heads: &Heads, ours: &StageWeights, theirs: &StageWeights) -> (Vec<StagePair>, Vec<String>) {
+pub(crate) fn paired(
+    heads: &SentencePair,
+    ours: &StageWeights,
+    theirs: &StageWeights,
+) -> (Vec<StagePair>, Vec<String>) {
     let paths = |modules: &SentenceModules| -> Vec<String> {
         modules.stages.iter().filter_map(|stage| stage.path().map(str::to_owned)).collect()
     };

@@ -8,7 +8,7 @@ use super::config_keys;
 use super::door::{Checkpoint, Export, hints};
 use super::emulated::{Emulated, padded_nan};
 use super::graph_weights;
-use super::heads::{self, Heads};
+use super::heads::{self, SentencePair};
 use super::inputs::{inputs, misnamed, pattern, same_file, stray};
 use super::original;
 use super::original_weights::original_weights;
@@ -28,7 +28,7 @@ use crate::checkpoint::{ModelConfig, StageWeights, names, usable_positions};
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::observe::{Event, Observer};
-use crate::quantization::{Effective, load_stages};
+use crate::quantization::{Dequantization, load_stages};
 use crate::report::LoaderKeyRow;
 use crate::runtimes::Encoder;
 use crate::runtimes::known::{self, KnownRuntime, Stored};
@@ -77,7 +77,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         tokenizer: tokenizer_limit(folder)?,
         weights: Some(&candidate.weights),
     };
-    let heads = Heads::read(request, [reference_side, candidate_side])?;
+    let heads = SentencePair::read(request, [reference_side, candidate_side])?;
     let usable = configs.map(usable_positions).into_iter().min().unwrap_or_default();
     let positions = Positions { usable, fixed: fixed_tokens(&graph) };
     let max_length = longest(request, &heads, configs, &positions)?;
@@ -123,7 +123,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     let skipped = heads.skipped(&tokenizers)?;
     // The modules' own folders are read beside each encoder.
     let ours = match &reference.folder {
-        Some(own) => load_stages(own, &heads.reference, &original.weights, &Value::Null, Effective::default())?,
+        Some(own) => load_stages(own, &heads.reference, &original.weights, &Value::Null, Dequantization::default())?,
         None => StageWeights::new(),
     };
     let reference_head = SentenceHead::with_weights(&heads.reference, control_config.hidden_size, &ours)
@@ -272,7 +272,7 @@ impl Positions {
 /// Tokens per row at most: what both sides take, or what the request says if both can.
 fn longest(
     request: &CheckRequest,
-    heads: &Heads,
+    heads: &SentencePair,
     configs: [&ModelConfig; 2],
     positions: &Positions,
 ) -> Result<usize, Error> {

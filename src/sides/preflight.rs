@@ -1,6 +1,6 @@
 //! Which facts of the two sides are compared before any inference.
 
-use super::heads::Heads;
+use super::heads::SentencePair;
 use super::request::CheckRequest;
 use super::silence::Said;
 use crate::align::Preflight;
@@ -14,7 +14,7 @@ pub(crate) fn compare(
     graph: &ReferenceFacts,
     reference: Option<&ModelConfig>,
     candidate: &ModelConfig,
-    heads: &Heads,
+    heads: &SentencePair,
     tokenizers: &TokenizerPair,
     request: &CheckRequest,
 ) -> Preflight {

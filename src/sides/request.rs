@@ -7,7 +7,7 @@ use crate::checkpoint::PoolingMode;
 use crate::corpus::CorpusOptions;
 use crate::hidden_states::{RowId, RowSet};
 use crate::policy::{DEFAULT, Policy};
-use crate::quantization::Effective;
+use crate::quantization::Dequantization;
 use crate::runtimes::known::CANDIDATE;
 use crate::runtimes::native::ops::Compute;
 
@@ -95,7 +95,7 @@ pub struct CheckRequest {
     /// Plant faults to see that the gates see them.
     pub canaries: bool,
     /// How a quantized weight is dequantized.
-    pub weights: Effective,
+    pub weights: Dequantization,
     /// The program the candidate is used with, `NAME` or `NAME@VERSION` of the table of runtimes.
     pub runtime: String,
     /// Compute the candidate as that runtime does where it departs from the configuration.
@@ -133,7 +133,7 @@ impl CheckRequest {
             recording: None,
             taps: None,
             canaries: true,
-            weights: Effective::default(),
+            weights: Dequantization::default(),
             runtime: CANDIDATE.to_owned(),
             emulate_mlx: false,
             compute: Compute::F32,

@@ -5,7 +5,7 @@
 //! weights are what the checkpoint is for wherever `architectures` names the classifier, and wherever nothing says that
 //! sentences are pooled instead: a refusal.
 
-use super::heads::Heads;
+use super::heads::SentencePair;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, WeightSet};
 use crate::finding::{Finding, Severity, codes};
@@ -31,7 +31,7 @@ const SHOWN: usize = 3;
 /// What both sides hold besides the encoder: the reference with the original's weights, the candidate with its own.
 pub(crate) fn findings(
     configs: [Option<&ModelConfig>; 2],
-    heads: &Heads,
+    heads: &SentencePair,
     weights: [&WeightSet; 2],
 ) -> Result<Vec<Finding>, NativeError> {
     let [reference, candidate] = configs;

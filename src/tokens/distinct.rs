@@ -16,7 +16,7 @@ const KEPT: usize = 1 << 16;
 
 /// What is known of one distinct row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
+struct SeenToken {
     /// Tokens of the shortest row with these words.
     tokens: u64,
     /// One of them shows the model nothing.
@@ -27,7 +27,7 @@ struct Known {
 #[derive(Clone, Debug, Default)]
 pub struct DistinctRows {
     /// The k smallest hashes of rows.
-    smallest: BTreeMap<u64, Known>,
+    smallest: BTreeMap<u64, SeenToken>,
     vocabulary: HashSet<u32>,
 }
 
@@ -37,7 +37,7 @@ impl DistinctRows {
     pub fn see(&mut self, row: &TokenRow, words: &str) -> u64 {
         self.vocabulary.extend(&row.ids);
         let said = hash(words);
-        self.keep(said, Known { tokens: row.ids.len() as u64, degenerate: is_degenerate(row) });
+        self.keep(said, SeenToken { tokens: row.ids.len() as u64, degenerate: is_degenerate(row) });
         said
     }
 
@@ -47,7 +47,7 @@ impl DistinctRows {
         other.smallest.iter().for_each(|(hash, known)| self.keep(*hash, *known));
     }
 
-    fn keep(&mut self, hash: u64, new: Known) {
+    fn keep(&mut self, hash: u64, new: SeenToken) {
         let known = self.smallest.entry(hash).or_insert(new);
         known.tokens = known.tokens.min(new.tokens);
         known.degenerate |= new.degenerate;

@@ -9,7 +9,7 @@ use crate::checkpoint::{Weight, WeightSet};
 use crate::fault::Fault;
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
-use crate::quantization::{Effective, load_float};
+use crate::quantization::{Dequantization, load_float};
 use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::{audit, exactness, facts, logic};
 use crate::sides::door::{Checkpoint, Export, taps};
@@ -155,7 +155,7 @@ impl Inspection {
 
     fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let folder = &checkpoint.folder;
-        let loaded = checkpoint.weights(&checkpoint.raw_config()?, Effective::default())?;
+        let loaded = checkpoint.weights(&checkpoint.raw_config()?, Dequantization::default())?;
         self.fact("checkpoint", folder.shown());
         // Whatever can be shown is shown, whether or not an encoder exists for it.
         let built = checkpoint.config().and_then(|config| {
@@ -225,7 +225,7 @@ pub struct ComparedWeights {
 ///
 /// # Errors
 /// Files that cannot be read, or that hold other models.
-pub fn compare_weights(original: &Path, candidate: &Path, effective: Effective) -> Result<ComparedWeights, Error> {
+pub fn compare_weights(original: &Path, candidate: &Path, effective: Dequantization) -> Result<ComparedWeights, Error> {
     let ours = float_weights(original)?;
     let checkpoint = Checkpoint::open(candidate)?;
     let config = checkpoint.raw_config()?;

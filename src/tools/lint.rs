@@ -8,7 +8,7 @@ use crate::align::{Agreement, Preflight};
 use crate::checkpoint::{ModelConfig, ModelFolder, SentenceModules, WeightSet, max_sequence_length};
 use crate::fault::Fault;
 use crate::finding::{Code, Finding, Severity, codes};
-use crate::quantization::Effective;
+use crate::quantization::Dequantization;
 use crate::runtimes::native::ops::activation_function;
 use crate::runtimes::onnx::{audit, exactness, facts};
 use crate::sides::beside;
@@ -131,7 +131,7 @@ impl Lint {
         }
         self.part(&codes::LINT_PROMPTS, folder.prompts())?;
         if let (Some(config), Some(weights), Some(modules)) = (&config, &weights, &modules) {
-            self.part(&codes::LINT_MODULES, checkpoint.head(modules, config, weights, Effective::default()))?;
+            self.part(&codes::LINT_MODULES, checkpoint.head(modules, config, weights, Dequantization::default()))?;
             self.findings.extend(unused_dense(folder, modules, weights));
         }
         self.tokenizer(folder, config.as_ref(), modules.as_ref())?;
@@ -162,7 +162,7 @@ impl Lint {
     ) -> Result<Option<WeightSet>, Error> {
         // What the tensors are does not hang on the rest of the configuration, which has been told what it lacks.
         let Ok(raw) = checkpoint.raw_config() else { return Ok(None) };
-        let loaded = checkpoint.weights(&raw, Effective::default());
+        let loaded = checkpoint.weights(&raw, Dequantization::default());
         let Some(loaded) = self.part(&codes::LINT_TENSORS, loaded)? else { return Ok(None) };
         self.facts.push(loaded.summary.to_string());
         self.findings.extend(loaded.findings);

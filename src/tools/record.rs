@@ -13,7 +13,7 @@ use crate::checkpoint::{ModelConfig, PoolingMode, SentenceModules, Stage, Weight
 use crate::corpus::{Corpus, CorpusOptions};
 use crate::hidden_states::{RowId, RowSet, Tap};
 use crate::observe::{Event, Observer};
-use crate::quantization::{Effective, QuantizationError};
+use crate::quantization::{Dequantization, QuantizationError};
 use crate::report::ReportError;
 use crate::rows::measure::{add_sentences, batches};
 use crate::runtimes::Encoder;
@@ -67,7 +67,7 @@ pub struct RecordRequest {
     /// Threads.
     pub threads: usize,
     /// How a candidate's quantized weight is dequantized.
-    pub weights: Effective,
+    pub weights: Dequantization,
     /// The ONNX Runtime library.
     pub ort_lib: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ impl RecordRequest {
             max_length: None,
             batch_tokens: BATCH_TOKENS,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            weights: Effective::default(),
+            weights: Dequantization::default(),
             ort_lib: None,
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Equivalent, TwinRow, TwinTotals};
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// One tensor of the candidate against its float32 twin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -25,36 +25,36 @@ pub struct TensorRow {
     /// Bytes as float32.
     pub float32_bytes: u64,
     /// Mean squared error.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub mse: f64,
     /// Its root.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub rmse: f64,
     /// Frobenius norm of the difference over that of the original.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub relative_error: f64,
     /// Largest absolute difference.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub max_abs: f64,
     /// Its index, one number per dimension.
     pub max_abs_index: Vec<usize>,
     /// 10·log10(Σw² / Σ(ŵ−w)²), infinite when equal.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub sqnr_db: f64,
     /// Cosine of the two as vectors.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub cosine: f64,
     /// Quantized matrices: how far the group that moved most did (|mean of ŵ − w| where codes are affine, its root
     /// mean square where they are floats), as a share of the most that rounding to nearest could make of it: at
     /// most 1, unless a code, scale or zero point is wrong.
-    #[serde(with = "number::optional", default)]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional", default)]
+    #[schemars(with = "Option<json_float::Written>")]
     pub group_shift: Option<f64>,
     /// Row and group it was seen in.
     #[serde(default)]
@@ -74,16 +74,16 @@ pub struct WeightTotals {
     /// Elements of the two-dimensional matrices.
     pub matrix_elements: u64,
     /// Mean squared error over all elements of all two-dimensional matrices.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub mse: f64,
     /// Relative Frobenius error over the same.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub relative_error: f64,
     /// Largest absolute difference over the same.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub max_abs: f64,
     /// The tensor it is in.
     pub max_abs_tensor: Option<String>,
@@ -94,8 +94,8 @@ pub struct WeightTotals {
     /// Bytes of the same as float32.
     pub float32_bytes: u64,
     /// Stored bits per weight, scales included, over all tensors.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub bits_per_weight: f64,
     /// How many groups are what MLX's own quantizer makes of the original.
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::number;
+use crate::metrics::json_float;
 
 /// Which quantizer made a tensor, by what its codes have in common with the original.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -103,8 +103,8 @@ pub struct TwinRow {
     pub method: Method,
     /// How far it moves its outputs, over what errors of its own size would if each were by itself: below 1 where they
     /// compensate each other. Of matrices that keep no rule, where sentences were run.
-    #[serde(with = "number::optional", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<number::Written>")]
+    #[serde(with = "json_float::optional", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<json_float::Written>")]
     pub outputs: Option<f64>,
     /// Groups that are not what that quantizer makes of the original.
     pub changed: u64,
@@ -115,28 +115,28 @@ pub struct TwinRow {
     #[serde(default)]
     pub first_different: Option<(usize, usize)>,
     /// Root mean square error in half steps: 0.58 where weights are spread evenly between codes and rounded to nearest.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub error: f64,
     /// Root mean square error over the twin's.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub over_twin: f64,
     /// The largest such ratio of a row.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub row_over_twin: f64,
     /// That row.
     pub row_over_twin_at: usize,
     /// Largest root mean square error of a group, in half steps; 0 where every group is the twin's, as the next.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub group_error: f64,
     /// Row and number within the row of that group.
     pub group_error_at: (usize, usize),
     /// Largest error of a weight, in half steps.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub largest_error: f64,
     /// Row and column of that weight.
     pub largest_error_at: (usize, usize),

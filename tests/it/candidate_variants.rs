@@ -11,7 +11,7 @@ use parallax::corpus::CorpusOptions;
 use parallax::hidden_states::{Arm, Tap};
 use parallax::observe::Silent;
 use parallax::policy::Policy;
-use parallax::quantization::Effective;
+use parallax::quantization::Dequantization;
 use parallax::report::Report;
 use parallax::runtimes::native::ops::Compute;
 use parallax::sides::CheckRequest;
@@ -134,14 +134,14 @@ fn the_weights_that_matmul_sees_are_others_and_as_near() {
             .unwrap()
             .report
     };
-    let (rounded, exact) = (compared(Effective::Dequantized), compared(Effective::Matmul));
+    let (rounded, exact) = (compared(Dequantization::Dequantized), compared(Dequantization::Matmul));
     let (a, b) = (rounded.totals.relative_error, exact.totals.relative_error);
     assert!(a != b && (a / b - 1.0).abs() < 0.01, "{a} {b}");
     let table = |report: &parallax::weights::WeightsReport| {
         report.tensors.iter().find(|t| t.tensor.contains("word_embeddings")).unwrap().mse
     };
     assert_eq!(table(&rounded), table(&exact), "a table's rows are dequantized either way");
-    let report = shipped(|r| r.weights = Effective::Matmul);
+    let report = shipped(|r| r.weights = Dequantization::Matmul);
     assert_eq!((report.verdict, report.provenance.options["weights"].as_str()), (Verdict::Pass, "matmul"));
     assert_eq!(shipped(|_| ()).provenance.options["weights"], "dequantized");
 }

@@ -4,7 +4,7 @@ use crate::common;
 
 use common::fixture;
 use half::{bf16, f16};
-use parallax::quantization::{Codes, Effective, FloatType, Floats, MODES, Packed, Program, Scales, Target};
+use parallax::quantization::{Codes, Dequantization, FloatType, Floats, MODES, Packed, Program, Scales, Target};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -46,7 +46,7 @@ fn differences(file: &str, case: &serde_json::Value, flip: bool) -> usize {
             true => Scales::Affine { scales: floats(&scales), biases: floats(&tensors.tensor("biases").unwrap()) },
             false => Scales::Bytes(scales.data()),
         },
-        effective: Effective::Dequantized,
+        effective: Dequantization::Dequantized,
     };
     let mut out = vec![0.0f32; packed.rows * packed.cols];
     assert!(mode.bits.contains(&packed.bits) && mode.group_sizes.contains(&packed.group_size));
@@ -111,7 +111,7 @@ fn every_quantized_case_is_made_to_the_bit() {
                 true => Scales::Affine { scales: floats(&scales), biases: floats(&tensors.tensor("biases").unwrap()) },
                 false => Scales::Bytes(scales.data()),
             },
-            effective: Effective::Dequantized,
+            effective: Dequantization::Dequantized,
         };
         let (mut made, mut stored) = (Codes::default(), Codes::default());
         for (r, row) in weights.chunks(shape[1]).enumerate() {

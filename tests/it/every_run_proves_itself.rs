@@ -49,7 +49,7 @@ fn every_fault_is_seen_and_every_gate_has_its_baselines() {
     assert!(canaries.smallest.is_some());
     let judged = report.gates.iter().filter(|g| g.quantity.metric == "relative_l2");
     for gate in judged {
-        let null = gate.baseline.unwrap_or_else(|| panic!("{gate:?}"));
+        let null = gate.null_baseline.unwrap_or_else(|| panic!("{gate:?}"));
         assert!(null.wrong_layer.unwrap() > 10.0 * gate.observed.unwrap(), "{gate:?}");
         assert!(null.mismatched_sentence.unwrap() > 1.0, "{gate:?}");
     }
@@ -240,12 +240,12 @@ fn explain_names_the_tensors_and_measures_its_own_advice() {
 #[test]
 fn requantized_weights_are_what_mlx_makes_of_them() {
     use parallax::checkpoint::ModelFolder;
-    use parallax::quantization::{Effective, load_candidate, load_float, requantized};
+    use parallax::quantization::{Dequantization, load_candidate, load_float, requantized};
     let original = load_float(&ModelFolder::open(&repository("models/parallax-mini")).unwrap()).unwrap().weights;
     for (folder, bits) in [("parallax-mini-mlx-8bit", 8), ("parallax-mini-mlx-4bit", 4)] {
         let folder = ModelFolder::open(&repository("models").join(folder)).unwrap();
         let config = serde_json::from_slice(&folder.require("config.json").unwrap()).unwrap();
-        let candidate = load_candidate(&folder, &config, Effective::default()).unwrap().weights;
+        let candidate = load_candidate(&folder, &config, Dequantization::default()).unwrap().weights;
         let (mut same, mut all) = (0usize, 0usize);
         for (name, mlx) in candidate.tensors().iter().filter(|(_, w)| w.storage.bits == Some(bits)) {
             let ours = requantized(&original.tensors()[name], bits, 64, &mlx.storage.dtype).unwrap();

@@ -5,7 +5,7 @@ use crate::common;
 use common::{Recording, fixture, relative_l2};
 use parallax::checkpoint::{ModelConfig, ModelFolder};
 use parallax::hidden_states::Tap;
-use parallax::quantization::{Effective, load_candidate};
+use parallax::quantization::{Dequantization, load_candidate};
 use parallax::runtimes::Encoder;
 use parallax::runtimes::known::{CANDIDATE, KnownRuntime};
 use parallax::runtimes::native::NativeEncoder;
@@ -18,7 +18,7 @@ const LIMIT: f64 = 2e-6;
 fn mlx(name: &str, emulate: bool) -> NativeEncoder {
     let folder = ModelFolder::open(&fixture(&format!("mlx/tiny/{name}"))).unwrap();
     let mut config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
-    let loaded = load_candidate(&folder, config.raw(), Effective::Dequantized).unwrap();
+    let loaded = load_candidate(&folder, config.raw(), Dequantization::Dequantized).unwrap();
     for deviation in KnownRuntime::find(CANDIDATE).unwrap().deviations(&config, false).iter().filter(|_| emulate) {
         (deviation.change)(&mut config);
     }
@@ -120,7 +120,7 @@ fn an_archive_of_arrays_holds_the_same_weights() {
     let load = |path: &std::path::Path| {
         let folder = ModelFolder::open(path).unwrap();
         let config = ModelConfig::parse(&folder.require("config.json").unwrap(), "config.json").unwrap();
-        let loaded = load_candidate(&folder, config.raw(), Effective::Dequantized).unwrap();
+        let loaded = load_candidate(&folder, config.raw(), Dequantization::Dequantized).unwrap();
         (loaded, folder.weight_files())
     };
     let ((own, files), (theirs, _)) = (load(dir.path()), load(&tiny));

@@ -7,7 +7,7 @@ use common::{Recording, fixture, relative_l2};
 use parallax::checkpoint::{ModelConfig, ModelFolder, WeightSet};
 use parallax::finding::Severity;
 use parallax::hidden_states::Tap;
-use parallax::quantization::{Effective, load_candidate, load_float};
+use parallax::quantization::{Dequantization, load_candidate, load_float};
 use parallax::runtimes::Encoder;
 use parallax::runtimes::native::NativeEncoder;
 use parallax::runtimes::onnx::{
@@ -140,7 +140,7 @@ fn the_layers_of_every_export_are_the_checkpoints_even_quantized() {
     let zoo = Zoo::open("tiny-bert");
     let quantized = ModelFolder::open(&fixture("zoo/tiny-bert-mlx-4bit")).unwrap();
     let config = serde_json::from_slice(&quantized.require("config.json").unwrap()).unwrap();
-    let quantized = load_candidate(&quantized, &config, Effective::default()).unwrap().weights;
+    let quantized = load_candidate(&quantized, &config, Dequantization::default()).unwrap().weights;
     let original = zoo.weights();
     // The same checkpoint with two layers in each other's place.
     let swapped = original

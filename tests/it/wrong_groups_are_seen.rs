@@ -4,7 +4,7 @@ use crate::common;
 
 use common::fixture;
 use common::plant::Copy;
-use parallax::quantization::Effective;
+use parallax::quantization::Dequantization;
 use parallax::tools::compare_weights;
 use parallax::weights::TensorRow;
 
@@ -13,7 +13,7 @@ const MODULE: &str = "encoder.layer.1.intermediate.dense";
 /// Quantized matrices of a candidate against the float16 weights it was made of.
 fn rows(candidate: &Copy) -> Vec<TensorRow> {
     let original = fixture("mlx/tiny/bert-f16");
-    let compared = compare_weights(&original, candidate.path(), Effective::Dequantized).unwrap();
+    let compared = compare_weights(&original, candidate.path(), Dequantization::Dequantized).unwrap();
     compared.report.tensors.into_iter().filter(|row| row.mode.is_some()).collect()
 }
 
@@ -48,7 +48,8 @@ fn every_group_of_an_honest_conversion_is_its_twins_and_one_wrong_scale_is_one_g
     // Of float16 weights; the fixtures in other types were made of others.
     for format in ["mxfp4", "8bit-g64", "4bit-g32"] {
         let original = fixture("mlx/tiny/bert-f16");
-        let compared = |copy: &Copy| compare_weights(&original, copy.path(), Effective::Dequantized).unwrap().report;
+        let compared =
+            |copy: &Copy| compare_weights(&original, copy.path(), Dequantization::Dequantized).unwrap().report;
         let honest = compared(&Copy::of_path(&fixture(&format!("mlx/tiny/bert-{format}"))));
         let twin = &honest.totals.twin;
         assert!(twin.groups > 100 && twin.equal == twin.groups && twin.changed == 0, "{format}: {twin:?}");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use parallax::checkpoint::{ModelConfig, ModelFolder, PoolingMode, SentenceModules, Stage};
 use parallax::hidden_states::{GraphOutput, OutputValues, RowId, RowSet, Tap};
-use parallax::quantization::{Effective, load_candidate, load_float, load_stages};
+use parallax::quantization::{Dequantization, load_candidate, load_float, load_stages};
 use parallax::runtimes::Encoder;
 use parallax::runtimes::native::{NativeEncoder, SentenceHead};
 use parallax::runtimes::onnx::{
@@ -157,7 +157,8 @@ fn reference_vectors(onnx: &Path, texts: &[&str]) -> Result<Vectors, Any> {
     let config = ModelConfig::parse(&folder.require("config.json")?, "config.json")?;
     let modules = modules(&folder)?;
     let original = load_float(&folder)?;
-    let stages = load_stages(&folder, &modules, &original.weights, &serde_json::Value::Null, Effective::default())?;
+    let stages =
+        load_stages(&folder, &modules, &original.weights, &serde_json::Value::Null, Dequantization::default())?;
     let head = SentenceHead::with_weights(&modules, config.hidden_size, &stages)?;
     collect(&encoder, &head, &batches, texts.len())
 }
@@ -166,9 +167,9 @@ fn reference_vectors(onnx: &Path, texts: &[&str]) -> Result<Vectors, Any> {
 fn candidate_vectors(folder: &Path, texts: &[&str]) -> Result<Vectors, Any> {
     let folder = ModelFolder::open(folder)?;
     let config = ModelConfig::parse(&folder.require("config.json")?, "config.json")?;
-    let loaded = load_candidate(&folder, config.raw(), Effective::default())?;
+    let loaded = load_candidate(&folder, config.raw(), Dequantization::default())?;
     let modules = modules(&folder)?;
-    let stages = load_stages(&folder, &modules, &loaded.weights, config.raw(), Effective::default())?;
+    let stages = load_stages(&folder, &modules, &loaded.weights, config.raw(), Dequantization::default())?;
     let head = SentenceHead::with_weights(&modules, config.hidden_size, &stages)?;
     let encoder = Arc::new(NativeEncoder::build(&config, &loaded.weights, "the candidate")?);
     collect(&*encoder, &head, &batches(&folder, texts)?, texts.len())

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use parallax::checkpoint::ModelFolder;
-use parallax::quantization::{Effective, load_candidate};
+use parallax::quantization::{Dequantization, load_candidate};
 
 use super::models::{EIGHT, Model, ONE};
 use super::onnx_edit::{Graph, Tensor, edited};
@@ -55,7 +55,7 @@ fn exchange(values: &mut [f32], columns: usize, a: usize, b: usize) {
 fn made_from_candidate(candidate: &Copy, reference: &Path, wanted: fn(&str) -> bool, change: fn(f32) -> f32) {
     let folder = ModelFolder::open(candidate.path()).unwrap();
     let config = serde_json::from_slice(&std::fs::read(candidate.file("config.json")).unwrap()).unwrap();
-    let weights = load_candidate(&folder, &config, Effective::default()).unwrap().weights;
+    let weights = load_candidate(&folder, &config, Dequantization::default()).unwrap().weights;
     let original = Copy::of_path(reference);
     let names: Vec<&String> = weights.tensors().keys().filter(|name| wanted(name)).collect();
     assert!(!names.is_empty());

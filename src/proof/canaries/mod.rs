@@ -34,7 +34,7 @@ pub(crate) use judge::{findings, judge};
 const MOST_CODES: u32 = 16;
 
 /// Everything a canary is measured with.
-struct Cage<'a> {
+struct Harness<'a> {
     sides: &'a Sides,
     sample: &'a Sample,
     scales: &'a Scales,
@@ -50,9 +50,9 @@ pub(crate) fn plant(
     scales: &Scales,
     twin: &HiddenStates,
 ) -> Result<CanariesSection, Error> {
-    let cage = Cage { sides, sample, scales, twin: Some(twin) };
-    let healthy = cage.measure(&sample.seen.candidate)?;
-    let canaries = workers.map(FAULTS, |fault| cage.canary(fault))?;
+    let harness = Harness { sides, sample, scales, twin: Some(twin) };
+    let healthy = harness.measure(&sample.seen.candidate)?;
+    let canaries = workers.map(FAULTS, |fault| harness.canary(fault))?;
     Ok(CanariesSection { planted: true, canaries, smallest: None, healthy })
 }
 
@@ -63,12 +63,12 @@ pub(crate) fn measure_codes(
     scales: &Scales,
     section: &mut CanariesSection,
 ) -> Result<(), Error> {
-    let cage = Cage { sides, sample, scales, twin: None };
+    let harness = Harness { sides, sample, scales, twin: None };
     for canary in section.canaries.iter_mut().filter(|c| c.seen_by.is_some() && !c.codes.is_empty()) {
         let fault = &canary.fault;
         let chosen = canary.codes.iter_mut().find(|moved| *fault == judge::moved_words(moved));
         if let Some(moved) = chosen {
-            moved.effect = cage.effect_of(&moved.row.tensor, moved.by)?;
+            moved.effect = harness.effect_of(&moved.row.tensor, moved.by)?;
             canary.effect = moved.effect;
         }
     }
@@ -76,7 +76,7 @@ pub(crate) fn measure_codes(
     Ok(())
 }
 
-impl Cage<'_> {
+impl Harness<'_> {
     /// The candidate with another configuration or other weights, over a batch.
     fn encode(&self, config: &ModelConfig, weights: &WeightSet, batch: &TokenBatch) -> Result<HiddenStates, Error> {
         let encoder = NativeEncoder::build(config, weights, "the candidate with a planted fault")?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::faults::{Fault, Plant};
-use super::{Cage, weight_error};
+use super::{Harness, weight_error};
 use crate::Error;
 use crate::checkpoint::{ModelConfig, WeightSet};
 use crate::figures::number;
@@ -16,7 +16,7 @@ use crate::rows::measure::add_sentences;
 use crate::tokens::TokenBatch;
 use crate::weights::{self, TensorRow};
 
-impl Cage<'_> {
+impl Harness<'_> {
     pub(crate) fn canary(&self, fault: &Fault) -> Result<CanarySection, Error> {
         let id = fault.id;
         let not = |why: &str| CanarySection {

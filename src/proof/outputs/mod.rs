@@ -79,7 +79,7 @@ struct Evidence {
 
 /// One output over all rows.
 #[derive(Default)]
-struct Seen {
+struct OutputSeen {
     per_token: bool,
     rows: u64,
     /// Rows that are not what they should be.
@@ -100,7 +100,7 @@ struct Broken {
 /// What the reference returned besides its taps, over all rows.
 #[derive(Default)]
 pub(crate) struct Outputs {
-    seen: BTreeMap<Arc<str>, Seen>,
+    seen: BTreeMap<Arc<str>, OutputSeen>,
     padding: BTreeMap<Arc<str>, Broken>,
 }
 
@@ -184,7 +184,7 @@ fn limit(declared: &[DeclaredOutput], name: &str) -> f64 {
     if declared.iter().any(half) { EXPLAINED_HALF } else { EXPLAINED }
 }
 
-impl Seen {
+impl OutputSeen {
     /// Measures every row against every explanation. `expected` are those that a row is asked for.
     fn hold(
         &mut self,

@@ -1,7 +1,7 @@
 //! What is said of one output.
 
 use super::pooled::{in_words, nearest};
-use super::{CODE, EXPLAINED, Explaining, Is, LAST, SENTENCE, SENTENCE_CODE, Seen, far, limit};
+use super::{CODE, EXPLAINED, Explaining, Is, LAST, OutputSeen, SENTENCE, SENTENCE_CODE, far, limit};
 use crate::Error;
 use crate::figures::number;
 use crate::finding::{Code, Finding, Severity, codes};
@@ -26,7 +26,7 @@ fn refused(is: &str, code: &Code, message: String) -> Said {
 /// Explains one output. `last` is set where users take it for the last hidden state.
 pub(crate) fn explained(
     declared: &DeclaredOutput,
-    seen: Option<&Seen>,
+    seen: Option<&OutputSeen>,
     last: bool,
     to: &Explaining,
     sides: &Sides,
@@ -69,7 +69,7 @@ pub(crate) fn explained(
 }
 
 /// An output whose name promises another kind of values, in words.
-fn misnamed(declared: &DeclaredOutput, seen: Option<&Seen>, layers: usize) -> Option<String> {
+fn misnamed(declared: &DeclaredOutput, seen: Option<&OutputSeen>, layers: usize) -> Option<String> {
     let name = declared.name.as_str();
     let per_token = match &declared.carries {
         Carries::Tap(_) => true,
@@ -110,7 +110,7 @@ fn another(name: &str, tap: Tap) -> Said {
     ((tap.to_string(), Some(Is::Tap(tap))), Some(Finding::new(Severity::Note, CODE, message)))
 }
 
-fn per_token(name: &str, seen: &Seen, last: bool, limit: f64, layers: usize) -> Result<Said, Error> {
+fn per_token(name: &str, seen: &OutputSeen, last: bool, limit: f64, layers: usize) -> Result<Said, Error> {
     let end = Is::Tap(Tap::Final);
     let other_layer = |tap| other_layer(name, tap, layers);
     let misnamed = |claimed| refused("misnamed", CODE, format!("the graph's output `{name}` is {claimed}"));
@@ -146,7 +146,7 @@ fn per_token(name: &str, seen: &Seen, last: bool, limit: f64, layers: usize) -> 
     Ok(refused("unexplained", CODE, message))
 }
 
-fn per_row(raw: &str, seen: &Seen, limit: f64, to: &Explaining, sides: &Sides) -> Result<Said, Error> {
+fn per_row(raw: &str, seen: &OutputSeen, limit: f64, to: &Explaining, sides: &Sides) -> Result<Said, Error> {
     let name = plain(raw, SHOWN);
     let says = in_words(to.head.modules());
     let note = |is: Is, shown: &str, code: &Code, message: String| -> Said {
@@ -233,7 +233,7 @@ pub(crate) fn none_compared(outputs: &[OutputSection]) -> Finding {
 }
 
 /// What is known of a pooler that does not explain the output.
-fn pooler_hint(seen: &Seen, to: &Explaining) -> String {
+fn pooler_hint(seen: &OutputSeen, to: &Explaining) -> String {
     match (seen.worst.get(&Is::Pooler), &to.pooler) {
         (Some(worst), _) => format!("; from the checkpoint's pooler it is {}", far(worst)),
         (None, None) => {

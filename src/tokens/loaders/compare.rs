@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::added;
 use super::inputs::{self, MODEL_INPUTS};
 use super::keys::{Effect, KEYS, LoaderKey};
-use super::side::{Effective, LoaderSide};
+use super::side::{LoaderSide, Resolved};
 use crate::finding::{Finding, Severity, codes};
 use crate::tokens::structure::{quoted, shown};
 
@@ -167,8 +167,8 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
 /// The finding of a key on which the sides differ.
 fn judge(
     key: &LoaderKey,
-    ours: &Effective,
-    theirs: &Effective,
+    ours: &Resolved,
+    theirs: &Resolved,
     reference: &LoaderSide<'_>,
     candidate: &LoaderSide<'_>,
 ) -> Option<Finding> {
@@ -224,8 +224,8 @@ fn sentence_limit(sides: [&LoaderSide<'_>; 2]) -> Option<u64> {
 
 /// What two limits of a tokenizer do where `max_seq_length` is stated beside both: loaders that read that file obey it
 /// alone, all others obey the tokenizer's.
-fn cut_otherwise(limits: &[&Effective; 2], sentence: Option<u64>) -> (Severity, &'static str) {
-    let cuts = |limit: &&Effective| {
+fn cut_otherwise(limits: &[&Resolved; 2], sentence: Option<u64>) -> (Severity, &'static str) {
+    let cuts = |limit: &&Resolved| {
         let tokens = limit.value.as_ref().and_then(|v| v.parse::<f64>().ok());
         tokens.zip(sentence).is_some_and(|(tokens, sentence)| tokens < sentence as f64)
     };
@@ -236,7 +236,7 @@ fn cut_otherwise(limits: &[&Effective; 2], sentence: Option<u64>) -> (Severity, 
 }
 
 /// A side whose tokenizer.json says something else than what its loader ends at.
-fn contradiction(key: &LoaderKey, whose: &str, side: &LoaderSide<'_>, value: &Effective) -> Option<Finding> {
+fn contradiction(key: &LoaderKey, whose: &str, side: &LoaderSide<'_>, value: &Resolved) -> Option<Finding> {
     let said = value.value.as_ref()?;
     if key.effect == Effect::Token && side.token_id(key.key).is_none() {
         let message = format!(

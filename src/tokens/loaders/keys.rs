@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::side::{Effective, LoaderSide, Source};
+use super::side::{LoaderSide, Resolved, Source};
 use crate::tokens::structure::shown;
 
 /// What a key changes.
@@ -33,7 +33,7 @@ pub struct LoaderKey {
     /// What it changes.
     pub effect: Effect,
     /// The value a loader ends at.
-    pub value: fn(&LoaderSide<'_>) -> Effective,
+    pub value: fn(&LoaderSide<'_>) -> Resolved,
     /// What tokenizer.json itself says of it, for classes that do not take it from there.
     pub own: fn(&LoaderSide<'_>) -> Option<String>,
 }
@@ -49,65 +49,65 @@ fn unsaid(_: &LoaderSide<'_>) -> Option<String> {
 }
 
 /// A switch that a class obeys, else what tokenizer.json does.
-fn switch(side: &LoaderSide<'_>, key: &str, default: Option<String>, own: Option<String>) -> Effective {
+fn switch(side: &LoaderSide<'_>, key: &str, default: Option<String>, own: Option<String>) -> Resolved {
     match (default, side.stated(key)) {
-        (None, _) => Effective::new(own, Source::Tokenizer),
-        (Some(_), Some(stated)) => Effective::new(stated, Source::Stated),
-        (Some(default), None) => Effective::new(default, Source::Default),
+        (None, _) => Resolved::new(own, Source::Tokenizer),
+        (Some(_), Some(stated)) => Resolved::new(stated, Source::Stated),
+        (Some(default), None) => Resolved::new(default, Source::Default),
     }
 }
 
-fn lower_case(side: &LoaderSide<'_>) -> Effective {
+fn lower_case(side: &LoaderSide<'_>) -> Resolved {
     let default = side.row().and_then(|c| c.lower_case).map(|d| d.to_string());
     switch(side, "do_lower_case", default, side.lowers())
 }
 
 /// Accents go where letters are lower-cased, unless a file says otherwise.
-fn strip_accents(side: &LoaderSide<'_>) -> Effective {
+fn strip_accents(side: &LoaderSide<'_>) -> Resolved {
     let default = side.row().filter(|c| c.builds_bert).and_then(|_| lower_case(side).value);
     switch(side, "strip_accents", default, side.bert_switch("strip_accents"))
 }
 
-fn chinese(side: &LoaderSide<'_>) -> Effective {
+fn chinese(side: &LoaderSide<'_>) -> Resolved {
     let default = side.row().filter(|c| c.builds_bert).map(|_| "true".to_owned());
     switch(side, "tokenize_chinese_chars", default, side.bert_switch("handle_chinese_chars"))
 }
 
-fn keep_accents(side: &LoaderSide<'_>) -> Effective {
+fn keep_accents(side: &LoaderSide<'_>) -> Resolved {
     let default = side.row().and_then(|c| c.keep_accents).map(|d| d.to_string());
     let own = side.row().and_then(|c| c.keep_accents).and_then(|_| side.keeps_accents());
     switch(side, "keep_accents", default, own)
 }
 
-fn prefix_space(side: &LoaderSide<'_>) -> Effective {
+fn prefix_space(side: &LoaderSide<'_>) -> Resolved {
     let default = side.row().and_then(|c| c.prefix_space).map(|d| d.to_string());
     switch(side, "add_prefix_space", default, side.prefixes())
 }
 
-pub(super) fn padding_side(side: &LoaderSide<'_>) -> Effective {
+pub(super) fn padding_side(side: &LoaderSide<'_>) -> Resolved {
     let default = side.row().map_or("right", |c| c.padding_side);
     side.end("padding_side", side.parts.padding.as_ref(), default)
 }
 
 /// The number, unless it is transformers' "unlimited".
-fn model_max_length(side: &LoaderSide<'_>) -> Effective {
+fn model_max_length(side: &LoaderSide<'_>) -> Resolved {
     let limit = side.config("model_max_length").and_then(Value::as_f64).filter(|n| *n < 1e9);
-    Effective::new(limit.map(|n| n.to_string()), Source::Stated)
+    Resolved::new(limit.map(|n| n.to_string()), Source::Stated)
 }
 
 /// As stated, else a default that no class changes.
-fn plain(side: &LoaderSide<'_>, key: &str, default: &str) -> Effective {
+fn plain(side: &LoaderSide<'_>, key: &str, default: &str) -> Resolved {
     match side.stated(key) {
-        Some(stated) => Effective::new(stated, Source::Stated),
-        None => Effective::new((!default.is_empty()).then(|| default.to_owned()), Source::Default),
+        Some(stated) => Resolved::new(stated, Source::Stated),
+        None => Resolved::new((!default.is_empty()).then(|| default.to_owned()), Source::Default),
     }
 }
 
-fn sentence(side: &LoaderSide<'_>, key: &str, default: &str) -> Effective {
+fn sentence(side: &LoaderSide<'_>, key: &str, default: &str) -> Resolved {
     let stated = side.files.sentence_config.as_ref().and_then(|map| map.get(key)).filter(|v| !v.is_null());
     match stated {
-        Some(value) => Effective::new(shown(value), Source::Stated),
-        None => Effective::new(default.to_owned(), Source::Default),
+        Some(value) => Resolved::new(shown(value), Source::Stated),
+        None => Resolved::new(default.to_owned(), Source::Default),
     }
 }
 
@@ -118,7 +118,7 @@ fn around(side: &LoaderSide<'_>, first: bool) -> Option<String> {
     Some(side.parts.named(*id))
 }
 
-const fn token(key: &'static str, value: fn(&LoaderSide<'_>) -> Effective) -> LoaderKey {
+const fn token(key: &'static str, value: fn(&LoaderSide<'_>) -> Resolved) -> LoaderKey {
     LoaderKey {
         file: CONFIG,
         key,
@@ -133,13 +133,13 @@ const fn token(key: &'static str, value: fn(&LoaderSide<'_>) -> Effective) -> Lo
 const fn of_class(
     key: &'static str,
     default: &'static str,
-    value: fn(&LoaderSide<'_>) -> Effective,
+    value: fn(&LoaderSide<'_>) -> Resolved,
     own: fn(&LoaderSide<'_>) -> Option<String>,
 ) -> LoaderKey {
     LoaderKey { file: CONFIG, key, obeyed_by: BERT_LIKE, default, effect: Effect::Ids, value, own }
 }
 
-const fn of_sentence(key: &'static str, default: &'static str, value: fn(&LoaderSide<'_>) -> Effective) -> LoaderKey {
+const fn of_sentence(key: &'static str, default: &'static str, value: fn(&LoaderSide<'_>) -> Resolved) -> LoaderKey {
     LoaderKey {
         file: SENTENCE,
         key,

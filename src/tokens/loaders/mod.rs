@@ -17,7 +17,7 @@ pub use class::{CLASSES, Class};
 pub use compare::{KeyRow, Loaded, compare};
 pub use inputs::{counts_from_the_start, left};
 pub use keys::{Effect, KEYS, LoaderKey};
-pub use side::{Effective, LoaderFiles, LoaderSide, Source};
+pub use side::{LoaderFiles, LoaderSide, Resolved, Source};
 
 #[cfg(test)]
 mod tests;

@@ -43,14 +43,14 @@ pub enum Source {
 
 /// The value a loader ends at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Effective {
+pub struct Resolved {
     /// The value as JSON; none where nothing says anything.
     pub value: Option<String>,
     /// Where it comes from.
     pub source: Source,
 }
 
-impl Effective {
+impl Resolved {
     pub(super) fn new(value: impl Into<Option<String>>, source: Source) -> Self {
         Self { value: value.into(), source }
     }
@@ -145,9 +145,9 @@ impl<'a> LoaderSide<'a> {
     }
 
     /// The same, for the table.
-    pub(super) fn token(&self, role: &str) -> Effective {
+    pub(super) fn token(&self, role: &str) -> Resolved {
         let (text, source) = self.token_text(role);
-        Effective::new(text.map(|t| quoted(&t)), source)
+        Resolved::new(text.map(|t| quoted(&t)), source)
     }
 
     /// The id of a special token in tokenizer.json.
@@ -161,18 +161,18 @@ impl<'a> LoaderSide<'a> {
     }
 
     /// A side of cutting or padding: tokenizer_config.json, else the block in tokenizer.json, else the class.
-    pub(super) fn end(&self, key: &str, block: Option<&Value>, default: &str) -> Effective {
+    pub(super) fn end(&self, key: &str, block: Option<&Value>, default: &str) -> Resolved {
         if let Some(stated) = self.config(key).and_then(Value::as_str) {
-            return Effective::new(shown(&Value::from(stated.to_lowercase())), Source::Stated);
+            return Resolved::new(shown(&Value::from(stated.to_lowercase())), Source::Stated);
         }
         match block.and_then(|b| b.get("direction")).and_then(Value::as_str) {
-            Some(direction) => Effective::new(shown(&Value::from(direction.to_lowercase())), Source::Tokenizer),
-            None => Effective::new(shown(&Value::from(default)), Source::Default),
+            Some(direction) => Resolved::new(shown(&Value::from(direction.to_lowercase())), Source::Tokenizer),
+            None => Resolved::new(shown(&Value::from(default)), Source::Default),
         }
     }
 
     /// The end of a long text that is cut.
-    pub(super) fn truncation_side(&self) -> Effective {
+    pub(super) fn truncation_side(&self) -> Resolved {
         self.end("truncation_side", self.parts.truncation.as_ref(), "right")
     }
 

@@ -2,7 +2,7 @@
 //! one: graph, original or candidate.
 
 use super::find::Piece;
-use super::known::{Fold, Known, View};
+use super::known::{CheckpointTensor, Fold, View};
 use super::leaves::Leaf;
 use crate::checkpoint::Weight;
 
@@ -63,7 +63,7 @@ pub(super) fn compared(
     leaf: &Leaf<'_>,
     view: View,
     piece: &Piece,
-    known: &Known<'_>,
+    known: &CheckpointTensor<'_>,
     candidate: Option<&Weight>,
 ) -> Option<Difference> {
     let theirs = view.rows(leaf, piece.at, piece.rows);

@@ -1,7 +1,7 @@
 //! Which tensor of a checkpoint is this constant? By name where it has kept one, by content always: transposed, packed,
 //! cut, repeated, or folded in one of the known ways.
 
-use super::known::{Fold, Forms, Known, View};
+use super::known::{CheckpointTensor, Fold, Forms, View};
 use super::leaves::Leaf;
 use crate::checkpoint::is_table;
 
@@ -46,7 +46,7 @@ pub(super) struct Plan {
 }
 
 /// Finds a constant among the tensors; none where nothing resembles it.
-pub(super) fn find(leaf: &Leaf<'_>, known: &[Known<'_>], forms: &Forms) -> Option<Plan> {
+pub(super) fn find(leaf: &Leaf<'_>, known: &[CheckpointTensor<'_>], forms: &Forms) -> Option<Plan> {
     // Names are kept whole or not at all: of two that fit, the longer one is meant.
     let called = known.iter().enumerate().filter(|(_, tensor)| tensor.is_called(leaf.name));
     let called = called.max_by_key(|(_, tensor)| tensor.name.len()).map(|(k, _)| k);
@@ -84,7 +84,13 @@ fn views(shape: &[usize]) -> Vec<View> {
 }
 
 /// Covers a view's rows with tensors; `called` is the one whose name the constant has.
-fn plan(leaf: &Leaf<'_>, view: View, known: &[Known<'_>], forms: &Forms, called: Option<usize>) -> Option<Plan> {
+fn plan(
+    leaf: &Leaf<'_>,
+    view: View,
+    known: &[CheckpointTensor<'_>],
+    forms: &Forms,
+    called: Option<usize>,
+) -> Option<Plan> {
     if view.outputs.checked_mul(view.inputs) != Some(leaf.values.len()) {
         return None;
     }
@@ -127,7 +133,7 @@ fn plan(leaf: &Leaf<'_>, view: View, known: &[Known<'_>], forms: &Forms, called:
 }
 
 /// Rows of a tensor that the constant's rows may begin at.
-fn places(leaf: &Leaf<'_>, view: View, at: usize, tensor: &Known<'_>, rows: usize) -> Vec<usize> {
+fn places(leaf: &Leaf<'_>, view: View, at: usize, tensor: &CheckpointTensor<'_>, rows: usize) -> Vec<usize> {
     let Some(last) = tensor.outputs.checked_sub(rows) else { return Vec::new() };
     if last == 0 || rows == 0 {
         return vec![0];
@@ -140,7 +146,13 @@ fn places(leaf: &Leaf<'_>, view: View, at: usize, tensor: &Known<'_>, rows: usiz
 }
 
 /// How well rows fit, under the fold that fits best.
-fn fit(leaf: &Leaf<'_>, view: View, [at, first, rows]: [usize; 3], tensor: &Known<'_>, forms: &Forms) -> (Fit, Fold) {
+fn fit(
+    leaf: &Leaf<'_>,
+    view: View,
+    [at, first, rows]: [usize; 3],
+    tensor: &CheckpointTensor<'_>,
+    forms: &Forms,
+) -> (Fit, Fold) {
     let n = rows * tensor.inputs;
     let count = n.min(SAMPLES);
     // Spread over rows and columns alike.

@@ -79,7 +79,7 @@ impl Fold {
 
 /// A tensor of the checkpoint.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'w> {
+pub(super) struct CheckpointTensor<'w> {
     pub(super) name: &'w str,
     pub(super) weight: &'w Weight,
     pub(super) outputs: usize,
@@ -87,7 +87,7 @@ pub(super) struct Known<'w> {
     rounded: fn(f32) -> f32,
 }
 
-impl<'w> Known<'w> {
+impl<'w> CheckpointTensor<'w> {
     pub(super) fn new(name: &'w str, weight: &'w Weight) -> Option<Self> {
         let inputs = if weight.shape.len() > 1 { *weight.shape.last()? } else { 1 };
         let outputs = weight.len().checked_div(inputs)?;

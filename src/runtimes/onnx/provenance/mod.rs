@@ -21,7 +21,7 @@ pub use known::Forms;
 use compare::compared;
 use derived::{Derived, derived};
 use find::{Plan, find, repeated};
-use known::Known;
+use known::CheckpointTensor;
 use leaves::{Leaf, leaves, live};
 use reworked::reworked;
 
@@ -87,8 +87,8 @@ pub fn provenance(g: &Graph, map: &TapMap, sources: Sources<'_>, forms: &Forms) 
     let all = leaves(g, &live, end);
     let of_encoder = sources.original.tensors().iter().map(|(name, weight)| (name, &**weight));
     let of_modules = sources.modules.iter().map(|(name, weight)| (name, *weight));
-    let known: Vec<Known<'_>> =
-        of_encoder.chain(of_modules).filter_map(|(name, weight)| Known::new(name, weight)).collect();
+    let known: Vec<CheckpointTensor<'_>> =
+        of_encoder.chain(of_modules).filter_map(|(name, weight)| CheckpointTensor::new(name, weight)).collect();
     let found: Vec<What> = all.par_iter().map(|leaf| what(leaf, &known, forms, sources.candidate)).collect();
 
     let mut out = Provenance { constants: all.len(), ..Provenance::default() };
@@ -131,7 +131,7 @@ fn stated(forms: &Forms) -> String {
     bases.join(" and ")
 }
 
-fn what(leaf: &Leaf<'_>, known: &[Known<'_>], forms: &Forms, candidate: Option<&WeightSet>) -> What {
+fn what(leaf: &Leaf<'_>, known: &[CheckpointTensor<'_>], forms: &Forms, candidate: Option<&WeightSet>) -> What {
     let weights = |leaf: &Leaf<'_>| {
         let plan = find(leaf, known, forms)?;
         let differences = plan.pieces.iter().filter_map(|piece| {
@@ -164,20 +164,22 @@ fn what(leaf: &Leaf<'_>, known: &[Known<'_>], forms: &Forms, candidate: Option<&
 /// Tensors that the encoder needs and the graph does not hold whole. A table may be held in part: positions beyond the
 /// export's length, words beyond the vocabulary. One value repeated may be left out (a bias of zeros).
 fn missing(
-    known: &[Known<'_>],
+    known: &[CheckpointTensor<'_>],
     covered: &BTreeMap<usize, BTreeSet<(usize, usize)>>,
     needed: &BTreeSet<String>,
 ) -> Vec<String> {
-    let is_whole = |k: usize, tensor: &Known<'_>| {
+    let is_whole = |k: usize, tensor: &CheckpointTensor<'_>| {
         let pieces = covered.get(&k);
         let rows: usize = pieces.into_iter().flatten().map(|(_, rows)| rows).sum();
         rows >= tensor.outputs || (rows > 0 && is_table(tensor.name))
     };
-    let uniform = |tensor: &Known<'_>| {
+    let uniform = |tensor: &CheckpointTensor<'_>| {
         let first = tensor.weight.get(0);
         tensor.weight.rows().iter().all(|v| Some(*v) == first)
     };
-    let equal = |a: &Known<'_>, b: &Known<'_>| a.weight.shape == b.weight.shape && a.weight.rows() == b.weight.rows();
+    let equal = |a: &CheckpointTensor<'_>, b: &CheckpointTensor<'_>| {
+        a.weight.shape == b.weight.shape && a.weight.rows() == b.weight.rows()
+    };
     let lacking = known.iter().enumerate().filter(|(k, tensor)| needed.contains(tensor.name) && !is_whole(*k, tensor));
     let lacking = lacking.filter(|(_, tensor)| !uniform(tensor));
     // Equal tensors are stored once.

@@ -8,7 +8,7 @@ use super::inputs::plan;
 use super::library::Runtime;
 use super::outlets::{Carries, Outlets, declared};
 use super::{Output, SessionOptions, build, run, selected};
-use crate::metrics::number;
+use crate::metrics::json_float;
 use crate::runtimes::onnx::error::OnnxError;
 use crate::runtimes::onnx::file::model::OnnxModel;
 use crate::runtimes::onnx::graph::Graph;
@@ -22,12 +22,12 @@ pub struct ObserverEffect {
     #[serde(default)]
     pub output: String,
     /// `|tapped - untouched| / |untouched|`; NaN when either holds a NaN.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub relative_l2: f64,
     /// Largest absolute difference; NaN when either holds a NaN.
-    #[serde(with = "number")]
-    #[schemars(with = "number::Written")]
+    #[serde(with = "json_float")]
+    #[schemars(with = "json_float::Written")]
     pub max_abs: f64,
     /// Every value has the same bits.
     pub bit_identical: bool,
