@@ -68,7 +68,11 @@
 //! | [`policy`] | limits, each with the measurement it rests on |
 //! | [`verdict`] | PASS, FAIL or INCONCLUSIVE, and why |
 //! | [`report`] | one struct, every format a pure function of it |
+//! | [`sides`] | both models opened, compared as files, ready to run |
+//! | `rows` | batches through every encoder, and what is accumulated of them |
+//! | `proof` | why it is the same thing that is compared, and what its judges are worth: one file each |
 //! | [`check`](mod@check) | the pipeline |
+//! | [`tools`] | `lint`, `inspect`, `record`, `weights`: other commands through the same door |
 //!
 //! # How to extend
 //!

@@ -1,12 +1,13 @@
 //! The report of a run, filled in.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::evidence::Measured;
 use super::stream::{LENGTH_BUCKETS, RowText};
 use crate::hidden_states::{Arm, Tap};
 use crate::metrics::{Mode, find};
-use crate::policy::Date;
 use crate::proof::sweep::Swept;
 use crate::quantization::QuantizationSummary;
 use crate::report::{
@@ -173,15 +174,13 @@ fn tokens(sides: &Sides, row: Option<&RowText>, errors: Option<&Vec<f64>>) -> Ve
 
 /// `2026-11-23T08:00:00Z`.
 fn rfc3339(time: SystemTime) -> String {
-    let of_day = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) % 86_400;
-    let (h, m, s) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{}T{h:02}:{m:02}:{s:02}Z", Date::of(time))
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn dates_are_dates() {

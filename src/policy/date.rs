@@ -1,46 +1,24 @@
 //! Days of the calendar, in UTC.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use chrono::{DateTime, NaiveDate, Utc};
 
 /// A day. Later days are larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date {
-    year: u32,
-    month: u32,
-    day: u32,
-}
+pub struct Date(NaiveDate);
 
 impl Date {
     /// Reads `2027-01-31`, exactly so written; none for a day that does not exist.
     pub fn parse(text: &str) -> Option<Self> {
-        let shape = |(i, b): (usize, u8)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() };
-        if text.len() != 10 || !text.bytes().enumerate().all(shape) {
-            return None;
-        }
-        let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u32>().ok();
-        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-        let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        let days = match month {
-            4 | 6 | 9 | 11 => 30,
-            2 if leap => 29,
-            2 => 28,
-            1..=12 => 31,
-            _ => return None,
-        };
-        (1..=days).contains(&day).then_some(Self { year, month, day })
+        let day = Self(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?);
+        (day.to_string() == text).then_some(day)
     }
 
-    /// The day of a moment; the calendar by Howard Hinnant's `civil_from_days`.
+    /// The day of a moment.
     pub fn of(time: SystemTime) -> Self {
-        let z = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()) / 86_400 + 719_468;
-        let (era, doe) = (z / 146_097, z % 146_097);
-        let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-        let mp = (5 * doy + 2) / 153;
-        let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-        let year = yoe + era * 400 + u64::from(month <= 2);
-        Self { year: year as u32, month: month as u32, day: day as u32 }
+        Self(DateTime::<Utc>::from(time).date_naive())
     }
 
     /// Today.
@@ -51,14 +29,14 @@ impl Date {
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+        self.0.fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn only_days_that_exist_are_dates() {

@@ -154,14 +154,7 @@ mod tests {
 
     #[test]
     fn literal_xml_for_each_verdict() {
-        for (report, expected) in [
-            (sample::passing(), include_str!("expected/pass.xml")),
-            (sample::failing(), include_str!("expected/fail.xml")),
-            (sample::inconclusive(), include_str!("expected/inconclusive.xml")),
-            (sample::broken(), include_str!("expected/broken.xml")),
-        ] {
-            assert_eq!(rendered(&report), expected);
-        }
+        sample::golden("xml", rendered);
     }
 
     #[test]

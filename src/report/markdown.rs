@@ -252,10 +252,7 @@ mod tests {
 
     #[test]
     fn literal_markdown_for_each_verdict() {
-        assert_eq!(rendered(&sample::passing()), include_str!("expected/pass.md"));
-        assert_eq!(rendered(&sample::failing()), include_str!("expected/fail.md"));
-        assert_eq!(rendered(&sample::inconclusive()), include_str!("expected/inconclusive.md"));
-        assert_eq!(rendered(&sample::broken()), include_str!("expected/broken.md"));
+        sample::golden("md", rendered);
     }
 
     #[test]

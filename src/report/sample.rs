@@ -167,6 +167,20 @@ fn preflight(check: &str, reference: &str, outcome: Agreement) -> PreflightCheck
     PreflightCheck { check: check.into(), reference: reference.into(), candidate: "12".into(), outcome }
 }
 
+/// Holds a rendering of each verdict against its golden file; `cargo insta review` shows what differs and accepts it.
+pub(super) fn golden(extension: &str, rendered: impl Fn(&Report) -> String) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("expected");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let reports = [("pass", passing()), ("fail", failing()), ("inconclusive", inconclusive()), ("broken", broken())];
+    for (name, report) in reports {
+        let text = rendered(&report);
+        assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{name}: {text:?}");
+        settings.bind(|| insta::assert_snapshot!(format!("{name}.{extension}"), text));
+    }
+}
+
 /// The report with the verdict its own numbers lead to.
 fn judged(mut report: Report) -> Report {
     let policy = Policy::parse(POLICY, "mine.toml").unwrap();

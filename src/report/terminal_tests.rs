@@ -4,10 +4,7 @@ use crate::verdict::Reason;
 
 #[test]
 fn literal_text_for_each_verdict() {
-    assert_eq!(verdict_text(&sample::passing(), false, false), include_str!("expected/pass.txt"));
-    assert_eq!(verdict_text(&sample::failing(), false, false), include_str!("expected/fail.txt"));
-    assert_eq!(verdict_text(&sample::inconclusive(), false, false), include_str!("expected/inconclusive.txt"));
-    assert_eq!(verdict_text(&sample::broken(), false, false), include_str!("expected/broken.txt"));
+    sample::golden("txt", |report| verdict_text(report, false, false));
 }
 
 #[test]

@@ -98,6 +98,8 @@ fn hostile_text_is_text() {
             "fit",
             "question",
             "method",
+            "reference_taps",
+            "candidate_taps",
         ];
         match value {
             serde_json::Value::String(s) if !FIXED.contains(&key) && !["nan", "inf", "-inf"].contains(&s.as_str()) => {
