@@ -43,7 +43,7 @@ class ParallaxError(Exception):
 
 
 class FailedError(ParallaxError):
-    """FAIL: a contradiction is proven, or a limit is exceeded."""
+    """FAIL: the two sides contradict each other, or a limit is exceeded."""
 
     exit_code = 1
 

@@ -11,10 +11,10 @@ pub(crate) use super::values::{
 const EXIT_CODES: &str = "\
 Exit codes:
   0  pass: faithful and fit
-  1  fail: a contradiction is proven, or a limit is exceeded
+  1  fail: the two sides contradict each other, or a limit is exceeded
   2  usage: bad flags or policy file
   3  inconclusive: not proven comparable, or too little evidence
-  4  bad input: malformed, unsafe or contradictory model, tokenizer or corpus
+  4  bad input: one side's files, or the corpus, are malformed, unsafe or contradict themselves
   5  environment: no usable ONNX Runtime, disk full, unwritable output
  70  internal error (a bug in parallax)";
 
