@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! NaN or infinity in the candidate ─▶ fail, whatever else is wrong
-//! not proven comparable, not measured, too little evidence ─▶ inconclusive
-//! a limit exceeded, a failure found ─▶ fail
+//! not proven comparable ─▶ inconclusive
+//! candidate and original contradict each other ─▶ fail, however little was compared
+//! not measured, too little evidence ─▶ inconclusive
+//! a limit exceeded ─▶ fail
 //! none of these ─▶ pass
 //! ```
 
@@ -12,7 +14,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{apart, number};
-use crate::finding::{Code, Finding, Severity, codes};
+use crate::finding::{Code, Finding, Ground, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy, Quantity, Question};
 
@@ -70,6 +72,10 @@ pub struct Reason {
     /// True for a contradiction or a limit exceeded, false for what is missing.
     #[serde(default)]
     pub proven: bool,
+    /// True for what follows from a nearer cause among the reasons: states that are off where weights are not in their
+    /// place, neighbours that are lost where the pooling is another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follows: bool,
 }
 
 /// How much was compared.
@@ -133,38 +139,83 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
     let (broken, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|g| is_broken(g));
     let (engine, exceeded): (Vec<_>, Vec<_>) = others.into_iter().partition(|g| g.quantity.arm == Some(Arm::Engine));
     let unmeasured: Vec<_> = gates.iter().filter(|g| g.outcome == Outcome::NotMeasured).collect();
-    let found = |severity| findings.iter().filter(move |f| f.severity == severity).map(reason_of);
 
-    let mut doubts: Vec<Reason> = found(Severity::Refusal).collect();
+    // A tap that is most like another's says that the taps are not the same points, or that the candidate's weights are
+    // not in their place: where that is proven, it is no doubt.
+    let wrong_weights = findings
+        .iter()
+        .any(|f| f.severity == Severity::Failure && matches!(ground(&f.code), Ground::Places | Ground::Weights));
+    let is_explained = |f: &Finding| wrong_weights && f.is(&codes::ALIGNMENT_CROSS_MATCH);
+    let refusals = || findings.iter().filter(|f| f.severity == Severity::Refusal);
+    let is_missing = |f: &Finding| ground(&f.code) == Ground::Missing;
+    let mut doubts: Vec<Reason> = refusals().filter(|f| !is_explained(f) && !is_missing(f)).map(reason_of).collect();
     doubts.extend(grouped(&codes::GATE_ENGINE, &engine, false));
-    doubts.extend(grouped(&codes::GATE_NOT_MEASURED, &unmeasured, false));
-    doubts.extend(too_little(policy, gates, amount));
+    let mut missing: Vec<Reason> = refusals().filter(|f| is_missing(f)).map(reason_of).collect();
+    missing.extend(grouped(&codes::GATE_NOT_MEASURED, &unmeasured, false));
+    missing.extend(too_little(policy, gates, amount));
     let certain = grouped(&codes::GATE_NON_FINITE, &broken, true);
-    let mut failures = grouped(&codes::GATE_EXCEEDED, &exceeded, true);
-    failures.extend(found(Severity::Failure));
+    let mut failures: Vec<Reason> =
+        findings.iter().filter(|f| f.severity == Severity::Failure).map(reason_of).collect();
+    failures.extend(refusals().filter(|f| is_explained(f)).map(|f| Reason { proven: true, ..reason_of(f) }));
+    failures.extend(grouped(&codes::GATE_EXCEEDED, &exceeded, true));
+    failures.sort_by_key(|r| ground(&r.code));
+    let contradicted = failures.iter().any(|r| r.question == Question::Faithful);
 
-    let verdict = match (certain.is_empty(), doubts.is_empty(), failures.is_empty()) {
-        (false, _, _) => Verdict::Fail,
-        (true, false, _) => Verdict::Inconclusive,
-        (true, true, false) => Verdict::Fail,
-        (true, true, true) => Verdict::Pass,
+    let verdict = match () {
+        () if !certain.is_empty() => Verdict::Fail,
+        () if !doubts.is_empty() => Verdict::Inconclusive,
+        () if contradicted => Verdict::Fail,
+        () if !missing.is_empty() => Verdict::Inconclusive,
+        () if !failures.is_empty() => Verdict::Fail,
+        () => Verdict::Pass,
     };
-    let reasons: Vec<Reason> = certain.into_iter().chain(doubts).chain(failures).collect();
+    let reasons = match verdict {
+        // What is missing would not change the verdict.
+        Verdict::Fail => certain.into_iter().chain(failures).chain(doubts).chain(missing).collect(),
+        _ => certain.into_iter().chain(doubts).chain(missing).chain(failures).collect(),
+    };
+    let reasons = with_consequences(reasons);
     let answers = Answers::of(gates, &reasons);
     Judgement { verdict, exit_code: verdict.exit_code(), answers, reasons }
 }
 
+/// What findings and reasons of a code rest on.
+fn ground(code: &str) -> Ground {
+    codes::find(code).map_or(Ground::Files, |row| row.ground)
+}
+
+/// Marks what follows from a nearer cause: of files that contradict each other and of tensors out of place, all that was
+/// computed with them; of the latter, the other tensors that differ.
+fn with_consequences(mut reasons: Vec<Reason>) -> Vec<Reason> {
+    let proven = |on: &[Ground]| reasons.iter().any(|r| r.proven && on.contains(&ground(&r.code)));
+    let places = proven(&[Ground::Places]);
+    let computed = proven(&[Ground::Files, Ground::Places, Ground::Weights]);
+    let states = proven(&[Ground::States]);
+    for reason in reasons.iter_mut().filter(|r| r.proven) {
+        reason.follows = match ground(&reason.code) {
+            Ground::Weights => places,
+            Ground::States => computed,
+            Ground::Limits => computed || states,
+            Ground::Files | Ground::Places | Ground::Missing => false,
+        };
+    }
+    reasons
+}
+
 fn reason_of(finding: &Finding) -> Reason {
     let code = finding.code.clone();
-    // Too poor a corpus leaves open what the format costs; everything else, whether the candidate is what it claims.
-    let question = if code.starts_with("corpus.") { Question::Fit } else { Question::Faithful };
-    Reason { code, message: finding.message.clone(), question, proven: finding.severity == Severity::Failure }
+    // Too poor a corpus and an excuse that has ended leave open what the format costs; everything else, whether the
+    // candidate is what it claims.
+    let fit = code.starts_with("corpus.") || ground(&code) == Ground::Limits;
+    let question = if fit { Question::Fit } else { Question::Faithful };
+    let proven = finding.severity == Severity::Failure;
+    Reason { code, message: finding.message.clone(), question, proven, follows: false }
 }
 
 fn too_little(policy: &Policy, gates: &[GateResult], amount: &Amount) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let mut reason = |code: &str, message: String| {
-        reasons.push(Reason { code: code.to_owned(), message, question: Question::Fit, proven: false });
+        reasons.push(Reason { code: code.to_owned(), message, question: Question::Fit, proven: false, follows: false });
     };
     if policy.gates.is_empty() || gates.is_empty() {
         reason("policy.no_gates", format!("policy {} judged nothing: no gate was evaluated", policy.name));
@@ -191,6 +242,7 @@ fn grouped(code: &Code, results: &[&GateResult], proven: bool) -> Vec<Reason> {
         message: message(g[0], g),
         question: g[0].quantity.question(),
         proven,
+        follows: false,
     };
     groups.iter().map(reason).collect()
 }

@@ -1,6 +1,8 @@
 //! What the findings prove to be wrong, told as the cause before any precision is: a wrong tensor, a setting that
 //! differs, an original that is not the one of graph and candidate.
 
+use std::collections::BTreeSet;
+
 use crate::checkpoint::layer_of;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
@@ -138,6 +140,12 @@ fn named(finding: &Finding, weights: &WeightsReport) -> Vec<String> {
         return weights.changed_unquantized.clone();
     }
     let rows = weights.tensors.iter().map(|row| &row.tensor);
+    if finding.is(&codes::WEIGHTS_MISPLACED) && finding.message.starts_with("layer") {
+        // `layers 2 and 3 of the candidate are swapped`: all their tensors.
+        let told = finding.message.split(" of the candidate").next().unwrap_or_default();
+        let layers: Vec<usize> = told.split(' ').filter_map(|word| word.parse().ok()).collect();
+        return rows.filter(|name| layer_of(name).is_some_and(|n| layers.contains(&n))).cloned().collect();
+    }
     // The first that a message names is what it is about.
     let mut found: Vec<(usize, &String)> =
         rows.filter_map(|name| Some((finding.message.find(&format!("`{name}`"))?, name))).collect();
@@ -146,6 +154,10 @@ fn named(finding: &Finding, weights: &WeightsReport) -> Vec<String> {
 }
 
 fn subject(code: &str, tensors: &[String]) -> String {
+    let layers: BTreeSet<Option<usize>> = tensors.iter().map(|name| layer_of(name)).collect();
+    if let ("weights.misplaced", [Some(a), Some(b)]) = (code, layers.iter().copied().collect::<Vec<_>>().as_slice()) {
+        return format!("layers {a} and {b} of the candidate");
+    }
     match (tensors, code.split_once('.')) {
         ([first], _) => format!("{} of the candidate", quoted(first)),
         ([first, rest @ ..], _) => format!("{} and {} more tensors of the candidate", quoted(first), rest.len()),

@@ -33,9 +33,10 @@ impl Streamed {
         let mut say = |severity, code: &Code, message: String| out.push(Finding::new(severity, code, message));
         if self.built_in {
             say(
-                Severity::Note,
+                Severity::Refusal,
                 &codes::CORPUS_BUILT_IN,
-                "no corpus was given: the built-in probe sentences were compared".into(),
+                "no corpus was given: the built-in sentences were compared, which say nothing of yours; give --corpus"
+                    .into(),
             );
         }
         if self.empty_lines > 0 {

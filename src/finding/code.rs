@@ -2,6 +2,25 @@
 
 use super::Severity;
 
+/// What a finding rests on, the nearest cause first: what is wrong in the files shows in the weights, in the states, and
+/// at last in what is searched with them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ground {
+    /// Files of the two sides that contradict each other, whatever is run on them.
+    #[default]
+    Files,
+    /// Tensors that are whole, and not where they belong.
+    Places,
+    /// Tensors that were changed.
+    Weights,
+    /// States that were computed.
+    States,
+    /// Limits of the policy.
+    Limits,
+    /// Nothing is contradicted, something is missing.
+    Missing,
+}
+
 /// One kind of finding: the row of the table in [`codes`](super::codes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code {
@@ -17,11 +36,13 @@ pub struct Code {
     pub caveat: Option<&'static str>,
     /// True for what depends on limits, so that `recheck` decides it anew.
     pub by_limits: bool,
+    /// What it rests on.
+    pub ground: Ground,
 }
 
 impl Code {
     pub(super) const fn new(code: &'static str, severity: Severity, means: &'static str, todo: &'static str) -> Self {
-        Self { code, severity, means, todo, caveat: None, by_limits: false }
+        Self { code, severity, means, todo, caveat: None, by_limits: false, ground: Ground::Files }
     }
 
     pub(super) const fn caveat(mut self, word: &'static str) -> Self {
@@ -31,6 +52,31 @@ impl Code {
 
     pub(super) const fn by_limits(mut self) -> Self {
         self.by_limits = true;
+        self
+    }
+
+    pub(super) const fn of_places(mut self) -> Self {
+        self.ground = Ground::Places;
+        self
+    }
+
+    pub(super) const fn of_weights(mut self) -> Self {
+        self.ground = Ground::Weights;
+        self
+    }
+
+    pub(super) const fn of_states(mut self) -> Self {
+        self.ground = Ground::States;
+        self
+    }
+
+    pub(super) const fn of_limits(mut self) -> Self {
+        self.ground = Ground::Limits;
+        self
+    }
+
+    pub(super) const fn of_what_is_missing(mut self) -> Self {
+        self.ground = Ground::Missing;
         self
     }
 

@@ -21,7 +21,7 @@ pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
         let message = format!("{} matches {}", report.alignment.candidate, report.alignment.reference);
         lines.push(annotation("notice", &title, &message));
     }
-    lines.extend(report.reasons.iter().map(|r| annotation("error", &title, &r.message)));
+    lines.extend(report.reasons.iter().filter(|r| !r.follows).map(|r| annotation("error", &title, &r.message)));
     let warnings = report.findings.iter().filter(|f| f.severity == Severity::Warning);
     lines.extend(warnings.map(|f| annotation("warning", &format!("parallax: {}", f.code), &f.message)));
     if lines.len() > MOST {

@@ -102,7 +102,7 @@ fn verdict(report: &Report) -> TestCaseStatus {
         Verdict::Fail => NonSuccessKind::Failure,
         Verdict::Inconclusive => NonSuccessKind::Error,
     };
-    let reasons: Vec<&str> = report.reasons.iter().map(|r| r.message.as_str()).collect();
+    let reasons: Vec<&str> = report.reasons.iter().filter(|r| !r.follows).map(|r| r.message.as_str()).collect();
     not_ok(kind, "verdict", &format!("{}: {}", report.verdict, reasons.join("; ")))
 }
 

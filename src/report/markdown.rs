@@ -3,7 +3,8 @@
 use super::escape::{markdown, plain};
 use super::markdown_text::{line, text};
 use super::words::{
-    HEADLINE, amount, answers, count, first_jump, measurement, next_step, outcome, taps, twin, unlike, value,
+    HEADLINE, amount, answers, consequences, count, first_jump, measurement, next_step, outcome, taps, twin, unlike,
+    value,
 };
 use super::{Report, ReportError, markdown_proof};
 use crate::align::Agreement;
@@ -52,10 +53,17 @@ fn head(report: &Report, out: &mut String) {
         line(out, &format!("- {}", text(&answer.line)));
     }
     let told = |i: usize| answers.iter().any(|answer| answer.reason == Some(i));
-    for (_, reason) in report.reasons.iter().enumerate().filter(|(i, _)| !told(*i)) {
+    let untold = report.reasons.iter().enumerate().filter(|(i, _)| !told(*i)).map(|(_, reason)| reason);
+    let (follow, others): (Vec<_>, Vec<_>) = untold.partition(|reason| reason.follows);
+    for reason in others {
         line(out, &format!("- {}", text(&reason.message)));
     }
     out.push('\n');
+    if !follow.is_empty() {
+        line(out, &format!("<details><summary>It follows: {}</summary>\n", text(&consequences(follow.clone()))));
+        follow.iter().for_each(|reason| line(out, &format!("- {}", text(&reason.message))));
+        line(out, "\n</details>\n");
+    }
     if let Some((todo, command)) = next_step(report) {
         line(out, &format!("Next: {todo} (`{}`)\n", command.replace('`', "'")));
     }

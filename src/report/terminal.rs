@@ -2,8 +2,8 @@
 
 use super::escape::plain;
 use super::words::{
-    AnswerLine, HEADLINE, amount, answers, canaries, caveats, compute, count, device, first_jump, measurement,
-    next_step, outcome, over_twin, planted, taps, unlike, used, value,
+    AnswerLine, HEADLINE, amount, answers, canaries, caveats, compute, consequences, count, device, first_jump,
+    measurement, next_step, outcome, over_twin, planted, taps, unlike, used, value,
 };
 use super::{Report, WorstRowSection};
 use crate::figures::{apart, number};
@@ -182,15 +182,21 @@ fn weights(report: &Report) -> Option<String> {
     })
 }
 
-/// Those that the two answers do not tell already.
+/// Those that the two answers do not tell already; what follows from a nearer cause is counted, or told last.
 fn reasons(report: &Report, answers: &[AnswerLine], explain: bool) -> Vec<String> {
     let told = |i: &usize| answers.iter().any(|answer| answer.reason == Some(*i));
-    let all: Vec<&Reason> = (0..report.reasons.len()).filter(|i| !told(i)).map(|i| &report.reasons[i]).collect();
-    let most = REASONS.saturating_sub(report.reasons.len() - all.len()).max(1);
+    let untold = (0..report.reasons.len()).filter(|i| !told(i)).map(|i| &report.reasons[i]);
+    let (follow, all): (Vec<&Reason>, Vec<&Reason>) = untold.partition(|r| r.follows);
+    let most = REASONS.saturating_sub(report.reasons.len() - all.len() - follow.len()).max(1);
     let shown = if explain || all.len() <= most { all.len() } else { most - 1 };
     let mut lines: Vec<String> = all[..shown].iter().map(|r| format!("  why {}", plain(&r.message, TEXT))).collect();
     if shown < all.len() {
         lines.push(format!("  why … and {} more reasons (--explain shows them)", all.len() - shown));
+    }
+    if explain {
+        lines.extend(follow.iter().map(|r| format!("  it follows: {}", plain(&r.message, TEXT))));
+    } else if !follow.is_empty() {
+        lines.push(format!("  it follows: {} (--explain tells more)", consequences(follow)));
     }
     lines
 }

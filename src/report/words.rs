@@ -1,5 +1,7 @@
 //! Words and numbers that several formats share.
 
+use std::collections::BTreeMap;
+
 use super::Report;
 use super::escape::plain;
 use crate::figures::number;
@@ -117,6 +119,15 @@ pub(super) fn next_step(report: &Report) -> Option<(&'static str, String)> {
     Some((row.todo, format!("parallax explain {code}")))
 }
 
+/// What follows from a nearer cause, in a few words: `4 gate.exceeded, 2 twin.states`.
+pub(super) fn consequences<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
+    let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+    for reason in reasons {
+        *counted.entry(plain(&reason.code, 80)).or_default() += 1;
+    }
+    counted.iter().map(|(code, n)| format!("{n} {code}")).collect::<Vec<_>>().join(", ")
+}
+
 /// One of the two answers, in a line; and the reason it was taken from, by its place.
 pub(super) struct AnswerLine {
     pub(super) line: String,
@@ -129,10 +140,13 @@ pub(super) fn answers(report: &Report) -> [AnswerLine; 2] {
         let here = |r: &Reason| r.question == question;
         // What was found tells the cause, a limit exceeded only that there is one.
         let found = |r: &Reason| here(r) && !r.code.starts_with("gate.");
+        let first = |of: &dyn Fn(&Reason) -> bool| report.reasons.iter().position(of);
         let reason = match answer {
-            Answer::No | Answer::Unproven => {
-                report.reasons.iter().position(found).or_else(|| report.reasons.iter().position(here))
-            }
+            // A contradiction, and of those the nearest cause.
+            Answer::No => first(&|r| r.proven && !r.follows && found(r))
+                .or_else(|| first(&|r| r.proven && found(r)))
+                .or_else(|| first(&|r| r.proven && here(r))),
+            Answer::Unproven => first(&found).or_else(|| first(&here)),
             Answer::Yes | Answer::NotAsked => None,
         };
         let because = reason.and_then(|i| report.reasons.get(i)).map_or(yes, |r| r.message.clone());

@@ -156,3 +156,61 @@ fn names_and_numbers_for_people() {
     assert_eq!(padded, ["PASS |", "FAIL |", "INCONCLUSIVE|"]);
     assert_eq!([f64::INFINITY, f64::NEG_INFINITY, f64::NAN].map(number), ["infinity", "-infinity", "NaN"]);
 }
+
+/// What two sides say of themselves, and what is in their tensors, is wrong however few rows were compared; what a format
+/// costs is not known from few.
+#[test]
+fn a_contradiction_needs_no_corpus_and_a_limit_does() {
+    let none = Amount::default();
+    let changed = Finding::new(Severity::Failure, &codes::WEIGHTS_CHANGED_GROUPS, "a row of zeros");
+    let no_corpus = Finding::new(Severity::Refusal, &codes::CORPUS_BUILT_IN, "no corpus");
+    let good = run(1e-6, [0.01, 0.02], 0.0);
+    let fail = judged(&good, &[changed.clone(), no_corpus.clone()], none);
+    assert_eq!(
+        (fail.verdict, codes(&fail)[0], fail.answers.faithful),
+        (Verdict::Fail, "weights.changed_groups", Answer::No)
+    );
+    let unfit = judged(&run(1e-6, [0.06, 0.07], 0.0), std::slice::from_ref(&no_corpus), none);
+    assert_eq!((unfit.verdict, codes(&unfit)[0]), (Verdict::Inconclusive, "corpus.built_in"));
+    let open = judged(&good, &[no_corpus], ENOUGH);
+    assert_eq!(
+        (open.verdict, open.answers),
+        (Verdict::Inconclusive, Answers { faithful: Answer::Yes, fit: Answer::Unproven })
+    );
+    // An instrument that is not sound proves nothing at all.
+    let unaudited = Finding::new(Severity::Refusal, &codes::GRAPH_UNAUDITED, "a node");
+    assert_eq!(judged(&good, &[changed.clone(), unaudited], ENOUGH).verdict, Verdict::Inconclusive);
+    assert_eq!(judged(&run(1e-3, [0.01, 0.02], 0.0), &[changed], ENOUGH).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn the_nearest_cause_stands_first_and_the_rest_follows() {
+    let of = |severity, code: &Code| Finding::new(severity, code, code.code);
+    let swapped = of(Severity::Failure, &codes::WEIGHTS_MISPLACED);
+    let looks = of(Severity::Refusal, &codes::ALIGNMENT_CROSS_MATCH);
+    let states = of(Severity::Failure, &codes::TWIN_STATES);
+    let bias = of(Severity::Failure, &codes::WEIGHTS_CHANGED_UNQUANTIZED);
+    let off = run(1e-6, [0.06, 0.07], 0.0);
+    let fail = judged(&off, &[looks.clone(), states.clone(), bias, swapped], ENOUGH);
+    assert_eq!((fail.verdict, fail.exit_code), (Verdict::Fail, 1));
+    let told: Vec<(&str, bool)> = fail.reasons.iter().map(|r| (r.code.as_str(), r.follows)).collect();
+    assert_eq!(
+        told,
+        [
+            ("weights.misplaced", false),
+            ("weights.changed_unquantized", true),
+            ("twin.states", true),
+            ("alignment.cross_match", true),
+            ("gate.exceeded", true)
+        ]
+    );
+    // Without a tensor that is proven to be wrong the taps may not be the same points: nothing is known.
+    let unknown = judged(&off, &[looks, states.clone()], ENOUGH);
+    assert_eq!((unknown.verdict, codes(&unknown)[0]), (Verdict::Inconclusive, "alignment.cross_match"));
+    // A tensor that was changed and a tokenizer that differs have nothing to do with each other.
+    let tokens = Finding::of(Severity::Failure, &codes::TOKENIZER_PART, "normalizer", "lower case");
+    let changed = of(Severity::Failure, &codes::WEIGHTS_CHANGED_GROUPS);
+    let both = judged(&run(1e-6, [0.01, 0.02], 0.0), &[changed, tokens, states], ENOUGH);
+    let told: Vec<(&str, bool)> = both.reasons.iter().map(|r| (r.code.as_str(), r.follows)).collect();
+    assert_eq!(told, [("tokenizer.normalizer", false), ("weights.changed_groups", false), ("twin.states", true)]);
+}

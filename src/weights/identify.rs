@@ -1,8 +1,9 @@
 //! When a matrix does not resemble its twin: whose is it?
 
+use super::misplaced::{self, Misplaced};
 use super::twin_findings::twin_findings;
-use super::{Equivalent, RowName, WeightsReport};
-use crate::checkpoint::{Weight, WeightSet};
+use super::{Equivalent, RowName, TensorRow, WeightsReport};
+use crate::checkpoint::{Weight, WeightSet, layer_of};
 use crate::finding::{Finding, Severity, codes};
 
 /// Relative error from which a matrix is questioned. Measured: affine 2-bit, the coarsest mode, 0.36 to
@@ -29,12 +30,18 @@ pub fn findings(
     let mut out: Vec<Finding> = report.equivalents.iter().map(Equivalent::finding).collect();
     out.extend(twin_findings(original, report, name));
     let other = |tensor: &str| !report.is_equivalent(tensor);
+    let mut misplaced = Vec::new();
     for row in
         report.tensors.iter().filter(|r| r.shape.len() == 2 && questionable(r.relative_error) && other(&r.tensor))
     {
         let Some(matrix) = candidate.tensors().get(&row.tensor) else { continue };
-        out.push(questioned(original, &row.tensor, matrix, row.relative_error));
+        match questioned(original, &row.tensor, matrix, row.relative_error) {
+            Ok(one) => misplaced.push(one),
+            Err(unrelated) => out.push(unrelated),
+        }
     }
+    let of_layer = |row: &&TensorRow, layer| row.shape.len() == 2 && layer_of(&row.tensor) == Some(layer);
+    out.extend(misplaced::findings(&misplaced, &|layer| report.tensors.iter().filter(|r| of_layer(r, layer)).count()));
     let changed: Vec<&String> = report.changed_unquantized.iter().filter(|name| other(name)).collect();
     if !changed.is_empty() {
         let named: Vec<String> = changed.iter().take(NAMED).map(|n| format!("`{n}`")).collect();
@@ -64,9 +71,10 @@ pub(super) fn questionable(relative_error: f64) -> bool {
     relative_error.is_nan() || relative_error >= QUESTIONED
 }
 
-fn questioned(original: &WeightSet, name: &str, matrix: &Weight, error: f64) -> Finding {
+/// Whose matrix it is; a finding where it is nobody's.
+fn questioned(original: &WeightSet, name: &str, matrix: &Weight, error: f64) -> Result<Misplaced, Finding> {
     let own = original.tensors().get(name).map_or(0.0, |w| correlation(w, matrix, false));
-    let mut best: (f64, String) = (0.0, String::new());
+    let mut best: Option<(f64, &String, bool)> = None;
     for (other, twin) in original.tensors() {
         for transposed in [false, true] {
             let fits =
@@ -75,22 +83,21 @@ fn questioned(original: &WeightSet, name: &str, matrix: &Weight, error: f64) -> 
                 continue;
             }
             let r = correlation(twin, matrix, transposed);
-            if r > best.0 {
-                best = (r, format!("{}`{other}`", if transposed { "the transpose of " } else { "" }));
+            if r > best.map_or(SAME.max(own), |(most, ..)| most) {
+                best = Some((r, other, transposed));
             }
         }
     }
-    if best.0 > SAME && best.0 > own {
-        let message = format!(
-            "the candidate's `{name}` is the original's {} (correlation {:.2}, with its own twin {own:.2})",
-            best.1, best.0
-        );
-        Finding::new(Severity::Refusal, &codes::WEIGHTS_MISPLACED, message)
-    } else {
-        let message = format!(
-            "the candidate's `{name}` does not resemble the original's (relative error {error:.2}, correlation {own:.2})"
-        );
-        Finding::new(Severity::Failure, &codes::WEIGHTS_UNRELATED, message)
+    match best {
+        Some((correlation, other, transposed)) => {
+            Ok(Misplaced { name: name.to_owned(), other: other.clone(), transposed, correlation, own })
+        }
+        None => {
+            let message = format!(
+                "the candidate's `{name}` does not resemble the original's (relative error {error:.2}, correlation {own:.2})"
+            );
+            Err(Finding::new(Severity::Failure, &codes::WEIGHTS_UNRELATED, message))
+        }
     }
 }
 

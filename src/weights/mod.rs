@@ -8,6 +8,7 @@ mod fold;
 mod groups;
 mod identify;
 mod method;
+mod misplaced;
 mod permuted;
 mod permuted_blocks;
 mod permuted_factors;

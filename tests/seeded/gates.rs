@@ -74,12 +74,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         ONE,
         &["weights.changed_unquantized", "layer.0.output.LayerNorm.weight"],
     ),
-    refused(
+    fault(
         "lax-layers-swapped",
         "layers 1 and 2 have each other's weights",
         Plant::Lax(|c| c.tensors(|t| swap(t, "encoder.layer.1", "encoder.layer.2"))),
         ONE,
-        &["weights.misplaced"],
+        &["weights.misplaced: layers 1 and 2 of the candidate are swapped"],
     ),
     refused(
         "lax-epsilon",

@@ -5,13 +5,13 @@ use crate::finding::code::codes;
 codes! {
     ALIGNMENT_CROSS_MATCH: Refusal "alignment.cross_match"
         "A tap of the candidate resembles another tap of the reference more than its own partner."
-        "Look for swapped, missing or repeated layers: the message names the two taps. Convert the model again.";
+        "Look for swapped, missing or repeated layers: the message names the two taps. Convert the model again." .of_states();
     ALIGNMENT_BY_TWIN: Warning "alignment.by_twin"
         "The format is so coarse that a tap looks like another tap of the reference; beside an honest conversion it is its own."
         "Nothing is wrong; expect little of so few bits, or use more.";
     ALIGNMENT_NO_EVIDENCE: Refusal "alignment.no_evidence"
         "Too few usable states to tell one tap from another."
-        "Give more and longer sentences. If states are zero or NaN, the model itself is broken.";
+        "Give more and longer sentences. If states are zero or NaN, the model itself is broken." .of_what_is_missing();
     ALIGNMENT_NOT_COMPUTABLE: Note "alignment.not_computable"
         "Some pairs of taps could not be compared, because states are not finite."
         "Find the NaN or infinity first; other findings name it.";
@@ -23,7 +23,7 @@ codes! {
         "Correct the file, or leave --taps out.";
     ALIGNMENT_NO_SAMPLE: Refusal "alignment.no_sample"
         "No control rows, so neither the alignment nor the gates could be tried."
-        "Give a corpus with more rows.";
+        "Give a corpus with more rows." .of_what_is_missing();
     ALIGNMENT_OBSERVER_EFFECT: Refusal "alignment.observer_effect"
         "The graph gives other outputs when its hidden states are exposed."
         "Export the graph without ONNX Runtime's optimizations, or use another version of ONNX Runtime.";
@@ -32,7 +32,7 @@ codes! {
         "Check that --reference and --candidate are two different models.";
     ALIGNMENT_BATCH_DEPENDENCE: Failure "alignment.batch_dependence"
         "The same row gives other states in another batch."
-        "Export the graph again: its mask does not hide padding, or something in it depends on the batch.";
+        "Export the graph again: its mask does not hide padding, or something in it depends on the batch." .of_states();
     ALIGNMENT_FLOOR: Refusal "alignment.floor"
         "The reference differs from itself by too large a part of a limit of the engine arm."
         "Loosen that limit, or find out why the reference is not reproducible on this machine." .by_limits();
@@ -90,8 +90,8 @@ codes! {
         "Nothing, or add such rows to the corpus.";
     COVERAGE_MISSING: Refusal "coverage.missing"
         "A kind of row that has broken encoders before was not judged."
-        "Give a corpus with such rows; the message names the kind.";
+        "Give a corpus with such rows; the message names the kind." .of_what_is_missing();
     PROBES_BROKEN_STATES: Failure "probes.broken_states"
         "The candidate gives NaN, infinity or zero vectors on the built-in probes."
-        "Look at the layer named: a weight or scale is broken, or the type overflows.";
+        "Look at the layer named: a weight or scale is broken, or the type overflows." .of_states();
 }

@@ -5,7 +5,7 @@ use crate::finding::code::codes;
 codes! {
     TOKENIZER_TOKEN_IDS: Failure "tokenizer.token_ids"
         "The two tokenizers give sentences of the corpus different ids."
-        "Copy tokenizer.json from the original; the message names the row.";
+        "Copy tokenizer.json from the original; the message names the row." .of_states();
     TOKENIZER_ADDED_TOKENS: Failure "tokenizer.added_tokens"
         "A loader adds tokens on one side only."
         "Copy added_tokens.json and tokenizer_config.json from the original.";
@@ -42,9 +42,9 @@ codes! {
     TOKENIZER_PART: Failure "tokenizer.*"
         "The two tokenizers differ in this part or key."
         "Copy tokenizer.json and tokenizer_config.json from the original.";
-    CORPUS_BUILT_IN: Note "corpus.built_in"
-        "No corpus was given, so the built-in sentences were compared."
-        "Give --corpus with sentences like those you will embed.";
+    CORPUS_BUILT_IN: Refusal "corpus.built_in"
+        "No corpus was given, so only the built-in sentences were compared, which say nothing of yours."
+        "Give --corpus with at least 100 sentences like those you will embed." .of_what_is_missing();
     CORPUS_EMPTY_LINES: Note "corpus.empty_lines"
         "Lines without text were left out."
         "Nothing.";
@@ -59,5 +59,5 @@ codes! {
         "Nothing: evidence is counted in different rows.";
     CORPUS_DEGENERATE_ROWS: Refusal "corpus.degenerate_rows"
         "Rows hold nothing but unknown tokens, or one token over and over."
-        "Use a corpus in the model's language.";
+        "Use a corpus in the model's language." .of_what_is_missing();
 }

@@ -5,28 +5,28 @@ use crate::finding::code::codes;
 codes! {
     WEIGHTS_CHANGED_GROUPS: Failure "weights.changed_groups"
         "Groups or rows of a matrix are farther from the original than its format makes them."
-        "Convert again. If only some rows are named, something wrote into the file afterwards.";
+        "Convert again. If only some rows are named, something wrote into the file afterwards." .of_weights();
     WEIGHTS_CHANGED_UNQUANTIZED: Failure "weights.changed_unquantized"
         "A tensor that is not quantized differs from the original by more than its type's rounding."
-        "Convert again from this original; a norm or bias was changed.";
+        "Convert again from this original; a norm or bias was changed." .of_weights();
     WEIGHTS_BEYOND_ROUNDING: Failure "weights.beyond_rounding"
         "A matrix is farther from the original than rounding moves it, and its outputs do not explain that."
-        "Convert again, or name the original that it was made from.";
+        "Convert again, or name the original that it was made from." .of_weights();
     WEIGHTS_ONE_WAY: Failure "weights.one_way"
         "The errors of a matrix point one way: rounding leaves noise, this was chosen."
-        "Find out who changed the file, and convert again.";
+        "Find out who changed the file, and convert again." .of_weights();
     WEIGHTS_UNEXPLAINED: Failure "weights.unexplained"
         "A matrix was moved beyond rounding, and neither its outputs nor a known quantizer explains it."
-        "Convert again, with one quantizer for all matrices.";
+        "Convert again, with one quantizer for all matrices." .of_states();
     WEIGHTS_PERMUTED: Failure "weights.permuted"
         "Neurons or heads stand in another order, or are rescaled: equivalent, but not the same weights."
-        "Convert from the original itself, so that weights can be compared place by place.";
-    WEIGHTS_MISPLACED: Refusal "weights.misplaced"
+        "Convert from the original itself, so that weights can be compared place by place." .of_places();
+    WEIGHTS_MISPLACED: Failure "weights.misplaced"
         "A tensor resembles another tensor of the original more than its own."
-        "Look for exchanged layers or matrices in the converter.";
+        "Look for exchanged layers or matrices in the converter." .of_places();
     WEIGHTS_UNRELATED: Failure "weights.unrelated"
         "A tensor does not resemble the original's at all."
-        "Check that --original is the model that the candidate was made from.";
+        "Check that --original is the model that the candidate was made from." .of_weights();
     WEIGHTS_IDENTICAL: Refusal "weights.identical"
         "All weights of the candidate equal the original's bit for bit, so nothing would be compared."
         "Give the converted model as --candidate.";
@@ -50,10 +50,10 @@ codes! {
         "Nothing: the product of the two layers is what is compared.";
     TWIN_STATES: Failure "twin.states"
         "The candidate's hidden states are farther off than those of an honest conversion of the same format."
-        "Run with --explain, which names the layer and its tensors.";
+        "Run with --explain, which names the layer and its tensors." .of_states();
     TWIN_WORDS: Failure "twin.words"
         "Some words are farther off than any word of an honest conversion."
-        "Convert again; the message names the tokens.";
+        "Convert again; the message names the tokens." .of_states();
     QUANTIZATION_DECLARED_BITS: Warning "quantization.declared_bits"
         "config.json declares other bits than the file holds."
         "Nothing: each tensor is judged by its own width. Correct config.json so that loaders do not stumble."
