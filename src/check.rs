@@ -21,6 +21,7 @@ pub use regression::Earlier;
 use std::time::SystemTime;
 
 use crate::Error;
+use crate::corpus::Corpus;
 use crate::observe::{Event, Observer};
 use crate::policy::Date;
 use crate::proof::{
@@ -39,10 +40,15 @@ use crate::weights;
 /// Whatever stops a run before a verdict; [`Error::fault`] says which exit code that is. A threshold
 /// missed, a NaN, a tap that does not match are no errors: they are in the report.
 pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
-    // A policy that cannot be read is known before any model is.
-    request.limits()?;
-    let mut sides = open_sides(request, observer)?;
+    let mut sides = open(request, observer)?;
     compare(&mut sides, request, observer)
+}
+
+/// Both sides; what can be known without them, first: a policy or a corpus that is not there must not cost a run.
+fn open(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Sides, Error> {
+    request.limits()?;
+    Corpus::open(request.corpus.clone())?;
+    open_sides(request, observer)
 }
 
 /// The same gate on an encoder of the caller's own: `candidate` gets the built-in encoder on the candidate's weights,
@@ -56,7 +62,7 @@ pub fn check_encoder(
     observer: &mut dyn Observer,
     candidate: impl FnOnce(Box<dyn Encoder>) -> Box<dyn Encoder>,
 ) -> Result<Report, Error> {
-    let mut sides = open_sides(request, observer)?;
+    let mut sides = open(request, observer)?;
     sides.candidate = candidate(sides.candidate);
     sides.foreign = true;
     compare(&mut sides, request, observer)

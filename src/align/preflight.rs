@@ -105,7 +105,7 @@ impl Preflight {
         &self.checks
     }
 
-    /// A refusal for every fact on which the two sides differ.
+    /// A failure for every fact on which the two sides differ: they contradict each other.
     pub fn findings(&self) -> Vec<Finding> {
         self.checks
             .iter()
@@ -115,7 +115,7 @@ impl Preflight {
                     "{}: the reference says {}, the candidate says {}; these are not the same encoder",
                     c.check, c.reference, c.candidate
                 );
-                Finding::of(Severity::Refusal, &codes::PREFLIGHT_FACT, &c.check, message)
+                Finding::of(Severity::Failure, &codes::PREFLIGHT_FACT, &c.check, message)
             })
             .collect()
     }

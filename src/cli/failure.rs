@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use parallax::fault::Fault;
 
+use super::console::tell;
+
 /// What ends a run before a verdict.
 pub(crate) struct Failure {
     fault: Fault,
@@ -25,7 +27,7 @@ impl Failure {
     /// Says it on stderr, on one line, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let line: String = self.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        eprintln!("parallax: {}: {line}", self.fault);
+        tell(format_args!("parallax: {}: {line}", self.fault));
         ExitCode::from(self.fault.exit_code())
     }
 }

@@ -8,6 +8,7 @@ use parallax::report::escape::plain;
 use parallax::tools::{Lint, lint, model_of};
 
 use super::arguments::Format;
+use super::console::tell;
 use super::failure::Failure;
 use super::{product, threads};
 
@@ -48,7 +49,10 @@ pub(super) fn run(a: &LintArguments) -> Result<u8, Failure> {
         }
     }
     for path in passed_over {
-        eprintln!("{}: passed over, since it lies in no model folder", plain(&path.display().to_string(), SHOWN));
+        tell(format_args!(
+            "{}: passed over, since it lies in no model folder",
+            plain(&path.display().to_string(), SHOWN)
+        ));
     }
     let linted = models.iter().map(|model| lint(model)).collect::<Result<Vec<_>, _>>()?;
     let text = match a.format {

@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod check_arguments;
+mod console;
 mod explain;
 mod failure;
 mod inspect;
@@ -14,6 +15,7 @@ mod record;
 mod render;
 mod shell;
 mod sweeps;
+mod telemetry;
 mod values;
 mod weights;
 
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
+use console::tell;
 use failure::Failure;
 
 /// Parses, runs, reports: the exit code is the contract's.
@@ -40,13 +43,16 @@ pub(crate) fn main() -> ExitCode {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(failure)) => failure.report(),
         Err(_) => {
-            eprintln!("parallax: internal error; this is a bug in parallax, and no verdict was reached");
+            tell("parallax: internal error; this is a bug in parallax, and no verdict was reached");
             ExitCode::from(70)
         }
     }
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Failure> {
+    if matches!(arguments.command, Command::Check(_) | Command::Record(_)) {
+        telemetry::disable();
+    }
     match &arguments.command {
         Command::Check(a) => check::run(a),
         Command::Weights(a) => weights::run(a),

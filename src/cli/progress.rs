@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use parallax::observe::{Event, Observer};
 
+use super::console::tell;
+
 /// Without a known end, a line at most this often.
 const QUIET_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -30,7 +32,7 @@ impl Progress {
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None => tell(line),
         }
     }
 
@@ -50,12 +52,12 @@ impl Progress {
                 let tenths = done * 10 / total;
                 if tenths > self.tenths {
                     self.tenths = tenths;
-                    eprintln!("  {done} of {total} rows");
+                    tell(format_args!("  {done} of {total} rows"));
                 }
             }
             _ if self.last.elapsed() >= QUIET_INTERVAL => {
                 self.last = Instant::now();
-                eprintln!("  {done} rows");
+                tell(format_args!("  {done} rows"));
             }
             _ => {}
         }
@@ -70,7 +72,7 @@ impl Observer for Progress {
         match event {
             Event::Phase(name) => match &self.bar {
                 Some(bar) => bar.set_message(name.to_owned()),
-                None => eprintln!("{name}"),
+                None => tell(name),
             },
             Event::Rows { done, total } => self.rows(done, total),
             Event::Note(text) => self.say(text),

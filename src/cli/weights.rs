@@ -4,6 +4,7 @@ use parallax::tools::compare_weights;
 use parallax::weights::{TensorRow, WeightsReport};
 
 use super::arguments::{Format, WeightsArguments};
+use super::console::tell;
 use super::failure::Failure;
 use super::{product, threads};
 
@@ -22,7 +23,7 @@ pub(super) fn run(a: &WeightsArguments) -> Result<u8, Failure> {
     };
     product(&text)?;
     for finding in &compared.findings {
-        eprintln!("{}: {}", finding.code, finding.message);
+        tell(format_args!("{}: {}", finding.code, finding.message));
     }
     Ok(compared.exit_code)
 }
