@@ -140,12 +140,13 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
     let (engine, exceeded): (Vec<_>, Vec<_>) = others.into_iter().partition(|g| g.quantity.arm == Some(Arm::Engine));
     let unmeasured: Vec<_> = gates.iter().filter(|g| g.outcome == Outcome::NotMeasured).collect();
 
-    // A tap that is most like another's says that the taps are not the same points, or that the candidate's weights are
-    // not in their place: where that is proven, it is no doubt.
-    let wrong_weights = findings
-        .iter()
-        .any(|f| f.severity == Severity::Failure && matches!(ground(&f.code), Ground::Places | Ground::Weights));
-    let is_explained = |f: &Finding| wrong_weights && f.is(&codes::ALIGNMENT_CROSS_MATCH);
+    // A tap that is most like another's says that the taps are not the same points, or that the candidate computes
+    // something else there: where tensors or settings of its encoder are proven to be wrong, it is no doubt.
+    let wrong_encoder = findings.iter().any(|f| {
+        let settings = [&codes::CONFIG_KEY, &codes::PREFLIGHT_FACT].into_iter().any(|code| f.is(code));
+        f.severity == Severity::Failure && (settings || matches!(ground(&f.code), Ground::Places | Ground::Weights))
+    });
+    let is_explained = |f: &Finding| wrong_encoder && f.is(&codes::ALIGNMENT_CROSS_MATCH);
     let refusals = || findings.iter().filter(|f| f.severity == Severity::Refusal);
     let is_missing = |f: &Finding| ground(&f.code) == Ground::Missing;
     let mut doubts: Vec<Reason> = refusals().filter(|f| !is_explained(f) && !is_missing(f)).map(reason_of).collect();

@@ -80,7 +80,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate's config.json says tanh GELU",
         plant: Plant::Candidate(|c| with(c, "hidden_act", "gelu_new".into())),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["activation"],
     },
     Fault {
@@ -89,7 +89,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate's config.json says ReLU",
         plant: Plant::Candidate(|c| with(c, "hidden_act", "relu".into())),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["activation"],
     },
     Fault {
@@ -107,7 +107,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "layer_norm_eps is 1e-5",
         plant: Plant::Candidate(|c| with(c, "layer_norm_eps", json!(1e-5))),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["layer_norm_eps"],
     },
     Fault {
@@ -116,7 +116,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "config.json declares 8 heads for 4",
         plant: Plant::Candidate(|c| with(c, "num_attention_heads", 8.into())),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["heads"],
     },
     Fault {
@@ -125,7 +125,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate pools by CLS",
         plant: Plant::Candidate(|c| c.json("1_Pooling/config.json", |c| *c = json!({"pooling_mode": "cls"}))),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["pooling", "cls"],
     },
     Fault {
@@ -134,7 +134,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate's modules end without Normalize",
         plant: Plant::Candidate(|c| c.json("modules.json", |m| drop(m.as_array_mut().unwrap().pop()))),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["normalize"],
     },
     Fault {
@@ -143,7 +143,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the reference has a Dense module that the candidate skips",
         plant: Plant::Reference(|c| c.with_dense(128, 128)),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["dense: the reference says Dense 128 to 128, Tanh, the candidate says none"],
     },
     Fault {
@@ -152,7 +152,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the candidate cuts rows at 64 tokens",
         plant: Plant::Candidate(|c| c.json("sentence_bert_config.json", |s| s["max_seq_length"] = 64.into())),
         on: &[super::models::Model::Mini8, super::models::Model::Mini4],
-        exit: 3,
+        exit: 1,
         says: &["max_seq_length"],
     },
     Fault {

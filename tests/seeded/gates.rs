@@ -34,16 +34,6 @@ const fn fault(
     Fault { id, hazard: "G8", what, plant, on, exit: 1, says }
 }
 
-const fn refused(
-    id: &'static str,
-    what: &'static str,
-    plant: Plant,
-    on: &'static [Model],
-    says: &'static [&'static str],
-) -> Fault {
-    Fault { exit: 3, ..fault(id, what, plant, on, says) }
-}
-
 pub(crate) const FAULTS: &[Fault] = &[
     fault(
         "lax-words-scrambled",
@@ -81,14 +71,14 @@ pub(crate) const FAULTS: &[Fault] = &[
         ONE,
         &["weights.misplaced: layers 1 and 2 of the candidate are swapped"],
     ),
-    refused(
+    fault(
         "lax-epsilon",
         "the norms' epsilon is 1e-5 in place of 1e-12",
         Plant::Lax(|c| c.json("config.json", |c| c["layer_norm_eps"] = 1e-5.into())),
         ONE,
         &["layer_norm_eps: the reference says 1e-12"],
     ),
-    refused(
+    fault(
         "lax-activation",
         "the feed-forward blocks compute tanh-GELU in place of the exact one",
         Plant::Lax(|c| c.json("config.json", |c| c["hidden_act"] = "gelu_new".into())),

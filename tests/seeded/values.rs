@@ -62,7 +62,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the scale of the embeddings' LayerNorm is zero",
         plant: Plant::Candidate(|c| each(c, "embeddings.LayerNorm.weight", |_, _| 0.0)),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["embeddings.LayerNorm.weight", "candidate `embeddings` resembles no tap"],
     },
     Fault {
@@ -193,7 +193,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "every zero point of a matrix of layer 2 is zero",
         plant: Plant::Candidate(|c| each(c, "encoder.layer.2.intermediate.dense.biases", |_, _| 0.0)),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["encoder.layer.2.intermediate.dense.weight", "reference `layer.2`"],
     },
     Fault {

@@ -67,11 +67,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "layers 1 and 2 change places",
         plant: Plant::Candidate(|c| c.tensors(|t| swap(t, "encoder.layer.1", "encoder.layer.2"))),
         on: ALL,
-        exit: 3,
-        says: &[
-            "`encoder.layer.1.attention.self.query.weight` is the original's `encoder.layer.2.attention.self.query.weight`",
-            "layer.1",
-        ],
+        exit: 1,
+        says: &["weights.misplaced: layers 1 and 2 of the candidate are swapped"],
     },
     Fault {
         id: "layer-repeated",
@@ -79,11 +76,8 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "layer 2 is a copy of layer 1",
         plant: Plant::Candidate(|c| c.tensors(|t| copied(t, "encoder.layer.1", "encoder.layer.2"))),
         on: ONE,
-        exit: 3,
-        says: &[
-            "`encoder.layer.2.output.dense.weight` is the original's `encoder.layer.1.output.dense.weight`",
-            "layer.2",
-        ],
+        exit: 1,
+        says: &["weights.misplaced: layer 2 of the candidate is layer 1 of the original"],
     },
     Fault {
         id: "query-key-swapped",
@@ -91,9 +85,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "query and key of layer 1 change places",
         plant: Plant::Candidate(|c| c.tensors(|t| swap(t, QUERY, KEY))),
         on: ALL,
-        exit: 3,
+        exit: 1,
         says: &[
-            "`encoder.layer.1.attention.self.query.weight` is the original's `encoder.layer.1.attention.self.key.weight`",
+            "`encoder.layer.1.attention.self.key.weight` and `encoder.layer.1.attention.self.query.weight` of the candidate are swapped",
         ],
     },
     Fault {
@@ -107,7 +101,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &[
             "`encoder.layer.1.attention.self.query.weight` is the original's `encoder.layer.1.attention.self.key.weight`",
             "`encoder.layer.1.attention.self.value.weight` is the original's `encoder.layer.1.attention.self.query.weight`",
@@ -123,7 +117,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["is the original's the transpose of `encoder.layer.2.attention.output.dense.weight`"],
     },
     Fault {
@@ -148,7 +142,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             requantized(c, reference, "encoder.layer.0.attention.self.value", |_, w| w.iter().map(|v| -v).collect())
         }),
         on: ONE,
-        exit: 3,
+        exit: 1,
         says: &["`encoder.layer.0.attention.self.value.weight` does not resemble", "layer.0"],
     },
     Fault {
@@ -184,7 +178,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             })
         }),
         on: ONE,
-        exit: 3,
-        says: &["`encoder.layer.0.output.dense.weight` is the original's `encoder.layer.3.output.dense.weight`"],
+        exit: 1,
+        says: &["layers 0 and 3 of the candidate are swapped", "layers 1 and 2 of the candidate are swapped"],
     },
 ];
