@@ -5,8 +5,10 @@ use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, SENTENCE, answers, caveats, compute, count, device, next_step, planted, used};
-use crate::verdict::Verdict;
+use crate::report::words::{
+    HEADLINE, SENTENCE, answers, caveats, compute, consequences, count, device, next_step, planted, used,
+};
+use crate::verdict::{Reason, Verdict};
 
 /// Verdict, what was compared, and the four numbers most asked for.
 pub(super) fn head(report: &Report) -> String {
@@ -103,7 +105,13 @@ fn tiles(report: &Report) -> String {
 
 /// The reasons; of a pass, how near the nearest limit is; where the error comes from.
 pub(super) fn why(report: &Report) -> String {
-    let mut content = list("why", report.reasons.iter().map(|r| r.message.clone()));
+    let (follow, causes): (Vec<&Reason>, Vec<&Reason>) = report.reasons.iter().partition(|r| r.follows);
+    let told = |reasons: &[&Reason]| list("why", reasons.iter().map(|r| r.message.clone()).collect::<Vec<_>>());
+    let mut content = told(&causes);
+    if !follow.is_empty() {
+        let about = format!("It follows: {}", consequences(follow.iter().copied()));
+        content.push_str(&details(&about, &told(&follow)));
+    }
     if let Some((todo, command)) = next_step(report) {
         content.push_str(&format!("<p>Next: {} <code>{}</code></p>\n", text(todo), text(&command)));
     }
