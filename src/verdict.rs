@@ -142,10 +142,7 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
 
     // A tap that is most like another's says that the taps are not the same points, or that the candidate computes
     // something else there: where tensors or settings of its encoder are proven to be wrong, it is no doubt.
-    let wrong_encoder = findings.iter().any(|f| {
-        let settings = [&codes::CONFIG_KEY, &codes::PREFLIGHT_FACT].into_iter().any(|code| f.is(code));
-        f.severity == Severity::Failure && (settings || matches!(ground(&f.code), Ground::Places | Ground::Weights))
-    });
+    let wrong_encoder = findings.iter().any(|f| f.severity == Severity::Failure && moves_states(&f.code));
     let is_explained = |f: &Finding| wrong_encoder && f.is(&codes::ALIGNMENT_CROSS_MATCH);
     let refusals = || findings.iter().filter(|f| f.severity == Severity::Refusal);
     let is_missing = |f: &Finding| ground(&f.code) == Ground::Missing;
@@ -185,18 +182,30 @@ fn ground(code: &str) -> Ground {
     codes::find(code).map_or(Ground::Files, |row| row.ground)
 }
 
-/// Marks what follows from a nearer cause: of files that contradict each other and of tensors out of place, all that was
-/// computed with them; of the latter, the other tensors that differ.
+/// True for a contradiction that the states follow from: tensors, or settings of the encoder. Both sides are fed the same
+/// ids, so that what differs between tokenizers moves none.
+fn moves_states(code: &str) -> bool {
+    let settings = [&codes::CONFIG_KEY, &codes::PREFLIGHT_FACT, &codes::RUNTIME_CONFIG];
+    settings.iter().any(|c| c.covers(code)) || matches!(ground(code), Ground::Places | Ground::Weights)
+}
+
+/// The same of sentence vectors, which what follows the encoder moves too.
+fn moves_vectors(code: &str) -> bool {
+    let modules = [&codes::RUNTIME_POOLING, &codes::RUNTIME_MODULES, &codes::RUNTIME_NORMALIZE];
+    moves_states(code) || modules.iter().any(|c| c.covers(code)) || ground(code) == Ground::States
+}
+
+/// Marks what follows from a nearer cause: of tensors out of place, the other tensors that differ; of what moves states,
+/// states that are off; of what moves vectors, limits that are exceeded.
 fn with_consequences(mut reasons: Vec<Reason>) -> Vec<Reason> {
-    let proven = |on: &[Ground]| reasons.iter().any(|r| r.proven && on.contains(&ground(&r.code)));
-    let places = proven(&[Ground::Places]);
-    let computed = proven(&[Ground::Files, Ground::Places, Ground::Weights]);
-    let states = proven(&[Ground::States]);
+    let proven = |of: &dyn Fn(&str) -> bool| reasons.iter().any(|r| r.proven && of(&r.code));
+    let places = proven(&|code| ground(code) == Ground::Places);
+    let (states, vectors) = (proven(&moves_states), proven(&moves_vectors));
     for reason in reasons.iter_mut().filter(|r| r.proven) {
         reason.follows = match ground(&reason.code) {
             Ground::Weights => places,
-            Ground::States => computed,
-            Ground::Limits => computed || states,
+            Ground::States => states,
+            Ground::Limits => vectors,
             Ground::Files | Ground::Places | Ground::Missing => false,
         };
     }

@@ -213,4 +213,8 @@ fn the_nearest_cause_stands_first_and_the_rest_follows() {
     let both = judged(&run(1e-6, [0.01, 0.02], 0.0), &[changed, tokens, states], ENOUGH);
     let told: Vec<(&str, bool)> = both.reasons.iter().map(|r| (r.code.as_str(), r.follows)).collect();
     assert_eq!(told, [("tokenizer.normalizer", false), ("weights.changed_groups", false), ("twin.states", true)]);
+    let tokens = Finding::of(Severity::Failure, &codes::TOKENIZER_PART, "normalizer", "lower case");
+    let apart = judged(&off, &[tokens, of(Severity::Failure, &codes::TWIN_STATES)], ENOUGH);
+    let told: Vec<(&str, bool)> = apart.reasons.iter().map(|r| (r.code.as_str(), r.follows)).collect();
+    assert_eq!(told, [("tokenizer.normalizer", false), ("twin.states", false), ("gate.exceeded", true)]);
 }
