@@ -1,16 +1,16 @@
 //! The top of the page: ship or not, and why.
 
+use super::layers::measured;
 use super::markup::{details, inline, list, section, text};
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{GateResult, Outcome, Stat};
+use crate::metrics::Mode;
+use crate::policy::{GateResult, Outcome, Place};
 use crate::report::Report;
-use crate::report::words::{
-    HEADLINE, SENTENCE, answers, caveats, compute, consequences, count, device, next_step, planted, used,
-};
+use crate::report::words::{answers, caveats, compute, consequences, count, device, next_step, planted, used};
 use crate::verdict::{Reason, Verdict};
 
-/// Verdict, what was compared, and the four numbers most asked for.
+/// Verdict, what was compared, and four numbers.
 pub(super) fn head(report: &Report) -> String {
     let (class, icon, say) = match report.verdict {
         Verdict::Pass => (
@@ -59,30 +59,35 @@ fn nearest(report: &Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, 
     gates.max_by(|a, b| used(a.1).unwrap_or(0.0).total_cmp(&used(b.1).unwrap_or(0.0)).then(b.0.cmp(&a.0)))
 }
 
+/// The four numbers most asked for: the limit that is most used up, in per cent of it, then sentences, neighbours, weights.
 fn tiles(report: &Report) -> String {
-    let is_layer = |g: &GateResult| matches!(g.quantity.tap(), Some(Tap::Embeddings | Tap::Layer(_) | Tap::Final));
-    let layers =
-        nearest(report, |g| is_layer(g) && g.quantity.arm == Some(Arm::Quantization) && g.quantity.metric == HEADLINE);
-    let sentence = nearest(report, |g| g.quantity.on == SENTENCE && g.quantity.is_of("cosine_distance", Stat::P99));
-    let beyond = layers.is_some_and(|(_, g)| g.outcome == Outcome::Fail);
-    let farthest = if beyond { "Layer farthest beyond its limit" } else { "Layer nearest its limit" };
     let mut out = String::new();
     let mut tile = |name: &str, value: String, small: String| {
         out.push_str(&format!("<div><dt>{name}</dt><dd>{value}<br><small>{small}</small></dd></div>\n"));
     };
-    for (name, found) in [(farthest, layers), ("Sentence vectors, 1 − cos p99", sentence)] {
-        if let Some((i, gate)) = found {
-            let place = if gate.quantity.on == SENTENCE {
-                String::new()
-            } else {
-                format!("{}, relative L2 {}, ", text(&gate.quantity.on.to_string()), gate.quantity.stat)
-            };
-            tile(
-                name,
-                inline(&format!("/gates/{i}/observed"), gate.observed),
-                format!("{place}limit {}", inline(&format!("/gates/{i}/limit"), Some(gate.limit))),
-            );
-        }
+    let of_candidate = |g: &GateResult| g.quantity.arm != Some(Arm::Engine) && !g.is_non_finite();
+    if let Some((i, gate)) = nearest(report, of_candidate) {
+        let beyond = gate.outcome == Outcome::Fail;
+        let name = if beyond { "Limit farthest exceeded" } else { "Limit nearest to be exceeded" };
+        let place =
+            if gate.quantity.on == Place::Neighbours { String::new() } else { format!("{}: ", gate.quantity.on) };
+        let what = format!("{place}{} {}", gate.quantity.metric.replace('_', " "), gate.quantity.stat);
+        let (observed, limit) = (format!("/gates/{i}/observed"), format!("/gates/{i}/limit"));
+        tile(
+            name,
+            used(gate)
+                .filter(|m| m.is_finite())
+                .map_or_else(|| "beyond".to_owned(), |m| format!("{} %", number(100.0 * m))),
+            format!("{} {}, limit {}", text(&what), inline(&observed, gate.observed), inline(&limit, Some(gate.limit))),
+        );
+    }
+    if let Some((i, m)) = measured(report, Tap::Sentence, Arm::Total, Mode::Accumulated, "cosine_distance") {
+        let most = inline(&format!("/measurements/{i}/max"), m.max);
+        tile(
+            "Sentence vectors, 1 − cos p99",
+            inline(&format!("/measurements/{i}/p99"), m.p99),
+            format!("at most {most}"),
+        );
     }
     if let Some(n) = &report.sentence.neighbours {
         let overlap = inline("/sentence/neighbours/top10_overlap", n.top10_overlap);
