@@ -1,5 +1,7 @@
 //! The top of the page: ship or not, and why.
 
+use maud::{Markup, html};
+
 use super::markup::{details, inline, list, section, text};
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
@@ -9,13 +11,14 @@ use crate::report::words::{HEADLINE, SENTENCE, answers, caveats, compute, count,
 use crate::verdict::Verdict;
 
 /// Verdict, what was compared, and the four numbers most asked for.
-pub(super) fn head(report: &Report) -> String {
+pub(super) fn head(report: &Report) -> Markup {
     let (class, icon, say) = match report.verdict {
         Verdict::Pass => (
             "v-pass",
             "M9 16.2 4.8 12l-1.4 1.4L9 19 21 7l-1.4-1.4z",
             if report.gates.iter().any(|g| g.outcome == Outcome::Waived) {
-                "Every limit was measured, and met or waived (see below): within this policy, the candidate matches the reference."
+                "Every limit was measured, and met or waived (see below): \
+                 within this policy, the candidate matches the reference."
             } else {
                 "Every limit was measured and met: within this policy, the candidate matches the reference."
             },
@@ -31,24 +34,29 @@ pub(super) fn head(report: &Report) -> String {
             "Neither shown to be good nor to be bad: something needed for a verdict is missing or contradicts itself.",
         ),
     };
-    let alignment = &report.alignment;
-    let rows = &report.corpus;
-    let answers: String =
-        answers(report).iter().map(|a| format!("<p><strong>{}</strong></p>\n", text(&a.line))).collect();
-    let caveats: String = caveats(report).map(|c| format!("<p class=\"unsure\">{}</p>\n", text(&c))).collect();
-    format!(
-        "<header>\n<p class=\"kicker\">parallax · does the candidate still match the reference?</p>\n\
-         <div class=\"verdict {class}\" id=\"verdict\" role=\"status\">\n<h1 class=\"word\"><svg width=\"36\" height=\"36\" viewBox=\"0 0 24 24\" aria-hidden=\"true\"><path d=\"{icon}\"/></svg>{}</h1>\n\
-         <p class=\"say\">{say}</p>\n{answers}{caveats}<p><strong>{}</strong> against <strong>{}</strong>, policy <strong>{}</strong>; {} sentences, {} tokens{}.</p>\n</div>\n{}</header>\n",
-        report.verdict,
-        text(&alignment.candidate),
-        text(&alignment.reference),
-        text(&report.provenance.policy.name),
-        count(rows.rows),
-        count(rows.tokens),
-        planted(report).map_or_else(String::new, |p| format!("; {}", text(&p))),
-        tiles(report),
-    )
+    let (alignment, corpus) = (&report.alignment, &report.corpus);
+    html! {
+        header {
+            p.kicker { "parallax · does the candidate still match the reference?" }
+            div.verdict.(class) #verdict role="status" {
+                h1.word {
+                    svg width="36" height="36" viewBox="0 0 24 24" aria-hidden="true" { path d=(icon) {} }
+                    (report.verdict)
+                }
+                p.say { (say) }
+                @for answer in answers(report) { p { strong { (text(&answer.line)) } } }
+                @for caveat in caveats(report) { p.unsure { (text(&caveat)) } }
+                p {
+                    strong { (text(&alignment.candidate)) } " against " strong { (text(&alignment.reference)) }
+                    ", policy " strong { (text(&report.provenance.policy.name)) } "; "
+                    (count(corpus.rows)) " sentences, " (count(corpus.tokens)) " tokens"
+                    @if let Some(faults) = planted(report) { "; " (text(&faults)) } "."
+                }
+            }
+            @let tiles = tiles(report);
+            @if !tiles.0.is_empty() { dl.tiles { (tiles) } }
+        }
+    }
 }
 
 /// The gate that is nearest its limit, or farthest beyond it, among some.
@@ -57,94 +65,87 @@ fn nearest(report: &Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, 
     gates.max_by(|a, b| used(a.1).unwrap_or(0.0).total_cmp(&used(b.1).unwrap_or(0.0)).then(b.0.cmp(&a.0)))
 }
 
-fn tiles(report: &Report) -> String {
+fn tiles(report: &Report) -> Markup {
     let is_layer = |g: &GateResult| matches!(g.quantity.tap(), Some(Tap::Embeddings | Tap::Layer(_) | Tap::Final));
     let layers =
         nearest(report, |g| is_layer(g) && g.quantity.arm == Some(Arm::Quantization) && g.quantity.metric == HEADLINE);
     let sentence = nearest(report, |g| g.quantity.on == SENTENCE && g.quantity.is_of("cosine_distance", Stat::P99));
     let beyond = layers.is_some_and(|(_, g)| g.outcome == Outcome::Fail);
     let farthest = if beyond { "Layer farthest beyond its limit" } else { "Layer nearest its limit" };
-    let mut out = String::new();
-    let mut tile = |name: &str, value: String, small: String| {
-        out.push_str(&format!("<div><dt>{name}</dt><dd>{value}<br><small>{small}</small></dd></div>\n"));
+    let tile = |name: &str, path: &str, value: Option<f64>, small: Markup| {
+        html! { div { dt { (name) } dd { (inline(path, value)) br; small { (small) } } } }
     };
-    for (name, found) in [(farthest, layers), ("Sentence vectors, 1 − cos p99", sentence)] {
-        if let Some((i, gate)) = found {
-            let place = if gate.quantity.on == SENTENCE {
-                String::new()
-            } else {
-                format!("{}, relative L2 {}, ", text(&gate.quantity.on.to_string()), gate.quantity.stat)
-            };
-            tile(
-                name,
-                inline(&format!("/gates/{i}/observed"), gate.observed),
-                format!("{place}limit {}", inline(&format!("/gates/{i}/limit"), Some(gate.limit))),
-            );
+    html! {
+        @for (name, found) in [(farthest, layers), ("Sentence vectors, 1 − cos p99", sentence)] {
+            @if let Some((i, gate)) = found {
+                @let small = html! {
+                    @if gate.quantity.on != SENTENCE {
+                        (text(&gate.quantity.on.to_string())) ", relative L2 " (gate.quantity.stat) ", "
+                    }
+                    "limit " (inline(&format!("/gates/{i}/limit"), Some(gate.limit)))
+                };
+                (tile(name, &format!("/gates/{i}/observed"), gate.observed, small))
+            }
+        }
+        @if let Some(n) = &report.sentence.neighbours {
+            @let overlap = inline("/sentence/neighbours/top10_overlap", n.top10_overlap);
+            @let small = html! { "of 1; top-10 overlap " (overlap) };
+            (tile("Same nearest neighbour", "/sentence/neighbours/top1_agreement", n.top1_agreement, small))
+        }
+        @let totals = &report.weights.totals;
+        @if totals.matrix_elements > 0 {
+            @let bits = inline("/weights/totals/bits_per_weight", Some(totals.bits_per_weight));
+            @let (path, error) = ("/weights/totals/relative_error", Some(totals.relative_error));
+            (tile("Weights, relative error", path, error, html! { (bits) " bits per weight" }))
         }
     }
-    if let Some(n) = &report.sentence.neighbours {
-        let overlap = inline("/sentence/neighbours/top10_overlap", n.top10_overlap);
-        tile(
-            "Same nearest neighbour",
-            inline("/sentence/neighbours/top1_agreement", n.top1_agreement),
-            format!("of 1; top-10 overlap {overlap}"),
-        );
-    }
-    if report.weights.totals.matrix_elements > 0 {
-        let bits = inline("/weights/totals/bits_per_weight", Some(report.weights.totals.bits_per_weight));
-        tile(
-            "Weights, relative error",
-            inline("/weights/totals/relative_error", Some(report.weights.totals.relative_error)),
-            format!("{bits} bits per weight"),
-        );
-    }
-    if out.is_empty() { out } else { format!("<dl class=\"tiles\">\n{out}</dl>\n") }
 }
 
 /// The reasons; of a pass, how near the nearest limit is; where the error comes from.
-pub(super) fn why(report: &Report) -> String {
-    let mut content = list("why", report.reasons.iter().map(|r| r.message.clone()));
-    if let Some((todo, command)) = next_step(report) {
-        content.push_str(&format!("<p>Next: {} <code>{}</code></p>\n", text(todo), text(&command)));
-    }
-    if report.verdict == Verdict::Pass {
-        let met = report.gates.iter().filter(|g| g.outcome == Outcome::Pass).count();
-        let waived = report.gates.iter().filter(|g| g.outcome == Outcome::Waived).count();
-        let others = if waived > 0 {
-            format!("{met} limits met, {waived} waived.")
-        } else {
-            format!("{met} limits, all of them met.")
-        };
-        content.push_str(&format!("<p>{others}"));
-        if let Some((_, g)) = nearest(report, |g| used(g).is_some_and(|m| m > 0.0)) {
-            let arm = g.quantity.shown_arm();
-            content.push_str(&format!(
-                " The nearest: {}{arm} {} {} at {} per cent of its limit.",
-                text(&g.quantity.on.to_string()),
-                text(&g.quantity.metric),
-                g.quantity.stat,
-                number(100.0 * used(g).unwrap_or(0.0))
-            ));
-        }
-        content.push_str("</p>\n");
-    }
-    if report.explanation.is_told() {
-        let mut story = report.explanation.story().into_iter();
-        let first = story.next().map_or_else(String::new, |first| format!("<p>{}.</p>\n", capital(&first)));
-        content.push_str(&format!("<h3>Where the error comes from</h3>\n{first}"));
-        let about = match report.explanation.proven.is_empty() {
-            true => "Which layers and tensors, and what more bits would bring",
-            false => "Which layers and tensors",
-        };
-        content.push_str(&details(about, &list("why", story)));
-    }
-    content.push_str(&list("why", [compute(report), device(report)].into_iter().flatten()));
-    section("why", "Why", "", &content)
+pub(super) fn why(report: &Report) -> Markup {
+    let content = html! {
+        (list("why", report.reasons.iter().map(|r| r.message.clone())))
+        @if let Some((todo, command)) = next_step(report) { p { "Next: " (text(todo)) " " code { (text(&command)) } } }
+        @if report.verdict == Verdict::Pass { (met(report)) }
+        @if report.explanation.is_told() { (explanation(report)) }
+        (list("why", [compute(report), device(report)].into_iter().flatten()))
+    };
+    section("why", "Why", "", content)
 }
 
-/// Text that others wrote, as a sentence begins.
+/// Of a pass, how many limits were met, and the one that came nearest.
+fn met(report: &Report) -> Markup {
+    let of = |outcome: Outcome| report.gates.iter().filter(|g| g.outcome == outcome).count();
+    let (met, waived) = (of(Outcome::Pass), of(Outcome::Waived));
+    html! {
+        p {
+            (met) @if waived > 0 { " limits met, " (waived) " waived." } @else { " limits, all of them met." }
+            @if let Some((_, g)) = nearest(report, |g| used(g).is_some_and(|m| m > 0.0)) {
+                " The nearest: " (text(&g.quantity.on.to_string())) (g.quantity.shown_arm()) " "
+                (text(&g.quantity.metric)) " " (g.quantity.stat)
+                " at " (number(100.0 * used(g).unwrap_or(0.0))) " per cent of its limit."
+            }
+        }
+    }
+}
+
+fn explanation(report: &Report) -> Markup {
+    let mut story = report.explanation.story().into_iter();
+    let first = story.next();
+    let about = match report.explanation.proven.is_empty() {
+        true => "Which layers and tensors, and what more bits would bring",
+        false => "Which layers and tensors",
+    };
+    html! {
+        h3 { "Where the error comes from" }
+        @if let Some(first) = first { p { (text(&capital(&first))) "." } }
+        (details(about, list("why", story)))
+    }
+}
+
+/// As a sentence begins.
 fn capital(raw: &str) -> String {
     let mut chars = raw.chars();
-    let first = chars.next().map_or_else(String::new, |c| c.to_uppercase().collect());
-    text(&(first + chars.as_str()))
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    first + chars.as_str()
 }
