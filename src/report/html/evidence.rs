@@ -2,66 +2,58 @@
 
 use std::collections::BTreeMap;
 
+use maud::{Markup, html};
+
 use super::markup::{cell, details, numbers, section, table, text, words};
 use crate::align::Agreement;
 use crate::report::Report;
 use crate::report::words::count;
 
-pub(super) fn evidence(report: &Report) -> String {
-    let content = findings(report) + &canaries(report) + &floor(report) + &preflight(report) + &coverage(report);
-    let about = "Why these numbers can be believed: faults planted on purpose are seen, the reference agrees with itself, and both sides state the same facts.";
-    section("evidence", "Evidence and coverage", about, &content)
+pub(super) fn evidence(report: &Report) -> Markup {
+    let content = html! {
+        (findings(report)) (canaries(report)) (floor(report))
+        (details("Facts both sides had to agree on", preflight(report)))
+        (details("Coverage", coverage(report)))
+    };
+    let about = "Why these numbers can be believed: faults planted on purpose are seen, the reference agrees with \
+                 itself, and both sides state the same facts.";
+    section("evidence", "Evidence and coverage", about, content)
 }
 
-fn findings(report: &Report) -> String {
-    let rows: String = report
-        .findings
-        .iter()
-        .map(|f| {
-            let severity = f.severity;
-            format!(
-                "<tr><th scope=\"row\"><code>{}</code></th><td>{severity}</td><td>{}</td></tr>\n",
-                text(&f.code),
-                text(&f.message)
-            )
-        })
-        .collect();
-    table("Findings", "", &[words("code"), words("weight"), words("what was noticed")], &rows)
+fn findings(report: &Report) -> Markup {
+    let rows = html! {
+        @for f in &report.findings {
+            tr { th scope="row" { code { (text(&f.code)) } } td { (f.severity) } td { (text(&f.message)) } }
+        }
+    };
+    let heads = html! { (words("code")) (words("weight")) (words("what was noticed")) };
+    table("Findings", "", heads, rows)
 }
 
-fn canaries(report: &Report) -> String {
-    let rows: String = report
-        .alignment
-        .canaries
-        .canaries
-        .iter()
-        .enumerate()
-        .map(|(i, c)| {
-            let seen = match (&c.seen_by, &c.not_planted) {
-                (_, Some(why)) => format!("<span class=\"soft\">not planted: {}</span>", text(why)),
-                (Some(by), None) => {
-                    let proof = c.stated.as_ref().filter(|proof| *proof != by);
-                    let proof = proof.map_or_else(String::new, |proof| format!("; {}", text(proof)));
-                    format!("<span class=\"ok\">seen</span> by {}{proof}", text(by))
+fn canaries(report: &Report) -> Markup {
+    let rows = html! {
+        @for (i, c) in report.alignment.canaries.canaries.iter().enumerate() {
+            tr {
+                th scope="row" { (text(&c.fault)) }
+                (cell(&format!("/alignment/canaries/canaries/{i}/effect"), c.effect))
+                td {
+                    @if let Some(why) = &c.not_planted {
+                        span.soft { "not planted: " (text(why)) }
+                    } @else if let Some(by) = &c.seen_by {
+                        span.ok { "seen" } " by " (text(by))
+                        @if let Some(proof) = c.stated.as_ref().filter(|proof| *proof != by) { "; " (text(proof)) }
+                    } @else {
+                        span.bad { "SEEN BY NOTHING" }
+                    }
                 }
-                (None, None) => "<span class=\"bad\">SEEN BY NOTHING</span>".to_owned(),
-            };
-            format!(
-                "<tr><th scope=\"row\">{}</th>{}<td>{seen}</td></tr>\n",
-                text(&c.fault),
-                cell(&format!("/alignment/canaries/canaries/{i}/effect"), c.effect)
-            )
-        })
-        .collect();
-    table(
-        "Faults planted in copies of the candidate",
-        "",
-        &[words("fault"), numbers("moves states by"), words("outcome")],
-        &rows,
-    )
+            }
+        }
+    };
+    let heads = html! { (words("fault")) (numbers("moves states by")) (words("outcome")) };
+    table("Faults planted in copies of the candidate", "", heads, rows)
 }
 
-fn floor(report: &Report) -> String {
+fn floor(report: &Report) -> Markup {
     let mut most: BTreeMap<&str, (usize, Option<f64>)> = BTreeMap::new();
     for (i, floor) in report.alignment.floor.iter().enumerate() {
         let slot = most.entry(&floor.variation).or_insert((i, floor.max));
@@ -72,76 +64,52 @@ fn floor(report: &Report) -> String {
             *slot = (i, floor.max);
         }
     }
-    let rows: String = most
-        .into_iter()
-        .map(|(variation, (i, max))| {
-            format!(
-                "<tr><th scope=\"row\">{}</th>{}</tr>\n",
-                text(variation),
-                cell(&format!("/alignment/floor/{i}/max"), max)
-            )
-        })
-        .collect();
-    table(
-        "The reference against itself, run another way",
-        "",
-        &[words("another way"), numbers("largest relative L2")],
-        &rows,
-    )
+    let rows = html! {
+        @for (variation, (i, max)) in most {
+            tr { th scope="row" { (text(variation)) } (cell(&format!("/alignment/floor/{i}/max"), max)) }
+        }
+    };
+    let heads = html! { (words("another way")) (numbers("largest relative L2")) };
+    table("The reference against itself, run another way", "", heads, rows)
 }
 
-fn preflight(report: &Report) -> String {
-    let rows: String = report
-        .alignment
-        .preflight
-        .iter()
-        .map(|p| {
-            let class = match p.outcome {
-                Agreement::Match => "ok",
-                Agreement::Mismatch => "bad",
-                Agreement::Unstated => "soft",
-            };
-            format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td><span class=\"{class}\">{}</span></td></tr>\n",
-                text(&p.check),
-                text(&p.reference),
-                text(&p.candidate),
-                p.outcome.name()
-            )
-        })
-        .collect();
-    let columns = [words("fact"), words("reference"), words("candidate"), words("outcome")];
-    details("Facts both sides had to agree on", &table("Preflight", "", &columns, &rows))
+fn preflight(report: &Report) -> Markup {
+    let class = |outcome| match outcome {
+        Agreement::Match => "ok",
+        Agreement::Mismatch => "bad",
+        Agreement::Unstated => "soft",
+    };
+    let rows = html! {
+        @for p in &report.alignment.preflight {
+            tr {
+                th scope="row" { (text(&p.check)) }
+                td { (text(&p.reference)) }
+                td { (text(&p.candidate)) }
+                td { span.(class(p.outcome)) { (p.outcome.name()) } }
+            }
+        }
+    };
+    let heads = html! { (words("fact")) (words("reference")) (words("candidate")) (words("outcome")) };
+    table("Preflight", "", heads, rows)
 }
 
-fn coverage(report: &Report) -> String {
-    let corpus = &report.corpus;
-    let rows: String = corpus
-        .coverage
-        .iter()
-        .map(|c| {
-            format!(
-                "<tr><th scope=\"row\">{}</th><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
-                text(&c.kind),
-                count(c.corpus),
-                count(c.probes)
-            )
-        })
-        .collect();
-    let kinds = table(
-        "Kinds of rows and batches that errors hide in",
-        "",
-        &[words("kind"), numbers("corpus"), numbers("probes")],
-        &rows,
-    );
-    let lengths: String = corpus
-        .lengths
-        .iter()
-        .map(|l| {
-            let up_to = l.up_to.map_or_else(|| "more".to_owned(), |n| format!("up to {}", count(n)));
-            format!("<tr><th scope=\"row\">{up_to}</th><td class=\"n\">{}</td></tr>\n", count(l.rows))
-        })
-        .collect();
-    let lengths = table("Rows by length in tokens", "", &[words("tokens"), numbers("rows")], &lengths);
-    details("Coverage", &(kinds + &lengths))
+fn coverage(report: &Report) -> Markup {
+    let kinds = html! {
+        @for c in &report.corpus.coverage {
+            tr { th scope="row" { (text(&c.kind)) } td.n { (count(c.corpus)) } td.n { (count(c.probes)) } }
+        }
+    };
+    let lengths = html! {
+        @for l in &report.corpus.lengths {
+            tr {
+                th scope="row" { @if let Some(n) = l.up_to { "up to " (count(n)) } @else { "more" } }
+                td.n { (count(l.rows)) }
+            }
+        }
+    };
+    html! {
+        @let heads = html! { (words("kind")) (numbers("corpus")) (numbers("probes")) };
+        (table("Kinds of rows and batches that errors hide in", "", heads, kinds))
+        (table("Rows by length in tokens", "", html! { (words("tokens")) (numbers("rows")) }, lengths))
+    }
 }

@@ -1,27 +1,28 @@
-//! Small pieces of HTML. Whatever others wrote goes through [`html`].
+//! Small pieces of HTML. maud escapes every text in them; what others wrote goes through [`text`] or [`whole`] as well.
+
+use maud::{Markup, html};
 
 use crate::figures::number;
-pub(super) use crate::report::escape::html;
+use crate::report::escape::plain;
 
-/// Characters of one piece of text that others wrote.
-const TEXT: usize = 400;
-
-/// Text that others wrote, cut and harmless.
+/// Text that others wrote, of visible characters only, and not too much of it.
 pub(super) fn text(raw: &str) -> String {
-    match raw.char_indices().nth(TEXT) {
-        Some((end, _)) => format!("{}…", html(&raw[..end])),
-        None => html(raw),
-    }
+    plain(raw, 400)
+}
+
+/// The same, all of it.
+pub(super) fn whole(raw: &str) -> String {
+    plain(raw, usize::MAX)
 }
 
 /// A number's cell: what a person reads, the whole number for sorting, and where it stands in report.json.
-pub(super) fn cell(path: &str, value: Option<f64>) -> String {
-    format!("<td class=\"n\" data-path=\"{}\" data-v=\"{}\">{}</td>", html(path), exact(value), shown(value))
+pub(super) fn cell(path: &str, value: Option<f64>) -> Markup {
+    html! { td.n data-path=(path) data-v=(exact(value)) { (shown(value)) } }
 }
 
 /// The same inside a line of text.
-pub(super) fn inline(path: &str, value: Option<f64>) -> String {
-    format!("<span data-path=\"{}\" data-v=\"{}\">{}</span>", html(path), exact(value), shown(value))
+pub(super) fn inline(path: &str, value: Option<f64>) -> Markup {
+    html! { span data-path=(path) data-v=(exact(value)) { (shown(value)) } }
 }
 
 /// The whole number, as report.json writes it; nothing where nothing was measured.
@@ -38,63 +39,49 @@ fn shown(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), number)
 }
 
-/// A column's head.
-pub(super) struct Column {
-    name: &'static str,
-    numeric: bool,
+/// The head of a column of words.
+pub(super) fn words(name: &str) -> Markup {
+    html! { th scope="col" { (name) } }
 }
 
-/// A column of words.
-pub(super) const fn words(name: &'static str) -> Column {
-    Column { name, numeric: false }
+/// The head of a column of numbers.
+pub(super) fn numbers(name: &str) -> Markup {
+    html! { th.n scope="col" { (name) } }
 }
 
-/// A column of numbers.
-pub(super) const fn numbers(name: &'static str) -> Column {
-    Column { name, numeric: true }
-}
-
-/// A table of rows that are markup already (`<tr>…</tr>`), in a box that scrolls on its own; nothing without rows.
-pub(super) fn table(caption: &str, class: &str, columns: &[Column], rows: &str) -> String {
-    if rows.is_empty() {
-        return String::new();
+/// A table in a box that scrolls on its own; nothing without rows.
+pub(super) fn table(caption: &str, class: &str, heads: Markup, rows: Markup) -> Markup {
+    html! {
+        @if !rows.0.is_empty() {
+            div.scroll role="region" tabindex="0" aria-label=(caption) {
+                table class=(class) { caption { (caption) } thead { tr { (heads) } } tbody { (rows) } }
+            }
+        }
     }
-    let heads: String = columns
-        .iter()
-        .map(|c| format!("<th scope=\"col\"{}>{}</th>", if c.numeric { " class=\"n\"" } else { "" }, html(c.name)))
-        .collect();
-    let caption = html(caption);
-    format!(
-        "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\"><table class=\"{class}\"><caption>{caption}</caption>\
-         <thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
-    )
 }
 
 /// A section with its heading and one line that says what it shows; nothing without content.
-pub(super) fn section(id: &str, heading: &str, about: &str, content: &str) -> String {
-    if content.is_empty() {
-        return String::new();
+pub(super) fn section(id: &str, heading: &str, about: &str, content: Markup) -> Markup {
+    html! {
+        @if !content.0.is_empty() {
+            section id=(id) aria-labelledby={ (id) "-h" } {
+                h2 id={ (id) "-h" } { (heading) }
+                @if !about.is_empty() { p.about { (whole(about)) } }
+                (content)
+            }
+        }
     }
-    let about = if about.is_empty() { String::new() } else { format!("<p class=\"about\">{}</p>\n", html(about)) };
-    format!(
-        "<section id=\"{id}\" aria-labelledby=\"{id}-h\"><h2 id=\"{id}-h\">{}</h2>\n{about}{content}</section>\n",
-        html(heading)
-    )
 }
 
 /// Something to be opened by who wants it.
-pub(super) fn details(summary: &str, content: &str) -> String {
-    if content.is_empty() {
-        String::new()
-    } else {
-        format!("<details><summary>{}</summary>\n{content}</details>\n", html(summary))
-    }
+pub(super) fn details(summary: &str, content: Markup) -> Markup {
+    html! { @if !content.0.is_empty() { details { summary { (summary) } (content) } } }
 }
 
 /// A list of sentences that others wrote; nothing without one.
-pub(super) fn list(class: &str, items: impl IntoIterator<Item = String>) -> String {
-    let items: String = items.into_iter().map(|item| format!("<li>{}</li>\n", text(&item))).collect();
-    if items.is_empty() { items } else { format!("<ul class=\"{class}\">\n{items}</ul>\n") }
+pub(super) fn list(class: &str, items: impl IntoIterator<Item = String>) -> Markup {
+    let items = html! { @for item in items { li { (text(&item)) } } };
+    html! { @if !items.0.is_empty() { ul class=(class) { (items) } } }
 }
 
 #[cfg(test)]
@@ -104,20 +91,28 @@ mod tests {
     #[test]
     fn numbers_keep_every_digit_beside_the_three_that_are_shown() {
         assert_eq!(
-            cell("/a/0", Some(0.012_345_678)),
+            cell("/a/0", Some(0.012_345_678)).0,
             "<td class=\"n\" data-path=\"/a/0\" data-v=\"1.2345678e-2\">0.0123</td>"
         );
-        assert_eq!(inline("/a", None), "<span data-path=\"/a\" data-v=\"\">–</span>");
-        assert!(cell("/a", Some(f64::NAN)).contains("data-v=\"nan\">NaN<"));
-        assert!(cell("/a", Some(f64::NEG_INFINITY)).contains("data-v=\"-inf\">-infinity<"));
+        assert_eq!(inline("/a", None).0, "<span data-path=\"/a\" data-v=\"\">–</span>");
+        assert!(cell("/a", Some(f64::NAN)).0.contains("data-v=\"nan\">NaN<"));
+        assert!(cell("/a", Some(f64::NEG_INFINITY)).0.contains("data-v=\"-inf\">-infinity<"));
     }
 
     #[test]
     fn nothing_is_made_of_nothing() {
-        assert_eq!(
-            table("x", "", &[words("a")], "") + &section("a", "b", "c", "") + &details("a", "") + &list("", []),
-            ""
-        );
-        assert!(text(&"<é".repeat(300)).ends_with("…") && !text("<b>").contains('<'));
+        let nothing = [
+            table("x", "", words("a"), html! {}),
+            section("a", "b", "c", html! {}),
+            details("a", html! {}),
+            list("", []),
+        ];
+        assert!(nothing.iter().all(|made| made.0.is_empty()));
+    }
+
+    #[test]
+    fn what_others_wrote_is_cut_cleaned_and_escaped_once() {
+        assert!(text(&"<é".repeat(300)).ends_with("é…"));
+        assert_eq!(list("a", ["<b> &\u{202e}".to_owned()]).0, "<ul class=\"a\"><li>&lt;b&gt; &amp;\\u{202e}</li></ul>");
     }
 }

@@ -17,8 +17,10 @@ mod sentences;
 mod verdict;
 mod weights;
 
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
 use super::{Report, ReportError};
-use markup::html;
+use markup::{text, whole};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -29,7 +31,7 @@ const SCRIPT_HASH: &str = "sha256-85tiB9VRyRB5PUlC4y3tzjZpwVpHUEUYkUR6HPfVncA=";
 struct Section {
     id: &'static str,
     name: &'static str,
-    render: fn(&Report) -> String,
+    render: fn(&Report) -> Markup,
 }
 
 const SECTIONS: &[Section] = &[
@@ -47,27 +49,38 @@ const SECTIONS: &[Section] = &[
 
 /// Renders the report.
 pub(super) fn render(report: &Report) -> Result<Vec<u8>, ReportError> {
-    let sections: Vec<(&Section, String)> =
-        SECTIONS.iter().map(|s| (s, (s.render)(report))).filter(|(_, content)| !content.is_empty()).collect();
-    let links: String = sections.iter().map(|(s, _)| format!("<a href=\"#{}\">{}</a>\n", s.id, s.name)).collect();
-    let body: String = sections.iter().map(|(_, content)| content.as_str()).collect();
-    let title = format!("{}: {}", report.verdict, markup::text(&report.alignment.candidate));
-    let out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src '{SCRIPT_HASH}'; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"generator\" content=\"{} {}\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n\
-         {}<nav aria-label=\"Sections\">\n{links}</nav>\n<main id=\"main\">\n{body}</main>\n\
-         <footer><p>{} {}. Everything here is in report.json, from which this page can be rendered again.</p></footer>\n\
-         <script>{SCRIPT}</script>\n</body>\n</html>\n",
-        html(&report.tool.name),
-        html(&report.tool.version),
-        verdict::head(report),
-        html(&report.tool.name),
-        html(&report.tool.version),
-    );
-    Ok(out.into_bytes())
+    let sections: Vec<(&Section, Markup)> =
+        SECTIONS.iter().map(|s| (s, (s.render)(report))).filter(|(_, content)| !content.0.is_empty()).collect();
+    let program = html! { (whole(&report.tool.name)) " " (whole(&report.tool.version)) };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content={
+                    "default-src 'none'; style-src 'unsafe-inline'; script-src '" (SCRIPT_HASH) "'; "
+                    "base-uri 'none'; form-action 'none'"
+                };
+                meta name="referrer" content="no-referrer";
+                meta name="generator" content=(program);
+                title { (report.verdict) ": " (text(&report.alignment.candidate)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                a.skip href="#main" { "Skip to the report" }
+                (verdict::head(report))
+                nav aria-label="Sections" { @for (s, _) in &sections { a href={ "#" (s.id) } { (s.name) } " " } }
+                main #main { @for (_, content) in &sections { (content) "\n" } }
+                footer {
+                    p { (program) ". Everything here is in report.json, from which this page can be rendered again." }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+        "\n"
+    };
+    Ok(page.into_string().into_bytes())
 }
 
 #[cfg(test)]

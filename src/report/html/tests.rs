@@ -54,7 +54,7 @@ fn every_verdict_has_its_page_in_the_promised_order() {
         .collect();
         assert!(places.is_sorted(), "{places:?}");
         for reason in &report.reasons {
-            assert!(page.contains(&markup::text(&reason.message)), "{}", reason.message);
+            assert!(page.contains(&html! { (text(&reason.message)) }.0), "{}", reason.message);
         }
         assert!(page.contains("id=\"layer-1\""), "a layer can be linked to");
     }
