@@ -56,7 +56,7 @@
 //! | [`memory`] | large pieces of memory on huge pages |
 //! | [`panels`] | a weight as the matrix product wants it |
 //! | [`hidden_states`] | the vocabulary: taps, arms, rows, ragged states; depends on nothing |
-//! | [`fault`], [`figures`], [`spelling`], [`finding`], [`observe`] | classes of errors, numbers for people, nearest names, things noticed and their codes, progress |
+//! | [`fault`], [`figures`], [`json_float`], [`spelling`], [`finding`], [`observe`] | classes of errors, numbers for people and in JSON, nearest names, things noticed and their codes, progress |
 //! | [`corpus`] | texts in |
 //! | [`tokens`] | ids, and batches inside fixed blocks |
 //! | [`checkpoint`] | safetensors on disk, configuration, strict access |
@@ -100,6 +100,8 @@ pub mod figures;
 pub mod finding;
 #[doc(hidden)]
 pub mod hidden_states;
+#[doc(hidden)]
+pub mod json_float;
 #[doc(hidden)]
 pub mod memory;
 #[doc(hidden)]

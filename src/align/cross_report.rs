@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Tap;
-use crate::metrics::json_float;
+use crate::json_float;
 
 /// A tap must resemble its own partner more than any other: the code of what does not.
 const CROSS_MATCH: &Code = &codes::ALIGNMENT_CROSS_MATCH;

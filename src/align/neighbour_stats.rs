@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::json_float;
+use crate::json_float;
 
 /// Neighbour statistics of the candidate's sentence vectors against the reference's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::neighbour_stats::NeighbourStats;
 use super::ranks::{CONSTANT, pearson, spearman};
 use crate::hidden_states::RowId;
-use crate::metrics::{fused, json_float};
+use crate::json_float;
+use crate::metrics::fused;
 
 /// The two vectors of a row.
 #[derive(Clone, Debug, PartialEq)]

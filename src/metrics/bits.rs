@@ -1,5 +1,5 @@
 //! Floats in saved states, written as their bits: JSON text would lose NaN and, read back by a fast
-//! parser, the last bit. (Reports, which people read, use [`super::json_float`].)
+//! parser, the last bit. (Reports, which people read, use [`crate::json_float`].)
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::{Arm, RowId, Tap};
-use crate::metrics::json_float;
+use crate::json_float;
 
 /// How the error came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]

@@ -24,7 +24,6 @@ mod error;
 pub(crate) mod fused;
 mod gathered;
 mod histogram;
-pub mod json_float;
 mod limits;
 mod max_abs;
 mod measurement;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::json_float;
 use super::worst::compare_badness;
 use crate::hidden_states::{Arm, RowId, Tap};
+use crate::json_float;
 
 /// How many worst rows a report lists.
 pub const WORST_ROWS: usize = 20;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gate, Place, Policy, Quantity, Stat};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::json_float;
+use crate::json_float;
 
 /// Times the predicted error that a device may be off, at the 99th percentile over tokens (or sentences).
 ///

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Direction, Quantity};
-use crate::metrics::{Location, json_float};
+use crate::json_float;
+use crate::metrics::Location;
 
 /// How a gate came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]

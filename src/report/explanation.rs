@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::figures::number as shown;
 use crate::hidden_states::Tap;
-use crate::metrics::json_float;
+use crate::json_float;
 
 /// Where the candidate's error comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

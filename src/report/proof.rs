@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::Tap;
-use crate::metrics::{Measurement, json_float};
+use crate::json_float;
+use crate::metrics::Measurement;
 use crate::policy::{DeviceTerms, PredictedTap};
 use crate::verdict::Amount;
 use crate::weights::TensorRow;

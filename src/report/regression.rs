@@ -6,7 +6,7 @@ use super::PolicyRecord;
 use super::words::value;
 use crate::figures::apart;
 use crate::figures::number as shown;
-use crate::metrics::json_float;
+use crate::json_float;
 use crate::policy::{Quantity, Trend};
 
 /// This run against an earlier one.

@@ -12,7 +12,7 @@ use super::{
 use crate::align::{CrossMatchReport, Flip, NeighbourStats, PreflightCheck};
 use crate::corpus::SourceRecord;
 use crate::hidden_states::{Arm, RowId, Tap};
-use crate::metrics::json_float;
+use crate::json_float;
 use crate::runtimes::onnx::ObserverEffect;
 use crate::verdict::Amount;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Equivalent, TwinRow, TwinTotals};
-use crate::metrics::json_float;
+use crate::json_float;
 
 /// One tensor of the candidate against its float32 twin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -14,6 +14,7 @@ const ROOMS: &[&str] = &[
     "hidden_states",
     "fault",
     "figures",
+    "json_float",
     "spelling",
     "finding",
     "observe",

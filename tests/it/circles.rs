@@ -92,7 +92,19 @@ fn expand(tree: &str, before: &[String], out: &mut Vec<Module>) {
 /// Paths in the text outside of `use` that begin with a word by which a module can be meant.
 fn inline(text: &str) -> Vec<Module> {
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let paths = text.split(|c| !word(c)).filter(|p| p.contains("::") && p.starts_with(|c: char| c.is_lowercase()));
+    let mut declared = false;
+    let code: String = text
+        .lines()
+        .filter(|line| {
+            let begins = line.trim_start();
+            declared |= begins.starts_with("use ") || (begins.starts_with("pub") && begins.contains(" use "));
+            let skipped = declared;
+            declared &= !line.contains(';');
+            !skipped
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let paths = code.split(|c| !word(c)).filter(|p| p.contains("::") && p.starts_with(|c: char| c.is_lowercase()));
     paths.map(|p| p.split("::").filter(|p| !p.is_empty()).map(str::to_owned).collect()).collect()
 }
 

@@ -71,7 +71,7 @@ fn another_pooling_is_named() {
         c["pooling_mode_mean_tokens"] = json!(false);
     });
     let report = checked(reference().path(), other.path(), |_| ()).unwrap();
-    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(report.verdict, Verdict::Fail);
     assert!(
         reasons(&report).contains("pooling: the reference says mean, the candidate says cls"),
         "{}",
@@ -88,7 +88,7 @@ fn a_dense_module_is_applied_on_both_sides_and_missed_where_it_is_missing() {
     assert_eq!(preflight(&report, "dense"), "match");
     // The candidate's files leave it out: the same width, other vectors.
     let report = checked(ours.path(), candidate().path(), |_| ()).unwrap();
-    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(report.verdict, Verdict::Fail);
     let said = "dense: the reference says Dense 32 to 32, Tanh, the candidate says none";
     assert!(reasons(&report).contains(said), "{}", reasons(&report));
     layers_agree(&report);
@@ -201,7 +201,7 @@ fn another_prompt_is_named_and_the_models_own_one_is_used() {
     assert!(report.corpus.tokens > without.corpus.tokens, "the prompt is part of every row");
 
     let report = checked(ours.path(), prompts(candidate(), "people ").path(), |_| ()).unwrap();
-    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(report.verdict, Verdict::Fail);
     let said = r#"prompt: the reference says \"time \", the candidate says \"people \""#;
     let all = reasons(&report).replace("\\\\\\\"", "\\\"");
     assert!(all.contains(said), "{all}");

@@ -283,7 +283,7 @@ fn a_run_leaves_nothing_in_the_home_folder() {
     }
     command.args(["check", "--quiet", "--no-cache", "--reference", "models/parallax-mini", "--candidate"]);
     command.arg(candidate).args(["--corpus", "models/corpus.txt", "--limit", "120"]);
-    command.assert().code(0);
+    command.arg("--ort-lib").arg(parallax::runtimes::onnx::locate(None).unwrap()).assert().code(0);
     let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().map(|e| e.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -8,7 +8,7 @@ use super::inputs::plan;
 use super::library::Runtime;
 use super::outlets::{Carries, Outlets, declared};
 use super::{Output, SessionOptions, build, run, selected};
-use crate::metrics::json_float;
+use crate::json_float;
 use crate::runtimes::onnx::error::OnnxError;
 use crate::runtimes::onnx::file::model::OnnxModel;
 use crate::runtimes::onnx::graph::Graph;
