@@ -9,7 +9,7 @@ use crate::metrics::{Measurement, Mode};
 use crate::policy::{GateResult, Outcome, Place};
 use crate::report::Report;
 use crate::report::words::{answers, caveats, compute, consequences, count, device, next_step, planted, used};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::{Answer, Reason, Verdict};
 
 /// Verdict, what was compared, and four numbers.
 pub(super) fn head(report: &Report) -> Markup {
@@ -27,7 +27,14 @@ pub(super) fn head(report: &Report) -> Markup {
         Verdict::Fail => (
             "v-fail",
             "M19 6.4 17.6 5 12 10.6 6.4 5 5 6.4 10.6 12 5 17.6 6.4 19 12 13.4 17.6 19 19 17.6 13.4 12z",
-            "The comparison is sound, and the candidate is outside its limits: it should not be shipped as it is.",
+            match report.answers.faithful {
+                Answer::No => {
+                    "The candidate is not what it is said to be made from: it should not be shipped as it is."
+                }
+                _ => {
+                    "The comparison is sound, and the candidate is outside its limits: it should not be shipped as it is."
+                }
+            },
         ),
         Verdict::Inconclusive => (
             "v-inconclusive",
