@@ -19,8 +19,10 @@ use crate::hidden_states::{Arm, Tap};
 use crate::policy::{Direction, Evidence, GateResult, Outcome, Policy, Quantity, Question};
 
 mod answers;
+pub(crate) mod causes;
 
 pub use answers::{Answer, Answers};
+use causes::Kind;
 
 /// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -33,6 +35,9 @@ pub enum Verdict {
     /// Not proven comparable, or too little evidence.
     Inconclusive,
 }
+
+/// The program that runs the candidate computes its encoder with another setting than its files say.
+const RUNS_OTHERWISE: &Code = &codes::RUNTIME_CONFIG;
 
 /// Margins below this are plain from the two numbers beside them.
 const WORTH_SAYING: f64 = 1.05;
@@ -142,7 +147,9 @@ pub fn judge(policy: &Policy, gates: &[GateResult], findings: &[Finding], amount
 
     // A tap that is most like another's says that the taps are not the same points, or that the candidate computes
     // something else there: where tensors or settings of its encoder are proven to be wrong, it is no doubt.
-    let wrong_encoder = findings.iter().any(|f| f.severity == Severity::Failure && moves_states(&f.code));
+    // Not where what they are held against is itself wrong.
+    let proven = |of: &dyn Fn(&str) -> bool| findings.iter().any(|f| f.severity == Severity::Failure && of(&f.code));
+    let wrong_encoder = proven(&moves_states) && !proven(&|code| causes::kind(code) == Some(Kind::Reference));
     let is_explained = |f: &Finding| wrong_encoder && f.is(&codes::ALIGNMENT_CROSS_MATCH);
     let refusals = || findings.iter().filter(|f| f.severity == Severity::Refusal);
     let is_missing = |f: &Finding| ground(&f.code) == Ground::Missing;
@@ -182,17 +189,18 @@ fn ground(code: &str) -> Ground {
     codes::find(code).map_or(Ground::Files, |row| row.ground)
 }
 
-/// True for a contradiction that the states follow from: tensors, or settings of the encoder. Both sides are fed the same
-/// ids, so that what differs between tokenizers moves none.
+/// True for a contradiction that the states follow from: tensors, or settings of the encoder.
 fn moves_states(code: &str) -> bool {
-    let settings = [&codes::CONFIG_KEY, &codes::PREFLIGHT_FACT, &codes::RUNTIME_CONFIG];
-    settings.iter().any(|c| c.covers(code)) || matches!(ground(code), Ground::Places | Ground::Weights)
+    match causes::kind(code) {
+        Some(Kind::Configuration) => true,
+        Some(Kind::Weights) => ground(code) != Ground::States,
+        _ => RUNS_OTHERWISE.covers(code),
+    }
 }
 
 /// The same of sentence vectors, which what follows the encoder moves too.
 fn moves_vectors(code: &str) -> bool {
-    let modules = [&codes::RUNTIME_POOLING, &codes::RUNTIME_MODULES, &codes::RUNTIME_NORMALIZE];
-    moves_states(code) || modules.iter().any(|c| c.covers(code)) || ground(code) == Ground::States
+    moves_states(code) || causes::kind(code) == Some(Kind::Modules) || ground(code) == Ground::States
 }
 
 /// Marks what follows from a nearer cause: of tensors out of place, the other tensors that differ; of what moves states,

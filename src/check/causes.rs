@@ -8,64 +8,15 @@ use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Tap;
 use crate::report::{Explanation, GraphWeightsSection, OddOne, OddTensor, ProvenCause};
 use crate::sides::graph_weights;
+use crate::verdict::causes::{self, Kind, row};
 use crate::weights::WeightsReport;
-
-/// What a defect is in, which says how it can be undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The graph or the original: what the candidate is held against is itself wrong.
-    Reference,
-    /// config.json.
-    Configuration,
-    /// The modules behind the encoder.
-    Modules,
-    /// Tensors of the candidate.
-    Weights,
-}
-
-/// Codes of findings that prove a defect of what is computed, the nearest cause first; one that ends in a point stands for
-/// all that begin so. Defects of tokenizers, prompts and length limits are none of these: both sides are fed the same
-/// ids, so they move no number of the comparison.
-const CAUSES: &[(&str, Kind)] = &[
-    ("graph.weights", Kind::Reference),
-    ("reference.inexact", Kind::Reference),
-    ("weights.made_from_candidate", Kind::Reference),
-    ("config.", Kind::Configuration),
-    ("preflight.model_type", Kind::Configuration),
-    ("preflight.layers", Kind::Configuration),
-    ("preflight.heads", Kind::Configuration),
-    ("preflight.max_position_embeddings", Kind::Configuration),
-    ("preflight.activation", Kind::Configuration),
-    ("preflight.activation_in_config", Kind::Configuration),
-    ("preflight.layer_norm_eps", Kind::Configuration),
-    ("preflight.layer_norm_eps_in_config", Kind::Configuration),
-    ("preflight.pooling", Kind::Modules),
-    ("preflight.dense", Kind::Modules),
-    ("preflight.normalize", Kind::Modules),
-    ("runtime.pooling", Kind::Modules),
-    ("runtime.modules", Kind::Modules),
-    ("runtime.normalize", Kind::Modules),
-    ("weights.misplaced", Kind::Weights),
-    ("weights.changed_unquantized", Kind::Weights),
-    ("weights.unrelated", Kind::Weights),
-    ("weights.changed_groups", Kind::Weights),
-    ("weights.beyond_rounding", Kind::Weights),
-    ("weights.unexplained", Kind::Weights),
-    ("weights.permuted", Kind::Weights),
-];
 
 /// Findings that prove an error beyond the format's own, though not where it comes from.
 const SYMPTOMS: &[&str] = &["twin.states", "probes.broken_states", "compute.non_finite"];
 
-/// Place in the table, and kind.
-fn row(code: &str) -> Option<(usize, Kind)> {
-    let is = |known: &str| code == known || (known.ends_with('.') && code.starts_with(known));
-    CAUSES.iter().position(|(known, _)| is(known)).map(|at| (at, CAUSES[at].1))
-}
-
 /// What a proven cause is in.
 pub(super) fn kind(cause: &ProvenCause) -> Option<Kind> {
-    row(&cause.code).map(|(_, kind)| kind)
+    causes::kind(&cause.code)
 }
 
 /// The stage a tensor belongs to.
@@ -237,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_cause_and_symptom_is_a_code() {
-        for code in CAUSES.iter().map(|(code, _)| *code).chain(SYMPTOMS.iter().copied()) {
+        for code in causes::CAUSES.iter().map(|(code, _)| *code).chain(SYMPTOMS.iter().copied()) {
             assert!(codes::find(code).is_some(), "{code}");
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::causes::{Kind, kind, settle, stage_of};
+use super::causes::{kind, settle, stage_of};
 use crate::Error;
 use crate::checkpoint::{ModelConfig, Weight, WeightSet};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap};
@@ -15,6 +15,7 @@ use crate::runtimes::native::{NativeEncoder, SentenceHead};
 use crate::sides::Sides;
 use crate::sides::request::CheckRequest;
 use crate::tokens::{TokenBatch, TokenRow};
+use crate::verdict::causes::Kind;
 use crate::weights::twin;
 
 /// Rows of the corpus the trials run on.

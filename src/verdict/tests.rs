@@ -207,6 +207,15 @@ fn the_nearest_cause_stands_first_and_the_rest_follows() {
     // Without a tensor that is proven to be wrong the taps may not be the same points: nothing is known.
     let unknown = judged(&off, &[looks, states.clone()], ENOUGH);
     assert_eq!((unknown.verdict, codes(&unknown)[0]), (Verdict::Inconclusive, "alignment.cross_match"));
+    // Nor is it known where the pooling differs, which moves no state, or where the original itself is wrong.
+    let looks = of(Severity::Refusal, &codes::ALIGNMENT_CROSS_MATCH);
+    let pooling = Finding::of(Severity::Failure, &codes::PREFLIGHT_FACT, "pooling", "mean, cls");
+    assert_eq!(judged(&off, &[looks.clone(), pooling], ENOUGH).verdict, Verdict::Inconclusive);
+    let heads = Finding::of(Severity::Failure, &codes::PREFLIGHT_FACT, "heads", "4, 8");
+    assert_eq!(judged(&off, &[looks.clone(), heads], ENOUGH).verdict, Verdict::Fail);
+    let (graph, changed) = (&codes::GRAPH_WEIGHTS, &codes::WEIGHTS_CHANGED_GROUPS);
+    let original = [looks, of(Severity::Failure, graph), of(Severity::Failure, changed)];
+    assert_eq!(judged(&off, &original, ENOUGH).verdict, Verdict::Inconclusive);
     // A tensor that was changed and a tokenizer that differs have nothing to do with each other.
     let tokens = Finding::of(Severity::Failure, &codes::TOKENIZER_PART, "normalizer", "lower case");
     let changed = of(Severity::Failure, &codes::WEIGHTS_CHANGED_GROUPS);
