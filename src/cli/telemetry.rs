@@ -1,6 +1,5 @@
-//! ONNX Runtime reports on the machine it runs on from the moment its library is loaded: it leaves a device id and a
-//! database in the user's cache folder, and looks up a host (seen with 1.32). Only a variable that is set before that
-//! keeps it from doing so.
+//! ONNX Runtime collects reports on the machine it runs on from the moment its library is loaded: 1.32 leaves `deviceid`
+//! and `onnxruntime.db` in the user's cache folder. Only a variable that is set before that keeps it from doing so.
 
 /// Read by ONNX Runtime when it is loaded.
 const VARIABLE: &str = "ORT_DISABLE_TELEMETRY";

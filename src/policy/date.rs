@@ -13,7 +13,8 @@ impl Date {
     /// Reads `2027-01-31`, exactly so written; none for a day that does not exist.
     pub fn parse(text: &str) -> Option<Self> {
         let day = Self(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?);
-        (day.to_string() == text).then_some(day)
+        // Years beyond four digits have a sign.
+        (text.len() == 10 && day.to_string() == text).then_some(day)
     }
 
     /// The day of a moment.
@@ -58,6 +59,8 @@ mod tests {
             "+027-01-31",
             "２０２７-01",
             "tomorrow",
+            "+12027-01-31",
+            "-0001-01-31",
         ] {
             assert_eq!(Date::parse(bad), None, "{bad}");
         }

@@ -102,6 +102,9 @@ fn unearned(report: &Report) -> Option<&'static str> {
     if !report.reasons.is_empty() {
         return Some("it gives reasons against one");
     }
+    if report.corpus.built_in {
+        return Some("no corpus was given");
+    }
     (report.corpus.rows == 0 || report.corpus.tokens == 0).then_some("nothing was compared")
 }
 
@@ -133,6 +136,7 @@ mod tests {
             refusal(|r| r.findings.push(Finding::new(Severity::Refusal, &codes::SWEEP_IDS, "b"))).contains("finding")
         );
         assert!(refusal(|r| r.reasons = sample::failing().reasons).contains("reasons"));
+        assert!(refusal(|r| r.corpus.built_in = true).contains("no corpus was given"));
         assert!(refusal(|r| r.corpus.rows = 0).contains("nothing was compared"));
         assert!(refusal(|r| r.exit_code = 1).contains("exit code 1"));
     }
