@@ -73,7 +73,7 @@ fn mark(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::Fail) => "**FAIL**",
         Some(other) => other.name(),
-        None => "no gate",
+        None => "no limit",
     }
 }
 

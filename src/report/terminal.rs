@@ -3,7 +3,7 @@
 use super::escape::plain;
 use super::words::{
     AnswerLine, HEADLINE, amount, answers, canaries, caveats, compute, consequences, count, device, first_jump,
-    measurement, next_step, outcome, over_twin, planted, taps, unlike, used, value,
+    measurement, next_step, outcome, over_twin, planted, taps, unlike, used, value, worst_outcome,
 };
 use super::{Report, WorstRowSection};
 use crate::figures::{apart, number};
@@ -39,7 +39,7 @@ impl Paint {
     }
 
     fn outcome(&self, outcome: Option<Outcome>) -> String {
-        let Some(outcome) = outcome else { return "no gate".to_owned() };
+        let Some(outcome) = outcome else { return "no limit".to_owned() };
         let code = match outcome {
             Outcome::Pass => "32",
             Outcome::Fail => "31",
@@ -152,8 +152,12 @@ fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
     }
     let hidden: Vec<&Tap> = all.iter().filter(|t| !shown.contains(t)).collect();
     if !hidden.is_empty() {
-        let bad = hidden.iter().filter(|t| outcome(report, ***t) != Some(Outcome::Pass)).count();
-        let state = if bad == 0 { "all ok".to_owned() } else { format!("{bad} not ok") };
+        let bad = hidden.iter().filter(|t| worst_outcome(report, ***t) != Some(Outcome::Pass)).count();
+        let state = match bad {
+            0 if hidden.iter().any(|t| outcome(report, **t).is_none()) => "none beyond a limit".to_owned(),
+            0 => "all ok".to_owned(),
+            bad => format!("{bad} not ok"),
+        };
         lines.push(format!("      … {} more taps, {state} (--explain shows them)", hidden.len()));
     }
     lines

@@ -266,9 +266,17 @@ pub(super) fn value(v: Option<f64>) -> String {
 }
 
 /// How all gates on a tap came out: the worst of them; none without gates.
-pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
+pub(super) fn worst_outcome(report: &Report, tap: Tap) -> Option<Outcome> {
     let here = report.gates.iter().filter(|g| g.quantity.tap() == Some(tap));
     here.map(|g| g.outcome).max_by_key(|o| o.gravity())
+}
+
+/// The same for people: none where nothing is exceeded and the policy has no limit on the candidate there. That the
+/// engine's is met, and that every value is a number, says nothing of how far the candidate is.
+pub(super) fn outcome(report: &Report, tap: Tap) -> Option<Outcome> {
+    let of_candidate = |g: &GateResult| g.quantity.arm != Some(Arm::Engine) && !g.is_non_finite();
+    let limited = report.gates.iter().any(|g| g.quantity.tap() == Some(tap) && of_candidate(g));
+    worst_outcome(report, tap).filter(|worst| limited || *worst != Outcome::Pass)
 }
 
 /// How much of its limit a gate uses up, above 1 exactly when the limit is broken; none where nothing was measured. What
@@ -293,6 +301,17 @@ pub(super) fn gate_name(gate: &GateResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tap_without_a_limit_on_the_candidate_is_not_ok_and_a_broken_engine_shows() {
+        let mut report = crate::report::sample::passing();
+        let tap = report.gates.iter().find_map(|g| g.quantity.tap()).unwrap();
+        assert_eq!(outcome(&report, tap), Some(Outcome::Pass));
+        report.gates.iter_mut().for_each(|g| g.quantity.arm = Some(Arm::Engine));
+        assert_eq!(outcome(&report, tap), None);
+        report.gates.iter_mut().for_each(|g| g.outcome = Outcome::Fail);
+        assert_eq!(outcome(&report, tap), Some(Outcome::Fail));
+    }
     use crate::report::sample;
 
     fn jump(curve: &[f64]) -> Option<String> {

@@ -16,7 +16,7 @@ pub(super) fn word(outcome: Option<Outcome>) -> Markup {
         Some(Outcome::Fail) => ("bad", "FAIL"),
         Some(Outcome::Waived) => ("unsure", "waived"),
         Some(Outcome::NotMeasured) => ("unsure", "not measured"),
-        None => ("soft", "no gate"),
+        None => ("soft", "no limit"),
     };
     html! { span.(class) { (word) } }
 }
