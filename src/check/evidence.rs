@@ -3,7 +3,7 @@
 use super::stream::Streamed;
 use crate::Error;
 use crate::align::{CrossMatchReport, Neighbours};
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 use crate::proof::coverage::{self, Coverage};
 use crate::proof::outputs::{Explaining, Outputs};
 use crate::proof::probe::Probed;
@@ -18,7 +18,7 @@ use crate::weights::WeightsReport;
 
 /// What probes and corpus showed together.
 pub(super) struct Measured {
-    pub(super) measurements: Vec<Measurement>,
+    pub(super) measurements: Measurements,
     pub(super) cross_match: CrossMatchReport,
     pub(super) observer: Option<ObserverEffect>,
     pub(super) neighbours: Neighbours,
@@ -54,7 +54,7 @@ pub(super) fn gather(
     probed.outputs.absorb(std::mem::take(&mut streamed.outputs));
     let neighbours = streamed.sample.finish();
     Ok(Measured {
-        measurements: [streamed.arms.finish(), streamed.isolated.finish(), streamed.recorded()].concat(),
+        measurements: [streamed.arms.finish(), streamed.isolated.finish(), streamed.recorded()].concat().into(),
         cross_match: probed.cross_match,
         observer: probed.observer,
         neighbours,

@@ -3,7 +3,7 @@
 use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode, find, measured_taps};
+use crate::metrics::{Measurements, Mode};
 use crate::policy::{GateResult, Outcome, Stat};
 use crate::report::{Explanation, LayerErrors};
 
@@ -16,9 +16,9 @@ const GROWTH: f64 = 1.3;
 
 /// Reads the story off the measurements: independent errors add as squares, so a layer is expected to
 /// leave √(what arrives² + what a typical layer adds²).
-pub(super) fn explain(measurements: &[Measurement]) -> Explanation {
-    let mean = |tap: Tap, mode: Mode| find(measurements, tap, Arm::Quantization, mode, METRIC).and_then(|m| m.mean);
-    let mut stages = measured_taps(measurements);
+pub(super) fn explain(measurements: &Measurements) -> Explanation {
+    let mean = |tap: Tap, mode: Mode| measurements.of(tap, Arm::Quantization, mode, METRIC).and_then(|m| m.mean);
+    let mut stages = measurements.taps();
     stages.retain(|t| matches!(t, Tap::Embeddings | Tap::Layer(_)));
     let mut layers: Vec<LayerErrors> = stages
         .iter()
@@ -58,13 +58,13 @@ fn cause(layers: &[LayerErrors], first: Tap) -> Option<Tap> {
 
 /// When the control does not reproduce the reference: the stages that part by themselves, fed with the
 /// reference's own input, and not because of what arrives. That is where the export or our encoder is wrong.
-pub(super) fn engine_culprits(measurements: &[Measurement], gates: &[GateResult]) -> Option<Finding> {
+pub(super) fn engine_culprits(measurements: &Measurements, gates: &[GateResult]) -> Option<Finding> {
     let is_engine = |g: &&GateResult| {
         g.quantity.arm == Some(Arm::Engine) && g.quantity.is_of(METRIC, Stat::P99) && g.outcome == Outcome::Fail
     };
     let own = |tap: Tap| {
         let mode = if tap == Tap::Embeddings { Mode::Accumulated } else { Mode::Isolated };
-        find(measurements, tap, Arm::Engine, mode, METRIC).and_then(|m| m.p99)
+        measurements.of(tap, Arm::Engine, mode, METRIC).and_then(|m| m.p99)
     };
     let mut named = Vec::new();
     for gate in gates.iter().filter(is_engine) {
@@ -94,8 +94,9 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Measurement;
 
-    fn curve(accumulated: &[f64], isolated: &[f64]) -> Vec<Measurement> {
+    fn curve(accumulated: &[f64], isolated: &[f64]) -> Measurements {
         let one = |tap, mode, mean| Measurement {
             tap,
             arm: Arm::Quantization,
@@ -138,6 +139,6 @@ mod tests {
         assert_eq!((story.first, story.sentence()), (None, None));
         assert_eq!(story.story(), ["the error grows evenly from layer to layer"]);
         assert_eq!(explain(&curve(&[0.01, f64::NAN], &[0.01])).first, Some(Tap::Layer(0)));
-        assert_eq!(explain(&[]), Explanation::default());
+        assert_eq!(explain(&Measurements::default()), Explanation::default());
     }
 }

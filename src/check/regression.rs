@@ -2,7 +2,6 @@
 
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::Arm;
-use crate::metrics::measured_taps;
 use crate::policy::{Before, Place, Quantity, Stat, Trend, change};
 use crate::report::{Movement, RegressionSection, Report, escape};
 use crate::verdict::Verdict;
@@ -108,7 +107,7 @@ fn headlines(report: &Report) -> Vec<Quantity> {
     let of = |on, arm, metric: &str, stat| Quantity { on, arm, metric: metric.to_owned(), stat };
     let states = ["relative_l2", "standardized_l2"].map(|metric| (Arm::Quantization, metric));
     let mut out = Vec::new();
-    for tap in measured_taps(&report.measurements) {
+    for tap in report.measurements.taps() {
         let told: &[(Arm, &str)] = if tap.is_sentence_level() { &[(Arm::Total, "cosine_distance")] } else { &states };
         for (arm, metric) in told {
             out.extend([Stat::P99, Stat::Max].map(|stat| of(Place::Tap(tap), Some(*arm), metric, stat)));

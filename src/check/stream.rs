@@ -10,7 +10,7 @@ use crate::Error;
 use crate::align::SentenceSample;
 use crate::corpus::{Corpus, CorpusOptions, CorpusRow, SourceRecord, probes::probes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap};
-use crate::metrics::{Histogram, Measurement, RowSeen, TokenSums, WorstRow, WorstRows};
+use crate::metrics::{Histogram, Measurement, Measurements, RowSeen, TokenSums, WorstRow, WorstRows};
 use crate::observe::{Event, Observer};
 use crate::proof::coverage::Coverage;
 use crate::proof::device::Device;
@@ -387,7 +387,7 @@ impl Streamed {
     }
 
     /// The recording behind them.
-    pub(super) fn recording(&self, measured: &[Measurement]) -> Option<RecordingSection> {
+    pub(super) fn recording(&self, measured: &Measurements) -> Option<RecordingSection> {
         self.device.as_ref().map(|device| device.section(measured))
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::evidence::Measured;
 use super::stream::{LENGTH_BUCKETS, RowText};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Mode, find};
+use crate::metrics::Mode;
 use crate::proof::sweep::Swept;
 use crate::quantization::QuantizationSummary;
 use crate::report::{
@@ -99,7 +99,7 @@ fn corpus(sides: &Sides, measured: &Measured) -> CorpusSection {
 
 fn alignment(sides: &Sides, measured: &Measured) -> AlignmentSection {
     let engine =
-        |tap: Tap| find(&measured.measurements, tap, Arm::Engine, Mode::Accumulated, "relative_l2").and_then(|m| m.p99);
+        |tap: Tap| measured.measurements.of(tap, Arm::Engine, Mode::Accumulated, "relative_l2").and_then(|m| m.p99);
     let aligned = |t: &AlignedTap| AlignedTap { engine_relative_l2: engine(t.tap), ..t.clone() };
     AlignmentSection {
         graph: Some(sides.facts.graph.clone()).filter(|name| !name.is_empty()),

@@ -79,23 +79,3 @@ pub struct Measurement {
     /// Where the worst value is.
     pub worst: Option<Location>,
 }
-
-impl Measurement {
-    /// True for that metric, there.
-    pub fn is_of(&self, tap: Tap, arm: Arm, mode: Mode, metric: &str) -> bool {
-        (self.tap, self.arm, self.mode) == (tap, arm, mode) && self.metric == metric
-    }
-}
-
-/// The measurement of that metric there; the first where there are several.
-pub fn find<'a>(all: &'a [Measurement], tap: Tap, arm: Arm, mode: Mode, metric: &str) -> Option<&'a Measurement> {
-    all.iter().find(|m| m.is_of(tap, arm, mode, metric))
-}
-
-/// Every tap that was measured, in the order of the forward pass.
-pub fn measured_taps(all: &[Measurement]) -> Vec<Tap> {
-    let mut taps: Vec<Tap> = all.iter().map(|m| m.tap).collect();
-    taps.sort_unstable();
-    taps.dedup();
-    taps
-}

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Direction, Measured, Policy, Quantity, RegressionLimit, loss};
 use crate::align::NeighbourStats;
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 use crate::weights::WeightsReport;
 
 /// A `max_regression` past this passes anything: 1 is twice the error.
@@ -18,7 +18,7 @@ pub const SAME: f64 = 0.01;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Before {
     /// Every metric at every tap of every arm.
-    pub measurements: Vec<Measurement>,
+    pub measurements: Measurements,
     /// The stored weights.
     pub weights: WeightsReport,
     /// Neighbour search.

@@ -2,8 +2,8 @@
 
 use super::{Gate, GateResult, Outcome, Place, Policy, Quantity, RegressionLimit, Stat, outward};
 use crate::align::NeighbourStats;
-use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Location, Measurement, Mode};
+use crate::hidden_states::Tap;
+use crate::metrics::{Location, Measurement, Measurements, Mode};
 use crate::weights::{TensorRow, WeightsReport};
 
 /// What a gate looks at, once found.
@@ -20,7 +20,7 @@ impl Policy {
     /// not measured. Measurements in isolated mode are not gated, except for the built-in gate.
     pub fn evaluate_all(
         &self,
-        measurements: &[Measurement],
+        measurements: &Measurements,
         weights: &WeightsReport,
         neighbours: Option<&NeighbourStats>,
     ) -> Vec<GateResult> {
@@ -44,10 +44,8 @@ impl Policy {
     /// measured, and does not vanish behind the taps that have it.
     fn taps(&self, gate: &Gate, measured: &Measured<'_>, results: &mut Vec<GateResult>) {
         let wanted = &gate.quantity;
-        let here = measured.measurements.iter().filter(|m| wanted.arm == Some(m.arm) && m.mode == Mode::Accumulated);
-        let mut matched: Vec<Tap> = here.map(|m| m.tap).filter(|tap| wanted.on.matches(*tap)).collect();
-        matched.sort_unstable();
-        matched.dedup();
+        let here = wanted.arm.into_iter().flat_map(|arm| measured.measurements.accumulated_taps(arm));
+        let matched: Vec<Tap> = here.filter(|tap| wanted.on.matches(*tap)).collect();
         if matched.is_empty() {
             self.limits(gate, wanted.clone(), Observed::default(), results);
         }
@@ -77,7 +75,7 @@ impl Policy {
 #[derive(Clone, Copy, Debug)]
 pub struct Measured<'a> {
     /// Every metric at every tap of every arm.
-    pub measurements: &'a [Measurement],
+    pub measurements: &'a Measurements,
     /// The stored weights.
     pub weights: &'a WeightsReport,
     /// Neighbour search.
@@ -103,10 +101,7 @@ impl Measured<'_> {
     }
 
     fn at_tap(&self, tap: Tap, Quantity { arm, metric, stat, .. }: &Quantity) -> Observed {
-        let here = |m: &&Measurement| arm.is_some_and(|arm| m.is_of(tap, arm, Mode::Accumulated, metric));
-        let mut all = self.measurements.iter().filter(here);
-        // Two summaries of one thing contradict each other: neither is believed.
-        let found = all.next().filter(|_| all.next().is_none());
+        let found = arm.and_then(|arm| self.measurements.only(tap, arm, Mode::Accumulated, metric));
         Observed { observed: found.and_then(|m| statistic(m, *stat)), worst: found.and_then(|m| m.worst), tensor: None }
     }
 }
@@ -219,11 +214,8 @@ fn result(gate: &Gate, quantity: Quantity, limit: f64, seen: Observed) -> GateRe
 }
 
 /// `non_finite max 0` for every tap and arm that was measured, over both modes.
-fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
-    let mut places: Vec<(Arm, Tap)> = measurements.iter().map(|m| (m.arm, m.tap)).collect();
-    places.sort_unstable();
-    places.dedup();
-    for (arm, tap) in places {
+fn non_finite(measurements: &Measurements, results: &mut Vec<GateResult>) {
+    for (arm, tap) in measurements.arms_and_taps() {
         let gate = Gate {
             quantity: Quantity {
                 on: Place::Tap(tap),
@@ -236,8 +228,8 @@ fn non_finite(measurements: &[Measurement], results: &mut Vec<GateResult>) {
             max_regression: None,
             why: Some("built in: a NaN or an infinity in a hidden state is never acceptable".to_owned()),
         };
-        let found = || measurements.iter().filter(|m| (m.arm, m.tap) == (arm, tap) && m.metric == "non_finite");
-        let counts: Option<Vec<_>> = found().map(|m| Some((statistic(m, Stat::Max)?, m.worst))).collect();
+        let found = measurements.of_arm(arm, "non_finite").filter(|m| m.tap == tap);
+        let counts: Option<Vec<_>> = found.map(|m| Some((statistic(m, Stat::Max)?, m.worst))).collect();
         // `total_cmp` ranks NaN above every number.
         let worst = counts.unwrap_or_default().into_iter().max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
         let observed = worst.map(|(count, _)| count);

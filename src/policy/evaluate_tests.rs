@@ -1,5 +1,5 @@
 use super::*;
-use crate::hidden_states::{RowId, RowSet};
+use crate::hidden_states::{Arm, RowId, RowSet};
 use crate::policy::Direction;
 use crate::policy::EMBEDDED;
 use proptest::prelude::*;
@@ -62,35 +62,35 @@ fn row(tensor: &str, relative_error: f64, bits: Option<u32>) -> TensorRow {
     }
 }
 
-fn first(policy: &Policy, measurements: &[Measurement]) -> GateResult {
-    policy.evaluate_all(measurements, &WeightsReport::default(), None).remove(0)
+fn first(policy: &Policy, measurements: impl Into<Measurements>) -> GateResult {
+    policy.evaluate_all(&measurements.into(), &WeightsReport::default(), None).remove(0)
 }
 
 #[test]
 fn nothing_measured_is_never_a_pass() {
     for (name, _) in EMBEDDED {
         let policy = Policy::load(name).unwrap();
-        let results = policy.evaluate_all(&[], &WeightsReport::default(), None);
+        let results = policy.evaluate_all(&Measurements::default(), &WeightsReport::default(), None);
         assert_eq!(results.len(), policy.gates.len());
         assert!(results.iter().all(|r| r.outcome == Outcome::NotMeasured && r.margin.is_none()), "{name}");
     }
     let gate = policy("layer.*", 0.1);
     let mut empty = measurement("layer.0", Arm::Total, "relative_l2", Some(0.0));
     empty.count = 0;
-    assert_eq!(first(&gate, &[empty]).outcome, Outcome::NotMeasured);
-    assert_eq!(first(&gate, &[measurement("layer.0", Arm::Total, "relative_l2", None)]).outcome, Outcome::NotMeasured);
+    assert_eq!(first(&gate, [empty]).outcome, Outcome::NotMeasured);
+    assert_eq!(first(&gate, [measurement("layer.0", Arm::Total, "relative_l2", None)]).outcome, Outcome::NotMeasured);
     assert_eq!(
-        first(&gate, &[measurement("layer.0", Arm::Engine, "relative_l2", Some(0.0))]).outcome,
+        first(&gate, [measurement("layer.0", Arm::Engine, "relative_l2", Some(0.0))]).outcome,
         Outcome::NotMeasured
     );
     let twice = [0.0, 0.2].map(|v| measurement("layer.0", Arm::Total, "relative_l2", Some(v)));
-    assert_eq!(first(&gate, &twice).outcome, Outcome::NotMeasured);
+    assert_eq!(first(&gate, twice).outcome, Outcome::NotMeasured);
     let isolated = Measurement { mode: Mode::Isolated, ..measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)) };
-    assert_eq!(first(&gate, &[isolated]).outcome, Outcome::NotMeasured);
+    assert_eq!(first(&gate, [isolated]).outcome, Outcome::NotMeasured);
     let neighbours = NeighbourStats { rows: 0, spearman: Some(1.0), ..NeighbourStats::default() };
     let text = "schema = 1\n[[gate]]\non = \"neighbours\"\nmetric = \"spearman\"\nstat = \"mean\"\nmin = 0.9\n";
     let p = Policy::parse(text, "p").unwrap();
-    let one = |n| p.evaluate_all(&[], &WeightsReport::default(), n).remove(0).outcome;
+    let one = |n| p.evaluate_all(&Measurements::default(), &WeightsReport::default(), n).remove(0).outcome;
     assert_eq!((one(Some(&neighbours)), one(None)), (Outcome::NotMeasured, Outcome::NotMeasured));
     assert_eq!(one(Some(&NeighbourStats { rows: 3, ..neighbours })), Outcome::Pass);
 }
@@ -101,7 +101,8 @@ fn a_tap_without_the_metric_does_not_vanish_behind_the_others() {
         &[
             measurement("layer.0", Arm::Total, "relative_l2", Some(0.0)),
             measurement("layer.1", Arm::Total, "mse", Some(0.0)),
-        ],
+        ]
+        .into(),
         &WeightsReport::default(),
         None,
     );
@@ -112,7 +113,7 @@ fn a_tap_without_the_metric_does_not_vanish_behind_the_others() {
 #[test]
 fn nan_fails_and_an_exact_hit_passes() {
     let outcome =
-        |v: f64| first(&policy("layer.3", 0.05), &[measurement("layer.3", Arm::Total, "relative_l2", Some(v))]);
+        |v: f64| first(&policy("layer.3", 0.05), [measurement("layer.3", Arm::Total, "relative_l2", Some(v))]);
     assert_eq!(outcome(0.05).outcome, Outcome::Pass);
     assert_eq!(outcome(f64::NAN).outcome, Outcome::Fail);
     assert_eq!(outcome(f64::NAN).would_pass_at, None);
@@ -132,7 +133,8 @@ fn every_measured_tap_and_arm_is_gated_for_non_finite_values() {
             measurement("layer.0", Arm::Total, "non_finite", Some(3.0)),
             measurement("layer.0", Arm::Engine, "non_finite", Some(0.0)),
             measurement("layer.1", Arm::Total, "mse", Some(0.0)),
-        ],
+        ]
+        .into(),
         &WeightsReport::default(),
         None,
     );
@@ -166,11 +168,11 @@ fn a_scale_error_that_direction_hides_is_seen_by_length() {
     let policy = Policy::parse(&text.concat(), "p").unwrap();
     let scaled = |metric, value| measurement("layer.0", Arm::Quantization, metric, Some(value));
     let seen = [scaled("relative_l2", 0.04), scaled("standardized_l2", 0.04), scaled("norm_ratio", 1.04)];
-    let results = policy.evaluate_all(&seen, &WeightsReport::default(), None);
+    let results = policy.evaluate_all(&seen.into(), &WeightsReport::default(), None);
     let failed: Vec<_> = results.iter().filter(|r| r.outcome == Outcome::Fail).collect();
     assert_eq!(failed.len(), 1, "{failed:#?}");
     assert_eq!((failed[0].quantity.metric.as_str(), failed[0].direction), ("norm_ratio", Direction::Max));
-    let other = policy.evaluate_all(&[scaled("norm_ratio", 0.96)], &WeightsReport::default(), None);
+    let other = policy.evaluate_all(&[scaled("norm_ratio", 0.96)].into(), &WeightsReport::default(), None);
     assert!(other.iter().any(|r| r.outcome == Outcome::Fail && r.direction == Direction::Min));
 }
 
@@ -182,7 +184,7 @@ fn weights_are_judged_by_their_matrices() {
         tensors: vec![plain, row("a", 0.1, Some(8)), row("b", 0.3, Some(8)), row("c", 7.0, None)],
         ..Default::default()
     };
-    let seen = |w: &WeightsReport, p: Policy| p.evaluate_all(&[], w, None).remove(0);
+    let seen = |w: &WeightsReport, p: Policy| p.evaluate_all(&Measurements::default(), w, None).remove(0);
     let max = seen(&weights, weights_policy("relative_error", "max", "max = 0.2"));
     assert_eq!((max.observed, max.tensor.as_deref(), max.outcome), (Some(0.3), Some("b"), Outcome::Fail));
     let mean = seen(&weights, weights_policy("relative_error", "mean", "max = 0.2"));
@@ -204,7 +206,7 @@ fn weights_are_judged_by_their_matrices() {
 proptest! {
     #[test]
     fn more_error_never_turns_a_failure_into_a_pass(limit in 0.0..1.0f64, a in any::<f64>(), b in any::<f64>()) {
-        let outcome = |v: f64| first(&policy("final", limit), &[measurement("final", Arm::Total, "relative_l2", Some(v))]).outcome;
+        let outcome = |v: f64| first(&policy("final", limit), [measurement("final", Arm::Total, "relative_l2", Some(v))]).outcome;
         let more = if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
         if outcome(a) == Outcome::Fail {
             prop_assert_eq!(outcome(more), Outcome::Fail);
@@ -215,7 +217,7 @@ proptest! {
 /// What `metric stat` is over these weights, and the tensor that decided it.
 fn over(weights: &WeightsReport, metric: &str, stat: &str) -> (Option<f64>, Option<String>) {
     let limit = if metric == "sqnr_db" { "min = 20" } else { "max = 0.9" };
-    let result = weights_policy(metric, stat, limit).evaluate_all(&[], weights, None).remove(0);
+    let result = weights_policy(metric, stat, limit).evaluate_all(&Measurements::default(), weights, None).remove(0);
     (result.observed, result.tensor)
 }
 
@@ -256,7 +258,7 @@ fn the_worst_tensor_is_the_first_of_the_worst() {
 fn a_place_is_named_only_where_a_value_is_not_finite() {
     let place = |count| {
         let results = policy("final", 0.1).evaluate_all(
-            &[measurement("final", Arm::Total, "non_finite", Some(count))],
+            &[measurement("final", Arm::Total, "non_finite", Some(count))].into(),
             &WeightsReport::default(),
             None,
         );
@@ -293,7 +295,7 @@ fn every_neighbour_statistic_answers_to_its_own_name() {
 fn the_same_gate_is_the_same_limit_on_the_same_thing_whatever_was_observed() {
     let gate = |on: &str, value| {
         let results = policy(on, 0.1).evaluate_all(
-            &[measurement(on, Arm::Total, "relative_l2", Some(value))],
+            &[measurement(on, Arm::Total, "relative_l2", Some(value))].into(),
             &WeightsReport::default(),
             None,
         );

@@ -1,5 +1,6 @@
 use super::*;
 use crate::align::NeighbourStats;
+use crate::metrics::Measurements;
 use crate::policy::Direction;
 use crate::weights::WeightsReport;
 
@@ -20,7 +21,7 @@ expires = "2027-01-31"
 
 fn gates(policy: &Policy, overlap: Option<f64>) -> Vec<GateResult> {
     let stats = NeighbourStats { rows: 100, top10_overlap: overlap, ..NeighbourStats::default() };
-    policy.evaluate_all(&[], &WeightsReport::default(), Some(&stats))
+    policy.evaluate_all(&Measurements::default(), &WeightsReport::default(), Some(&stats))
 }
 
 fn waived(overlap: Option<f64>, today: &str) -> (Outcome, String, Severity) {

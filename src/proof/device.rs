@@ -8,7 +8,7 @@ use super::alike::Alike;
 use crate::Error;
 use crate::finding::{Code, Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, RowSet, Tap, TapStates};
-use crate::metrics::{Measurement, Mode, find};
+use crate::metrics::{Measurement, Measurements, Mode};
 use crate::policy::{Policy, PredictedTap};
 use crate::report::RecordingSection;
 use crate::rows::measure::{Accumulators, Scales, add_sentences};
@@ -151,9 +151,9 @@ impl Device {
         if self.recording.compute() == Compute::Float32 {
             return None;
         }
-        let (device, predicted) = (self.arms.finish(), self.predicted.finish());
+        let (device, predicted) = (self.arms.finish().into(), self.predicted.finish().into());
         let p99 =
-            |all: &[Measurement], tap: Tap| summary(all, Arm::Device, tap).or(summary(all, Arm::Compute, tap))?.p99;
+            |all: &Measurements, tap: Tap| summary(all, Arm::Device, tap).or(summary(all, Arm::Compute, tap))?.p99;
         let layers = self.alike.keys().copied().filter(|tap| matches!(tap, Tap::Layer(_) | Tap::Final));
         layers.into_iter().find_map(|tap| {
             let (seen, predicted) = (p99(&device, tap)?, p99(&predicted, tap)?);
@@ -171,12 +171,12 @@ impl Device {
     }
 
     /// What the report keeps of it; `measured` holds the engine arm, from which float32 is predicted.
-    pub(crate) fn section(&self, measured: &[Measurement]) -> RecordingSection {
+    pub(crate) fn section(&self, measured: &Measurements) -> RecordingSection {
         let compute = self.recording.compute();
-        let own = self.predicted.finish();
+        let own = self.predicted.finish().into();
         let (arm, from) = match compute {
             Compute::Float32 => (Arm::Engine, measured),
-            _ => (Arm::Compute, own.as_slice()),
+            _ => (Arm::Compute, &own),
         };
         RecordingSection {
             name: self.recording.name().to_owned(),
@@ -185,25 +185,24 @@ impl Device {
             distinct_rows: self.distinct.rows(),
             distinct_tokens: self.distinct.tokens(),
             vocabulary: self.distinct.vocabulary(),
-            predicted: predicted_from(&self.arms.finish(), from, arm),
+            predicted: predicted_from(&self.arms.finish().into(), from, arm),
         }
     }
 }
 
 /// The headline error of a tap in an arm.
-fn summary(all: &[Measurement], arm: Arm, tap: Tap) -> Option<&Measurement> {
-    find(all, tap, arm, Mode::Accumulated, "relative_l2")
+fn summary(all: &Measurements, arm: Arm, tap: Tap) -> Option<&Measurement> {
+    all.of(tap, arm, Mode::Accumulated, "relative_l2")
 }
 
 /// What `from` predicts at every tap the device arm has.
-fn predicted_from(device: &[Measurement], from: &[Measurement], arm: Arm) -> Vec<PredictedTap> {
-    let taps: BTreeSet<Tap> = device.iter().filter(|m| m.arm == Arm::Device).map(|m| m.tap).collect();
-    taps.into_iter()
-        .map(|tap| {
-            let found = summary(from, arm, tap);
-            PredictedTap { tap, p99: found.and_then(|m| m.p99), max: found.and_then(|m| m.max) }
-        })
-        .collect()
+fn predicted_from(device: &Measurements, from: &Measurements, arm: Arm) -> Vec<PredictedTap> {
+    let taps = device.accumulated_taps(Arm::Device);
+    taps.map(|tap| {
+        let found = summary(from, arm, tap);
+        PredictedTap { tap, p99: found.and_then(|m| m.p99), max: found.and_then(|m| m.max) }
+    })
+    .collect()
 }
 
 /// A recording of less than the policy asks for.

@@ -2,17 +2,15 @@
 
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::{Measurements, Mode};
 use crate::weights::WeightsReport;
 
 /// Refuses states without any difference: of the candidate, when its weights differ from the control's; of the
 /// control, when ONNX Runtime, another program with another order of additions, made the others.
-pub(crate) fn findings(measurements: &[Measurement], weights: &WeightsReport) -> Vec<Finding> {
+pub(crate) fn findings(measurements: &Measurements, weights: &WeightsReport) -> Vec<Finding> {
     let same = |arm| {
-        let tokens = |m: &&Measurement| {
-            m.arm == arm && m.mode == Mode::Accumulated && m.metric == "relative_l2" && !m.tap.is_sentence_level()
-        };
-        let mut of_arm = measurements.iter().filter(tokens).peekable();
+        let all = measurements.of_arm(arm, "relative_l2");
+        let mut of_arm = all.filter(|m| m.mode == Mode::Accumulated && !m.tap.is_sentence_level()).peekable();
         of_arm.peek().is_some() && of_arm.all(|m| m.max == Some(0.0))
     };
     let mut out = Vec::new();
@@ -34,8 +32,9 @@ pub(crate) fn findings(measurements: &[Measurement], weights: &WeightsReport) ->
 mod tests {
     use super::*;
     use crate::hidden_states::Tap;
+    use crate::metrics::Measurement;
 
-    fn measured(arm: Arm, max: &[f64]) -> Vec<Measurement> {
+    fn measured(arm: Arm, max: &[f64]) -> Measurements {
         let one = |(k, max): (usize, &f64)| Measurement {
             tap: Tap::Layer(k),
             arm,
@@ -57,8 +56,8 @@ mod tests {
     #[test]
     fn states_without_any_difference_are_refused_where_there_must_be_one() {
         let mut weights = WeightsReport::default();
-        let found = |m: &[Measurement], w: &WeightsReport| findings(m, w).len();
-        assert_eq!(found(&[], &weights), 0);
+        let found = |m: &Measurements, w: &WeightsReport| findings(m, w).len();
+        assert_eq!(found(&Measurements::default(), &weights), 0);
         assert_eq!(found(&measured(Arm::Engine, &[0.0, 0.0]), &weights), 1);
         assert_eq!(found(&measured(Arm::Engine, &[0.0, 1e-9]), &weights), 0, "embeddings alone may agree");
         assert_eq!(found(&measured(Arm::Engine, &[0.0, f64::NAN]), &weights), 0, "NaN is another matter");

@@ -2,11 +2,11 @@
 
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 
 /// A state that is no number in half precision is one on the device: an activation beyond 65,504 in float16, say.
-pub(crate) fn findings(measurements: &[Measurement]) -> Option<Finding> {
-    let of_arm = measurements.iter().filter(|m| m.arm == Arm::Compute && m.metric == "non_finite");
+pub(crate) fn findings(measurements: &Measurements) -> Option<Finding> {
+    let of_arm = measurements.of_arm(Arm::Compute, "non_finite");
     // A count that is no number is no zero.
     let first = of_arm.filter(|m| !m.max.is_some_and(|most| most == 0.0)).min_by_key(|m| m.tap)?;
     let message = format!(
@@ -30,9 +30,9 @@ mod tests {
             accumulator.finish()
         };
         let fine = measured(Tap::Layer(0), &[1.0, 2.0]);
-        assert!(findings(&fine).is_none() && findings(&[]).is_none());
+        assert!(findings(&fine.clone().into()).is_none() && findings(&Measurements::default()).is_none());
         let broken = [fine, measured(Tap::Layer(2), &[1.0, f32::NAN]), measured(Tap::Layer(1), &[f32::INFINITY, 0.0])];
-        let found = findings(&broken.concat()).unwrap();
+        let found = findings(&broken.concat().into()).unwrap();
         assert!(found.message.contains("from layer.1 on") && found.severity == Severity::Failure, "{}", found.message);
     }
 }

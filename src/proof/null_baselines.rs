@@ -7,7 +7,7 @@ use crate::Error;
 use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::{Arm, HiddenStates, RowId, Tap, TapStates};
-use crate::metrics::Measurement;
+use crate::metrics::{Measurement, Measurements};
 use crate::policy::loss::is_relative;
 use crate::policy::{GateResult, NullBaseline, Policy};
 use crate::report::UnlikeSection;
@@ -34,12 +34,12 @@ pub(crate) fn measure(sides: &Sides, sample: &Sample, scales: &Scales) -> Result
 }
 
 /// The numbers that limits are held against, without the places they were seen at.
-pub(crate) fn kept(accumulators: &Accumulators) -> Vec<Measurement> {
+pub(crate) fn kept(accumulators: &Accumulators) -> Measurements {
     accumulators.finish().into_iter().map(|m| Measurement { worst: None, ..m }).collect()
 }
 
 /// The same numbers under every arm: what is compared wrongly is wrong in all of them.
-pub(crate) fn every_arm(measured: &[Measurement]) -> Vec<Measurement> {
+pub(crate) fn every_arm(measured: &Measurements) -> Measurements {
     ARMS.iter().flat_map(|&arm| measured.iter().cloned().map(move |m| Measurement { arm, ..m })).collect()
 }
 

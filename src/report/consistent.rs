@@ -148,12 +148,11 @@ mod tests {
         assert!(refusal(|r| r.gates.push(r.gates[0].clone())).contains("asks for"));
         assert!(refusal(|r| r.gates.swap(0, 1)).contains("gate 0"));
         assert!(refusal(|r| r.gates[2].limit = 1.0).contains("asks for"));
-        let raise = |r: &mut Report| r.measurements.iter_mut().for_each(|m| m.p99 = Some(0.9));
+        let raise = |r: &mut Report| r.measurements.change(|m| m.p99 = Some(0.9));
         assert!(refusal(raise).contains("another number than its measurements"));
         // A NaN that was measured, and whose gate says zero.
         let broken = |r: &mut Report| {
-            let found = r.measurements.iter_mut().find(|m| m.metric == "non_finite").unwrap();
-            found.max = Some(3.0);
+            r.measurements.change(|m| m.max = if m.metric == "non_finite" { Some(3.0) } else { m.max });
         };
         assert!(refusal(broken).contains("non_finite max"));
     }

@@ -53,7 +53,7 @@ pub use tokenizers::{LoaderKeyRow, TokenizerDifference, TokenizersSection};
 pub use write::OutputDir;
 
 use crate::finding::Finding;
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 use crate::policy::{DeviceTerms, GateResult, Measured};
 use crate::verdict::{Answers, Reason, Verdict};
 use crate::weights::WeightsReport;
@@ -131,7 +131,7 @@ pub struct Report {
     /// The stored weights.
     pub weights: WeightsReport,
     /// Every metric at every tap of every arm.
-    pub measurements: Vec<Measurement>,
+    pub measurements: Measurements,
     /// The sentence vectors.
     pub sentence: SentenceSection,
     /// The rows with the largest errors.

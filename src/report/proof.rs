@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hidden_states::Tap;
 use crate::json_float;
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 use crate::policy::{DeviceTerms, PredictedTap};
 use crate::verdict::Amount;
 use crate::weights::TensorRow;
@@ -37,8 +37,8 @@ pub struct CanariesSection {
     /// Id of the smallest fault that was seen.
     pub smallest: Option<String>,
     /// What the candidate measures on the same sample without any fault: a limit that this exceeds shows nothing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub healthy: Vec<Measurement>,
+    #[serde(default, skip_serializing_if = "Measurements::is_empty")]
+    pub healthy: Measurements,
 }
 
 /// One planted fault.
@@ -65,8 +65,8 @@ pub struct CanarySection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
     /// The faulty candidate's states against the reference's, so that other limits can be asked later.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub states: Vec<Measurement>,
+    #[serde(default, skip_serializing_if = "Measurements::is_empty")]
+    pub states: Measurements,
     /// The tensors that were changed, against the original, so that other limits can be asked later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tensors: Vec<TensorRow>,
@@ -92,9 +92,9 @@ pub struct MovedCodes {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct UnlikeSection {
     /// The candidate's neighbouring layer in place of the right one.
-    pub wrong_layer: Vec<Measurement>,
+    pub wrong_layer: Measurements,
     /// Another sentence in place of the right one.
-    pub mismatched_sentence: Vec<Measurement>,
+    pub mismatched_sentence: Measurements,
 }
 
 impl UnlikeSection {

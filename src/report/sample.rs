@@ -4,7 +4,7 @@ use super::*;
 use crate::align::{Agreement, CrossMatchReport, NeighbourStats, PreflightCheck};
 use crate::finding::{Severity, codes};
 use crate::hidden_states::{Arm, RowId, RowSet, Tap};
-use crate::metrics::{Location, Mode};
+use crate::metrics::{Location, Measurement, Mode};
 use crate::policy::Policy;
 use crate::verdict::{Answers, judge};
 use crate::weights::WeightTotals;
@@ -130,7 +130,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             ..Default::default()
         },
         weights,
-        measurements,
+        measurements: measurements.into(),
         sentence: SentenceSection {
             pooling: "mean".into(),
             neighbours: Some(NeighbourStats {
@@ -206,10 +206,11 @@ pub(crate) fn failing() -> Report {
 /// The failing one with a control that is off at the second layer: nothing is known of the candidate.
 pub(crate) fn broken() -> Report {
     let mut report = failing();
-    let off = |m: &&mut Measurement| m.arm == Arm::Engine && m.tap == Tap::Layer(1) && m.metric == "relative_l2";
-    if let Some(m) = report.measurements.iter_mut().find(off) {
-        *m = measurement(Tap::Layer(1), Arm::Engine, "relative_l2", 0.003);
-    }
+    report.measurements.change(|m| {
+        if m.arm == Arm::Engine && m.tap == Tap::Layer(1) && m.metric == "relative_l2" {
+            *m = measurement(Tap::Layer(1), Arm::Engine, "relative_l2", 0.003);
+        }
+    });
     judged(report)
 }
 

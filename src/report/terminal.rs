@@ -2,13 +2,13 @@
 
 use super::escape::plain;
 use super::words::{
-    AnswerLine, HEADLINE, amount, answers, canaries, caveats, compute, consequences, count, device, first_jump,
+    AnswerLine, HEADLINE, amount, answers, canaries, caveats, compute, consequences, count, device, first_jump, limit,
     measurement, next_step, outcome, over_twin, planted, taps, unlike, used, value, worst_outcome,
 };
 use super::{Report, WorstRowSection};
 use crate::figures::{apart, number};
 use crate::hidden_states::{Arm, Tap};
-use crate::policy::{GateResult, Outcome, Place, Stat};
+use crate::policy::{Outcome, Place};
 use crate::verdict::{Reason, Verdict};
 
 /// Lines without `explain`: the worst row is told where there is room.
@@ -98,11 +98,6 @@ fn evidence(report: &Report) -> String {
     line
 }
 
-fn limit_of(report: &Report, tap: Tap) -> Option<&GateResult> {
-    let is = |g: &&GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(HEADLINE, Stat::P99);
-    report.gates.iter().find(is)
-}
-
 /// How near the tap's worst gate is to its limit.
 fn closeness(report: &Report, tap: Tap) -> f64 {
     let margins = report.gates.iter().filter(|g| g.quantity.tap() == Some(tap)).filter_map(used);
@@ -122,7 +117,7 @@ fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
     }
     let width = shown.iter().map(|t| t.to_string().len()).max().unwrap_or(0).max(10);
     // Where the policy states no limit on states, the yardstick is an honest conversion.
-    let limited = shown.iter().any(|tap| limit_of(report, *tap).is_some());
+    let limited = shown.iter().any(|tap| limit(report, *tap, HEADLINE).is_some());
     let bound = if limited { "limit" } else { "of twin" };
     let mut lines = vec![format!(
         "      {:width$}  {:>10}  {:>16}  {:>8}  {:>11}  {:>10}",
@@ -130,7 +125,7 @@ fn table(report: &Report, paint: &Paint, explain: bool) -> Vec<String> {
     )];
     for tap in &shown {
         let p99 = |arm| measurement(report, *tap, arm, HEADLINE).and_then(|m| m.p99);
-        let gate = limit_of(report, *tap);
+        let gate = limit(report, *tap, HEADLINE).map(|(_, g)| g);
         let [wrong_layer, other_text] = unlike(report, *tap);
         let limit = gate.map(|g| g.limit);
         // A limit missed by a hair must not read as one that was met.

@@ -17,13 +17,15 @@ fn color_is_only_where_it_was_asked_for() {
 #[test]
 fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
     let mut report = sample::failing();
-    let template = report.measurements[1].clone();
+    let mut measurements = report.measurements.to_vec();
+    let template = measurements[1].clone();
     for i in 2..40 {
-        report.measurements.push(crate::metrics::Measurement { tap: Tap::Layer(i), ..template.clone() });
+        measurements.push(crate::metrics::Measurement { tap: Tap::Layer(i), ..template.clone() });
         let (code, message) = ("gate.exceeded".into(), format!("reason {i}"));
         report.reasons.push(Reason { code, message, ..report.reasons[0].clone() });
     }
-    report.measurements[3].p99 = Some(0.5);
+    measurements[3].p99 = Some(0.5);
+    report.measurements = measurements.into();
     let short = verdict_text(&report, false, false);
     assert!(short.lines().count() <= 15, "{short}");
     assert!(short.contains("the error jumps at layer.1: 0.06 at layer.0 becomes 0.5"), "{short}");
@@ -36,9 +38,11 @@ fn fifteen_lines_are_enough_and_explain_shows_the_rest() {
 #[test]
 fn a_limit_missed_by_a_hair_reads_as_missed() {
     let mut report = sample::failing();
-    for m in report.measurements.iter_mut().filter(|m| m.arm == Arm::Quantization && m.metric == HEADLINE) {
-        m.p99 = Some(0.050_000_001);
-    }
+    report.measurements.change(|m| {
+        if m.arm == Arm::Quantization && m.metric == HEADLINE {
+            m.p99 = Some(0.050_000_001);
+        }
+    });
     let text = verdict_text(&report, false, false);
     assert!(text.contains("       0.050000001      0.05            -           -  FAIL"), "{text}");
 }

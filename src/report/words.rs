@@ -7,8 +7,8 @@ use super::escape::plain;
 use crate::figures::number;
 use crate::finding::codes;
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode, find, measured_taps};
-use crate::policy::{Direction, GateResult, Outcome, Place, Quantity, Question};
+use crate::metrics::{Measurement, Mode};
+use crate::policy::{Direction, GateResult, Outcome, Place, Quantity, Question, Stat};
 use crate::verdict::{Answer, Answers, Reason};
 use crate::weights;
 
@@ -19,12 +19,12 @@ pub(super) const SENTENCE: Place = Place::Tap(Tap::Sentence);
 
 /// Taps that hold measurements, in the order of the forward pass.
 pub(super) fn taps(report: &Report) -> Vec<Tap> {
-    measured_taps(&report.measurements)
+    report.measurements.taps()
 }
 
 /// The accumulated measurement of a metric there.
 pub(super) fn measurement<'a>(report: &'a Report, tap: Tap, arm: Arm, metric: &str) -> Option<&'a Measurement> {
-    find(&report.measurements, tap, arm, Mode::Accumulated, metric)
+    report.measurements.of(tap, arm, Mode::Accumulated, metric)
 }
 
 /// A layer whose error is more than this many times the one before is where to look first.
@@ -196,7 +196,7 @@ pub(super) fn unlike(report: &Report, tap: Tap) -> [Option<f64>; 2] {
     let unlike = &report.alignment.unlike;
     let metric = if tap.is_sentence_level() { "cosine_distance" } else { HEADLINE };
     [&unlike.wrong_layer, &unlike.mismatched_sentence]
-        .map(|all| find(all, tap, Arm::Total, Mode::Accumulated, metric).and_then(|m| m.p99))
+        .map(|all| all.of(tap, Arm::Total, Mode::Accumulated, metric)?.p99)
 }
 
 /// The device arm in one line: whose states, how far from the candidate at worst; none without a recording.
@@ -269,6 +269,12 @@ pub(super) fn value(v: Option<f64>) -> String {
 pub(super) fn worst_outcome(report: &Report, tap: Tap) -> Option<Outcome> {
     let here = report.gates.iter().filter(|g| g.quantity.tap() == Some(tap));
     here.map(|g| g.outcome).max_by_key(|o| o.gravity())
+}
+
+/// The limit on the candidate's 99th percentile of a metric there, and where it stands in the list.
+pub(super) fn limit<'a>(report: &'a Report, tap: Tap, metric: &str) -> Option<(usize, &'a GateResult)> {
+    let is = |g: &GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(metric, Stat::P99);
+    report.gates.iter().enumerate().find(|(_, g)| is(g))
 }
 
 /// The same for people: none where nothing is exceeded and the policy has no limit on the candidate there. That the

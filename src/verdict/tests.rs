@@ -1,6 +1,6 @@
 use super::*;
 use crate::align::NeighbourStats;
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::{Measurement, Measurements, Mode};
 use crate::weights::WeightsReport;
 use proptest::prelude::*;
 
@@ -34,7 +34,7 @@ fn measured(tap: &str, arm: Arm, metric: &str, value: f64) -> Measurement {
 }
 
 /// Two layers, both arms, everything finite unless said so.
-fn run(engine: f64, quantization: [f64; 2], non_finite: f64) -> Vec<Measurement> {
+fn run(engine: f64, quantization: [f64; 2], non_finite: f64) -> Measurements {
     let mut all = Vec::new();
     for (i, q) in quantization.into_iter().enumerate() {
         let tap = format!("layer.{i}");
@@ -43,10 +43,10 @@ fn run(engine: f64, quantization: [f64; 2], non_finite: f64) -> Vec<Measurement>
         all.push(measured(&tap, Arm::Engine, "non_finite", 0.0));
         all.push(measured(&tap, Arm::Quantization, "non_finite", non_finite));
     }
-    all
+    all.into()
 }
 
-fn judged(measurements: &[Measurement], findings: &[Finding], amount: Amount) -> Judgement {
+fn judged(measurements: &Measurements, findings: &[Finding], amount: Amount) -> Judgement {
     let policy = policy();
     let gates = policy.evaluate_all(measurements, &WeightsReport::default(), None::<&NeighbourStats>);
     judge(&policy, &gates, findings, &amount)
@@ -105,7 +105,7 @@ fn too_little_evidence_is_inconclusive() {
         (Verdict::Inconclusive, vec!["evidence.rows", "evidence.tokens", "evidence.vocabulary"])
     );
     assert_eq!(few.reasons[0].message, "99 different rows compared, policy mine asks for at least 100");
-    let none = judged(&[], &[], ENOUGH);
+    let none = judged(&Measurements::default(), &[], ENOUGH);
     assert_eq!((none.verdict, codes(&none)), (Verdict::Inconclusive, vec!["gate.not_measured", "gate.not_measured"]));
     assert_eq!(none.reasons[1].message, "layer.* (quantization): relative_l2 p99 was not measured (limit 0.05)");
 

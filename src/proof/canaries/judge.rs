@@ -4,7 +4,7 @@
 use crate::figures::number;
 use crate::finding::{Finding, Severity, codes};
 use crate::hidden_states::Arm;
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 use crate::policy::{GateResult, Outcome, Place, Policy};
 use crate::proof::null_baselines::every_arm;
 use crate::report::{CanariesSection, CanarySection, MovedCodes};
@@ -13,7 +13,7 @@ use crate::weights::{TensorRow, WeightTotals, WeightsReport};
 /// Asks the policy's own limits about every planted fault; what they do not see, a proof may.
 pub(crate) fn judge(section: &mut CanariesSection, policy: &Policy, weights: &WeightsReport) {
     // Gates that fail without any fault show nothing.
-    let of_weights = policy.evaluate_all(&[], weights, None).into_iter();
+    let of_weights = policy.evaluate_all(&Measurements::default(), weights, None).into_iter();
     let own: Vec<GateResult> = of_weights.filter(|g| g.outcome == Outcome::Fail).collect();
     let already = failing(policy, weights, &section.healthy, &own);
     for canary in section.canaries.iter_mut().filter(|c| c.not_planted.is_none()) {
@@ -50,7 +50,7 @@ pub(crate) fn smallest(section: &mut CanariesSection) {
 /// One group of one matrix moved by so few codes as a gate on weights sees.
 fn codes(canary: &mut CanarySection, policy: &Policy, already: &[GateResult]) {
     let seen_by = |moved: &MovedCodes| {
-        let all = policy.evaluate_all(&[], &alone(moved), None).into_iter();
+        let all = policy.evaluate_all(&Measurements::default(), &alone(moved), None).into_iter();
         let mut failing =
             all.filter(|g| g.quantity.on == Place::Weights && g.outcome == Outcome::Fail && !policy.has_waiver(g));
         failing.find(|g| !already.iter().any(|a| a.same_gate(g))).map(|g| shown(&g))
@@ -92,7 +92,7 @@ fn alone(moved: &MovedCodes) -> WeightsReport {
 fn failing(
     policy: &Policy,
     weights: &WeightsReport,
-    measured: &[Measurement],
+    measured: &Measurements,
     already: &[GateResult],
 ) -> Vec<GateResult> {
     let results = policy.evaluate_all(&every_arm(measured), weights, None);

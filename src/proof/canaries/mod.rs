@@ -17,7 +17,7 @@ use super::over_twin;
 use crate::Error;
 use crate::checkpoint::{ModelConfig, Weight, WeightSet};
 use crate::hidden_states::{Arm, HiddenStates};
-use crate::metrics::Measurement;
+use crate::metrics::Measurements;
 use crate::report::{CanariesSection, CanarySection, MovedCodes};
 use crate::rows::measure::{Accumulators, Scales, add_sentences};
 use crate::rows::sample::Sample;
@@ -109,7 +109,7 @@ impl Harness<'_> {
     }
 
     /// States against the reference's.
-    fn measure(&self, states: &HiddenStates) -> Result<Vec<Measurement>, Error> {
+    fn measure(&self, states: &HiddenStates) -> Result<Measurements, Error> {
         let mut accumulators = Accumulators::new(self.scales.clone());
         accumulators.add(Arm::Total, &self.sample.batch, &self.sample.seen.reference, states, |_, _, _| ())?;
         Ok(kept(&accumulators))

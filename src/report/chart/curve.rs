@@ -3,10 +3,10 @@
 use super::log::Log;
 use super::{GRID, INK, at, label, line, open};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Mode, find, measured_taps};
-use crate::policy::{GateResult, Outcome, Stat};
+use crate::metrics::Mode;
+use crate::policy::{GateResult, Outcome};
 use crate::report::Report;
-use crate::report::words::{HEADLINE, first_jump, unlike};
+use crate::report::words::{HEADLINE, first_jump, limit, unlike};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 400.0;
@@ -117,12 +117,12 @@ fn square(x: f64, y: f64) -> String {
 
 /// The curve; none where nothing was measured at tokens.
 pub(in crate::report) fn curve(report: &Report) -> Option<String> {
-    let mut taps = measured_taps(&report.measurements);
+    let mut taps = report.measurements.taps();
     taps.retain(|t| !t.is_sentence_level());
-    let p99 = |series: &Series, tap: Tap| {
-        find(&report.measurements, tap, series.arm, series.mode, HEADLINE).and_then(|m| m.p99)
-    };
-    let limits: Vec<(Tap, &GateResult)> = taps.iter().filter_map(|tap| Some((*tap, limit(report, *tap)?))).collect();
+    let p99 =
+        |series: &Series, tap: Tap| report.measurements.of(tap, series.arm, series.mode, HEADLINE).and_then(|m| m.p99);
+    let limits: Vec<(Tap, &GateResult)> =
+        taps.iter().filter_map(|tap| Some((*tap, limit(report, *tap, HEADLINE)?.1))).collect();
     let nulls: Vec<(Tap, [Option<f64>; 2])> = taps.iter().map(|tap| (*tap, unlike(report, *tap))).collect();
     let values = SERIES.iter().flat_map(|s| taps.iter().filter_map(move |t| p99(s, *t)));
     let others = limits.iter().map(|(_, g)| g.limit).chain(nulls.iter().flat_map(|(_, null)| *null).flatten());
@@ -197,12 +197,6 @@ pub(in crate::report) fn curve(report: &Report) -> Option<String> {
     Some(out)
 }
 
-/// The limit on the headline of the quantization arm there.
-fn limit(report: &Report, tap: Tap) -> Option<&GateResult> {
-    let is = |g: &&GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(HEADLINE, Stat::P99);
-    report.gates.iter().find(is)
-}
-
 /// The first tap whose error grows out of proportion.
 fn first(report: &Report) -> Option<Tap> {
     report.explanation.first.or_else(|| first_jump(report).map(|jump| jump.to))
@@ -265,7 +259,7 @@ mod tests {
             assert!(svg.contains(&format!(">{name}</text>")), "{name}");
         }
         let mut empty = sample::passing();
-        empty.measurements.clear();
+        empty.measurements = Default::default();
         empty.gates.clear();
         assert!(curve(&empty).is_none());
     }
@@ -273,7 +267,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_left_out_of_the_line_and_kept_in_the_table() {
         let mut report = sample::failing();
-        report.measurements.iter_mut().for_each(|m| m.p99 = Some(f64::NAN));
+        report.measurements.change(|m| m.p99 = Some(f64::NAN));
         let svg = curve(&report).unwrap();
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
     }

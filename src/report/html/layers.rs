@@ -4,9 +4,9 @@ use maud::{Markup, PreEscaped, html};
 
 use super::markup::{cell, details, numbers, section, table, text, words};
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode};
-use crate::policy::{GateResult, Outcome, Stat};
-use crate::report::words::{HEADLINE, outcome, taps};
+use crate::metrics::{Measurement, Measurements, Mode};
+use crate::policy::Outcome;
+use crate::report::words::{HEADLINE, limit, outcome, taps};
 use crate::report::{Report, chart};
 
 /// How something came out, in one word that is also a colour.
@@ -44,17 +44,16 @@ pub(super) fn layers(report: &Report) -> Markup {
 fn row(report: &Report, tap: Tap) -> Markup {
     let metric = if tap.is_sentence_level() { "cosine_distance" } else { HEADLINE };
     // The cell of the first measurement of a list that is of these.
-    let of = |list: &str, all: &[Measurement], arm, mode, stat: &str, value: fn(&Measurement) -> Option<f64>| {
-        let found = all.iter().enumerate().find(|(_, m)| m.is_of(tap, arm, mode, metric));
-        found.map_or_else(|| cell("", None), |(i, m)| cell(&format!("/{list}/{i}/{stat}"), value(m)))
+    let of = |list: &str, all: &Measurements, arm, mode, stat: &str, value: fn(&Measurement) -> Option<f64>| {
+        let found = all.position(tap, arm, mode, metric);
+        found.map_or_else(|| cell("", None), |i| cell(&format!("/{list}/{i}/{stat}"), value(&all[i])))
     };
     let measured = |arm, mode, stat, value| of("measurements", &report.measurements, arm, mode, stat, value);
     let p99 = |arm| measured(arm, Mode::Accumulated, "p99", |m| m.p99);
     let max = |arm| measured(arm, Mode::Accumulated, "max", |m| m.max);
     let unlike = &report.alignment.unlike;
     let null = |list, all| of(list, all, Arm::Total, Mode::Accumulated, "p99", |m| m.p99);
-    let is = |g: &GateResult| g.quantity.is_at(tap, Arm::Quantization) && g.quantity.is_of(metric, Stat::P99);
-    let gate = report.gates.iter().enumerate().find(|(_, g)| is(g));
+    let gate = limit(report, tap, metric);
     html! {
         // `layer.3` is linked to as `#layer-3`.
         tr id=(tap.to_string().replace('.', "-")) {

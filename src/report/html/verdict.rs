@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::markup::{details, inline, list, section, text};
 use crate::figures::number;
 use crate::hidden_states::{Arm, Tap};
-use crate::metrics::{Measurement, Mode};
+use crate::metrics::Mode;
 use crate::policy::{GateResult, Outcome, Place};
 use crate::report::Report;
 use crate::report::words::{answers, caveats, compute, consequences, count, device, next_step, planted, used};
@@ -77,8 +77,7 @@ fn nearest(report: &Report, of: impl Fn(&GateResult) -> bool) -> Option<(usize, 
 fn tiles(report: &Report) -> Markup {
     let tile =
         |name: &str, value: Markup, small: Markup| html! { div { dt { (name) } dd { (value) br; small { (small) } } } };
-    let is_of_sentences =
-        |(_, m): &(usize, &Measurement)| m.is_of(Tap::Sentence, Arm::Total, Mode::Accumulated, "cosine_distance");
+    let of_sentences = report.measurements.position(Tap::Sentence, Arm::Total, Mode::Accumulated, "cosine_distance");
     let of_candidate = |g: &GateResult| g.quantity.arm != Some(Arm::Engine) && !g.is_non_finite();
     html! {
         @if let Some((i, gate)) = nearest(report, of_candidate) {
@@ -96,7 +95,8 @@ fn tiles(report: &Report) -> Markup {
             };
             (tile(name, html! { (value) }, small))
         }
-        @if let Some((i, m)) = report.measurements.iter().enumerate().find(is_of_sentences) {
+        @if let Some(i) = of_sentences {
+            @let m = &report.measurements[i];
             @let value = inline(&format!("/measurements/{i}/p99"), m.p99);
             @let small = html! { "at most " (inline(&format!("/measurements/{i}/max"), m.max)) };
             (tile("Sentence vectors, 1 − cos p99", value, small))
