@@ -76,16 +76,12 @@ pub fn other_quantizers(report: &WeightsReport, run: bool) -> Option<Finding> {
 /// What cannot be proven of quantizers that are free in the codes or scales they choose: the same freedom hides a choice
 /// that moves only texts which nobody ran.
 pub fn free_choices(report: &WeightsReport) -> Option<Finding> {
-    // What MLX, plain and symmetric ranges and least squares give follows from the weights; a range to clip to, a zero
-    // point or channels to scale are somebody's choice.
-    let fixed = |method| matches!(method, Method::Mlx | Method::MinMax | Method::Symmetric | Method::Fitted);
-    let free = |method| !fixed(method);
-    let all: Vec<&TwinRow> = others(report).map(|(_, twin)| twin).filter(|twin| free(twin.method)).collect();
+    let all: Vec<&TwinRow> = others(report).map(|(_, twin)| twin).filter(|twin| !twin.fixed).collect();
     let mut words: Vec<&str> = all.iter().map(|twin| twin.made_by()).collect();
     words.sort_unstable();
     words.dedup();
     let message = format!(
-        "no rule fixes the codes or scales of {} matrices ({}): that they do no harm is shown for the rows compared, and a \
+        "no one rule gives all codes and scales of {} matrices ({}): that they do no harm is shown for the rows compared, and a \
          choice aimed at other texts would not be seen; give a corpus of the texts that matter",
         all.len(),
         words.join("; ")

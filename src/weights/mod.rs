@@ -16,6 +16,7 @@ mod permuted_proof;
 mod permuted_rows;
 mod quantizer;
 mod recipe;
+mod reproduce;
 mod row;
 mod scale_law;
 mod twin;

@@ -111,6 +111,7 @@ impl Evidence {
         if row.method != Method::Awq {
             row.method = self.laws.method(row.quantizer);
         }
+        row.fixed = self.laws.is_fixed(row.quantizer, row.method);
     }
 
     /// The first rule that may be this tensor's.

@@ -1,5 +1,6 @@
 //! By which law the scales of a tensor were laid: a few numbers of each group tell, where all codes are the nearest ones.
 
+use super::reproduce::{self, Rules};
 use super::twin_row::{Method, Quantizer};
 use crate::quantization::FloatType;
 
@@ -29,6 +30,8 @@ pub(super) struct Laid {
     narrower: bool,
     /// Scale and bias are the least squares of the codes.
     fitted: bool,
+    /// What gives it, code for code.
+    rules: Rules,
 }
 
 /// What holds in a tensor whose scales were laid by a law.
@@ -88,6 +91,7 @@ impl Stored<'_> {
             inside,
             narrower: inside && reach < (high - low) * (1.0 - 4.0 * RANGE_ROUNDINGS * self.unit()),
             fitted: self.is_fitted(),
+            rules: reproduce::rules(self),
         }
     }
 
@@ -114,7 +118,7 @@ impl Stored<'_> {
         near(self.scale, scale) && near(self.bias, w - scale * q)
     }
 
-    fn near(&self, stored: f64, law: f64) -> bool {
+    pub(super) fn near(&self, stored: f64, law: f64) -> bool {
         (stored - law).abs() <= RANGE_ROUNDINGS * (self.unit() * law.abs() + self.smallest())
     }
 
@@ -133,11 +137,14 @@ impl Stored<'_> {
 pub(super) struct Laws {
     groups: u64,
     counts: [(u64, u64); LAWS.len()],
+    /// What gives all of them, code for code.
+    rules: Rules,
 }
 
 impl Laws {
     pub(super) fn add(&mut self, group: &Laid) {
         self.groups += 1;
+        self.rules.and(group.rules);
         for (law, (holds, tells)) in LAWS.iter().zip(&mut self.counts) {
             *holds += u64::from((law.holds)(group));
             *tells += u64::from((law.tells)(group));
@@ -154,6 +161,18 @@ impl Laws {
             Quantizer::RetrainedScales => Method::Dwq,
             Quantizer::Stochastic => Method::Stochastic,
             Quantizer::Unknown => Method::Unknown,
+        }
+    }
+
+    /// Nothing was left to choose: one rule gives every code, scale and bias of a tensor that was made so. Least squares
+    /// say nothing of codes that are not MLX's.
+    pub(super) fn is_fixed(&self, rule: Quantizer, method: Method) -> bool {
+        match method {
+            Method::Mlx => true,
+            Method::MinMax => self.groups > 0 && self.rules.plain(),
+            Method::Symmetric => self.groups > 0 && self.rules.symmetric(),
+            Method::Fitted => rule == Quantizer::RetrainedScales,
+            _ => false,
         }
     }
 

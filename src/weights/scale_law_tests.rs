@@ -83,6 +83,41 @@ fn scales_are_named_by_their_law() {
     }
 }
 
+/// The nearest codes, but those less than `share` of a step from a tie, which go the other way.
+fn near_ties(weights: &[f32], bits: u32, share: f32) -> Line {
+    let (mut codes, scale, bias) = between(weights, bits, 1.0, f32::round);
+    for (code, w) in codes.iter_mut().zip(weights) {
+        let exact = (w - bias) / scale;
+        if (exact - exact.floor() - 0.5).abs() < share {
+            *code = (2.0 * exact.floor() + 1.0 - f32::from(*code)) as u8;
+        }
+    }
+    (codes, scale, bias)
+}
+
+#[test]
+fn one_rule_makes_a_whole_tensor_or_somebody_chose() {
+    let original = original(26, ROWS);
+    for bits in BITS {
+        let fixed = |line: &mut dyn FnMut(&[f32]) -> Line| {
+            let (report, ..) = alone(&original, stored(&original, bits, line));
+            let twin = report.tensors[0].twin.clone().unwrap();
+            assert!(matches!(twin.method, Method::MinMax | Method::Symmetric), "{:?}", twin.method);
+            assert_eq!(twin.fixed, super::free_choices(&report).is_none());
+            twin.fixed
+        };
+        assert!(fixed(&mut |w| between(w, bits, 1.0, f32::round)));
+        assert!(fixed(&mut |w| symmetric(w, bits)) && fixed(&mut |w| signed(w, bits)));
+        assert!(!fixed(&mut |w| near_ties(w, bits, 0.01)), "codes on the other side of a tie, {bits}");
+        let mut group = 0;
+        let mut mixed = |w: &[f32]| {
+            group += 1;
+            if group == 40 { signed(w, bits) } else { symmetric(w, bits) }
+        };
+        assert!(!fixed(&mut mixed), "one group with another number of steps, {bits}");
+    }
+}
+
 #[test]
 fn trained_scales_of_mlx_codes_are_told_from_fitted_ones() {
     let original = original(23, ROWS);

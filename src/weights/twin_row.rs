@@ -101,6 +101,9 @@ pub struct TwinRow {
     /// Who made it.
     #[serde(default)]
     pub method: Method,
+    /// One rule gives every code, scale and bias: nothing was left to choose.
+    #[serde(default)]
+    pub fixed: bool,
     /// How far it moves its outputs, over what errors of its own size would if each were by itself: below 1 where they
     /// compensate each other. Of matrices that keep no rule, where sentences were run.
     #[serde(with = "json_float::optional", default, skip_serializing_if = "Option::is_none")]
@@ -171,6 +174,7 @@ impl TwinRow {
             cast: cast.to_owned(),
             quantizer: Quantizer::Mlx,
             method: Method::Mlx,
+            fixed: true,
             outputs: None,
             changed: 0,
             changed_rows: Vec::new(),

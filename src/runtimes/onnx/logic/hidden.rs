@@ -16,6 +16,13 @@ const SAME: f64 = 1e-4;
 /// A fill for masked scores is at most this: the softmax makes it 0. -10000 is the oldest in use.
 const MASKED: f64 = -1e3;
 
+/// Most that hidden values are multiplied by on their way to a product: beyond it, what another factor takes back may not
+/// have been a number any more, for some texts and not for others. Exports multiply by 1/√width or its root, GELU by 1.702.
+const MAX_FACTOR: f64 = 64.0;
+
+/// What is wrong with larger ones.
+const GROWS: &str = "hidden values are multiplied, and may be beyond float32 for some texts:";
+
 fn near(a: f64, b: f64) -> bool {
     (a - b).abs() <= SAME * b.abs()
 }
@@ -209,7 +216,10 @@ fn multiplied(w: &Walk, k: NodeId) -> Answer<Form> {
     match (form, b.kind) {
         (Form::Normed, Kind::Constant) if b.is_vector() => Ok(Form::Plain),
         (x, Kind::Table(Table::Absolute)) if x.is_operand() || x == Form::Turned => Ok(Form::Rotating),
-        (x, Kind::Mask) if x.is_state() && w.is_after(k) => Ok(Form::Kept),
+        (x, Kind::Mask) if x.is_state() && w.is_after(k) => match w.g.reads(k).any(|t| super::mask::is_given(w, t)) {
+            true => Ok(Form::Kept),
+            false => unknown("it pools by a mask that was computed with: only 0 and 1 keep a sum what it is"),
+        },
         (_, Kind::Constant) => unknown("hidden values are multiplied by a constant that is no norm's"),
         (_, kind) => conditional(format!("hidden values are multiplied by {}", kind.words())),
     }
@@ -245,9 +255,11 @@ fn scaled(a: &Value, form: Form, b: &Value, by: f64) -> Answer<Form> {
         Form::OnePlus(x, false) if near(by, 0.5) => Ok(Form::OnePlus(x, true)),
         Form::Cubed(x, false) if near(by, 0.044_715) => Ok(Form::Cubed(x, true)),
         Form::Inner(x, false) if near(by, 0.797_884_6) => Ok(Form::Inner(x, true)),
-        Form::Scores => Ok(Form::Scores),
-        Form::Rotated => Ok(Form::Rotated),
-        x if x.is_state() && by.is_finite() => Ok(Form::Scaled(a.same, by)),
+        // Written so that NaN is refused.
+        Form::Scores | Form::Rotated if !(by.abs() <= 1.0) => unknown(format!("{} by {by}", GROWS)),
+        Form::Scores | Form::Rotated => Ok(form),
+        x if x.is_state() && by.abs() <= MAX_FACTOR => Ok(Form::Scaled(a.same, by)),
+        x if x.is_state() => unknown(format!("{} by {by}", GROWS)),
         _ => unknown(format!("hidden values are multiplied by {by}")),
     }
 }

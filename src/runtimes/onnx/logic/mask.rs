@@ -3,7 +3,7 @@
 use super::shapes::is_whole;
 use super::value::{Index, Kind, Table, Value};
 use super::walk::{Answer, Walk, conditional, unknown};
-use crate::runtimes::onnx::graph::NodeId;
+use crate::runtimes::onnx::graph::{NodeId, TensorId};
 
 /// Operators that treat each element by itself.
 const BY_ELEMENT: &[&str] = &[
@@ -29,6 +29,20 @@ const BY_ELEMENT: &[&str] = &[
 /// Operators that move elements.
 const MOVES: &[&str] =
     &["Identity", "Cast", "CastLike", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose", "Expand"];
+
+/// True for the attention mask as it was given, moved and cast but not computed with: 0 and 1, whatever the text.
+pub(super) fn is_given(w: &Walk, mut t: TensorId) -> bool {
+    while let Some(k) = w.g.producer(t) {
+        let op = w.g.op(k);
+        let ones = |v: &Value| v.number() == Some(1.0);
+        let moved = MOVES.contains(&op) || (op == "Slice" && is_whole(w, k)) || (op == "Mul" && w.all(k).any(ones));
+        let from =
+            w.g.reads(k).find(|t| w.values.get(*t).is_some_and(|v| v.as_ref().is_some_and(|v| v.kind == Kind::Mask)));
+        let Some(from) = from.filter(|_| moved) else { return false };
+        t = from;
+    }
+    w.values.get(t).is_some_and(|v| v.as_ref().is_some_and(|v| v.kind == Kind::Mask))
+}
 
 /// A node that reads the mask, and positions, constants or sizes beside it.
 pub(super) fn mask(w: &Walk, k: NodeId) -> Answer<Kind> {
