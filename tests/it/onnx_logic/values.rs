@@ -140,3 +140,42 @@ fn scaled(export: &str) -> String {
     let first = g.consumers(end).iter().find(|&&k| g.op(k) != "Shape").unwrap();
     g.node(*first).name.clone()
 }
+
+/// A factor that another takes back, and what lies between is beyond float32 for some texts.
+#[test]
+fn no_factor_leads_near_the_end_of_float32() {
+    let export = "zoo/tiny-bert/dyn18.onnx";
+    planted(
+        export,
+        "queries times a factor, keys divided by it",
+        &|e| {
+            let [queries, keys] = [0, 1].map(|side| e.maker("matmul").input[side].clone());
+            e.floats("large", &[], &[1e37]);
+            e.floats("small", &[], &[1e-37]);
+            e.before("MatMul", &queries, vec![node("Mul", &[&queries, "large"], "planted")]);
+            e.graph().node.push(node("Mul", &[&keys, "small"], "less"));
+        },
+        "planted_planted",
+        false,
+    );
+    planted(
+        export,
+        "scores times a factor",
+        &|e| {
+            e.floats("large", &[], &[1e37]);
+            e.behind("matmul", vec![node("Mul", &["matmul", "large"], "planted")]);
+        },
+        "planted_planted",
+        false,
+    );
+    planted(
+        "zoo/tiny-bert/sentence_dyn18.onnx",
+        "tokens counted many times over in the mean",
+        &|e| {
+            e.floats("large", &[], &[6e35]);
+            e.behind("_to_copy_1", vec![node("Mul", &["_to_copy_1", "large"], "planted")]);
+        },
+        "node_mul_39",
+        false,
+    );
+}
