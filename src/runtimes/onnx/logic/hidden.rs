@@ -255,11 +255,9 @@ fn scaled(a: &Value, form: Form, b: &Value, by: f64) -> Answer<Form> {
         Form::OnePlus(x, false) if near(by, 0.5) => Ok(Form::OnePlus(x, true)),
         Form::Cubed(x, false) if near(by, 0.044_715) => Ok(Form::Cubed(x, true)),
         Form::Inner(x, false) if near(by, 0.797_884_6) => Ok(Form::Inner(x, true)),
-        // Written so that NaN is refused.
-        Form::Scores | Form::Rotated if !(by.abs() <= 1.0) => unknown(format!("{} by {by}", GROWS)),
-        Form::Scores | Form::Rotated => Ok(form),
+        Form::Scores | Form::Rotated if by.abs() <= 1.0 => Ok(form),
         x if x.is_state() && by.abs() <= MAX_FACTOR => Ok(Form::Scaled(a.same, by)),
-        x if x.is_state() => unknown(format!("{} by {by}", GROWS)),
+        x if x.is_operand() || x == Form::Scores => unknown(format!("{GROWS} by {by}")),
         _ => unknown(format!("hidden values are multiplied by {by}")),
     }
 }
