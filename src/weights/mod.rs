@@ -19,6 +19,7 @@ mod recipe;
 mod reproduce;
 mod row;
 mod scale_law;
+mod stored;
 mod twin;
 mod twin_findings;
 mod twin_groups;

@@ -1,19 +1,12 @@
 //! By which law the scales of a tensor were laid: a few numbers of each group tell, where all codes are the nearest ones.
 
 use super::reproduce::{self, Rules};
+use super::stored::Stored;
 use super::twin_row::{Method, Quantizer};
-use crate::quantization::FloatType;
 
 /// How far a stored scale or bias may be from its law, in roundings to the stored type: the law's own, and that of the
 /// weights that it was applied to.
 const RANGE_ROUNDINGS: f64 = 2.0;
-
-/// The same for least squares, in which the weights' own roundings cancel. Measured: with 2 roundings 8-bit HQQ is its own
-/// least squares in 91 % of groups, with 1.05 in 63 %.
-const FIT_ROUNDINGS: f64 = 1.1;
-
-/// Least relative error of least squares: it is a sum, and may have been summed in float32.
-const FIT_PRECISION: f64 = 1.0 / 262_144.0;
 
 /// How a group's scale and bias are laid, whoever laid them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,8 +21,6 @@ pub(super) struct Laid {
     inside: bool,
     /// They reach less far.
     narrower: bool,
-    /// Scale and bias are the least squares of the codes.
-    fitted: bool,
     /// What gives it, code for code.
     rules: Rules,
 }
@@ -57,21 +48,10 @@ const LAWS: &[Law] = &[
     // All groups of HQQ, and the zero point is elsewhere in 25 % of groups at least; the scale of others in 25 % at most.
     Law { method: Method::HalfQuadratic, holds: |l| l.range, share: 0.98, tells: |l| !l.low, told: 0.1 },
     // 97.3 % of groups at least, alternating ones that had not settled; of others 63 % at most, in a table of two rows 75 %.
-    Law { method: Method::Fitted, holds: |l| l.fitted, share: 0.9, tells: |l| l.fitted, told: 0.9 },
+    Law { method: Method::Fitted, holds: |l| l.rules.fitted, share: 0.9, tells: |l| l.rules.fitted, told: 0.9 },
     // All groups of clipped ones, 74 % of any other law's that is not the range's; narrower in 5.6 % at least.
     Law { method: Method::Clipped, holds: |l| l.inside, share: 0.98, tells: |l| l.narrower, told: 0.02 },
 ];
-
-/// A group as the file holds it, and the original's weights.
-pub(super) struct Stored<'a> {
-    pub(super) weights: &'a [f32],
-    pub(super) codes: &'a [u8],
-    pub(super) scale: f64,
-    pub(super) bias: f64,
-    /// The largest code.
-    pub(super) most: f64,
-    pub(super) float: FloatType,
-}
 
 impl Stored<'_> {
     pub(super) fn laid(&self) -> Laid {
@@ -90,7 +70,6 @@ impl Stored<'_> {
             symmetric: self.is_symmetric(low.abs().max(high.abs())),
             inside,
             narrower: inside && reach < (high - low) * (1.0 - 4.0 * RANGE_ROUNDINGS * self.unit()),
-            fitted: self.is_fitted(),
             rules: reproduce::rules(self),
         }
     }
@@ -103,32 +82,8 @@ impl Stored<'_> {
         zero && [middle, middle - 0.5, middle + 0.5].into_iter().any(reach)
     }
 
-    fn is_fitted(&self) -> bool {
-        let n = self.weights.len() as f64;
-        let pairs = || self.codes.iter().zip(self.weights).map(|(q, w)| (f64::from(*q), f64::from(*w)));
-        let (q, w) = pairs().fold((0.0, 0.0), |sum, (q, w)| (sum.0 + q / n, sum.1 + w / n));
-        let (both, own) = pairs()
-            .fold((0.0, 0.0), |sum, (code, weight)| (sum.0 + (code - q) * weight, sum.1 + (code - q) * (code - q)));
-        let scale = both / own;
-        let near = |stored: f64, law: f64| {
-            let unit = self.unit().max(FIT_PRECISION);
-            (stored - law).abs() <= FIT_ROUNDINGS * (unit * law.abs() + self.smallest())
-        };
-        // Codes that are all the same have no scale: NaN is not near.
-        near(self.scale, scale) && near(self.bias, w - scale * q)
-    }
-
-    pub(super) fn near(&self, stored: f64, law: f64) -> bool {
+    fn near(&self, stored: f64, law: f64) -> bool {
         (stored - law).abs() <= RANGE_ROUNDINGS * (self.unit() * law.abs() + self.smallest())
-    }
-
-    fn unit(&self) -> f64 {
-        self.float.unit_roundoff()
-    }
-
-    /// Largest error of rounding to a subnormal number.
-    fn smallest(&self) -> f64 {
-        if self.float == FloatType::F16 { 0.5f64.powi(25) } else { 0.0 }
     }
 }
 
@@ -137,14 +92,14 @@ impl Stored<'_> {
 pub(super) struct Laws {
     groups: u64,
     counts: [(u64, u64); LAWS.len()],
-    /// What gives all of them, code for code.
-    rules: Rules,
+    /// What gives all of them, code for code; none before any was looked at.
+    rules: Option<Rules>,
 }
 
 impl Laws {
     pub(super) fn add(&mut self, group: &Laid) {
         self.groups += 1;
-        self.rules.and(group.rules);
+        self.rules = Some(self.rules.map_or(group.rules, |all| all.and(group.rules)));
         for (law, (holds, tells)) in LAWS.iter().zip(&mut self.counts) {
             *holds += u64::from((law.holds)(group));
             *tells += u64::from((law.tells)(group));
@@ -167,11 +122,12 @@ impl Laws {
     /// Nothing was left to choose: one rule gives every code, scale and bias of a tensor that was made so. Least squares
     /// say nothing of codes that are not MLX's.
     pub(super) fn is_fixed(&self, rule: Quantizer, method: Method) -> bool {
+        let rules = self.rules.unwrap_or_default();
         match method {
             Method::Mlx => true,
-            Method::MinMax => self.groups > 0 && self.rules.plain(),
-            Method::Symmetric => self.groups > 0 && self.rules.symmetric(),
-            Method::Fitted => rule == Quantizer::RetrainedScales,
+            Method::MinMax => rules.plain(),
+            Method::Symmetric => rules.symmetric(),
+            Method::Fitted => rule == Quantizer::RetrainedScales && rules.fitted,
             _ => false,
         }
     }

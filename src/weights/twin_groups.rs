@@ -1,7 +1,8 @@
 //! One group of a tensor against the original and against its twin: what can have made it, and how far off it is.
 
 use super::recipe::{Recipe, Scratch};
-use super::scale_law::{Laid, Stored};
+use super::scale_law::Laid;
+use super::stored::Stored;
 use crate::quantization::{Codes, FloatCodes, FloatType, QuantizationMode};
 
 /// How far beyond the nearest code a weight may lie in a group that was rounded to nearest, in steps. Measured: 0 for

@@ -31,17 +31,17 @@ const MOVES: &[&str] =
     &["Identity", "Cast", "CastLike", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose", "Expand"];
 
 /// True for the attention mask as it was given, moved and cast but not computed with: 0 and 1, whatever the text.
-pub(super) fn is_given(w: &Walk, mut t: TensorId) -> bool {
-    while let Some(k) = w.g.producer(t) {
+pub(super) fn is_given(w: &Walk, t: TensorId) -> bool {
+    let is_mask = |t: TensorId| w.values.get(t).and_then(Option::as_ref).is_some_and(|v| v.kind == Kind::Mask);
+    let mut given = t;
+    while let Some(k) = w.g.producer(given).filter(|_| is_mask(given)) {
         let op = w.g.op(k);
-        let ones = |v: &Value| v.number() == Some(1.0);
-        let moved = MOVES.contains(&op) || (op == "Slice" && is_whole(w, k)) || (op == "Mul" && w.all(k).any(ones));
-        let from =
-            w.g.reads(k).find(|t| w.values.get(*t).is_some_and(|v| v.as_ref().is_some_and(|v| v.kind == Kind::Mask)));
-        let Some(from) = from.filter(|_| moved) else { return false };
-        t = from;
+        let by_one = || op == "Mul" && w.all(k).any(|v| v.number() == Some(1.0));
+        let moved = MOVES.contains(&op) || by_one() || (op == "Slice" && is_whole(w, k));
+        let Some(from) = w.g.reads(k).find(|t| is_mask(*t)).filter(|_| moved) else { return false };
+        given = from;
     }
-    w.values.get(t).is_some_and(|v| v.as_ref().is_some_and(|v| v.kind == Kind::Mask))
+    is_mask(given)
 }
 
 /// A node that reads the mask, and positions, constants or sizes beside it.
