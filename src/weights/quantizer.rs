@@ -1,5 +1,6 @@
 //! Which quantizer made a tensor, and which of its groups that quantizer cannot have made.
 
+use super::reproduce::Rules;
 use super::scale_law::Laws;
 use super::twin_groups::Group;
 use super::twin_row::{Method, Quantizer, TwinRow};
@@ -155,6 +156,16 @@ pub(super) fn decide<'a>(tensors: impl Iterator<Item = (&'a mut TwinRow, &'a Evi
         row.quantizer = rule.map_or(Quantizer::Unknown, |rule| RULES[rule].0);
         evidence.name(row);
         (row.changed, row.changed_rows) = rule.map_or_else(Default::default, |rule| evidence.broken[rule].clone());
+    }
+    one_rule_for_all(&mut tensors);
+}
+
+/// Where each tensor keeps a rule of its own and none is kept by all, somebody may have chosen among them.
+fn one_rule_for_all(tensors: &mut [(&mut TwinRow, &Evidence)]) {
+    let fixed = tensors.iter().filter(|(row, _)| row.is_others() && row.fixed);
+    let common = fixed.filter_map(|(_, evidence)| evidence.laws.rules()).reduce(Rules::and);
+    if common.is_some_and(Rules::none) {
+        tensors.iter_mut().filter(|(row, _)| row.is_others()).for_each(|(row, _)| row.fixed = false);
     }
 }
 

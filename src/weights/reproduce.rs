@@ -45,6 +45,11 @@ impl Rules {
         Self { ranges, fitted: self.fitted && other.fitted }
     }
 
+    /// No rule makes them all.
+    pub(super) fn none(self) -> bool {
+        !self.plain() && !self.symmetric() && !self.fitted
+    }
+
     /// One rule of plain ranges makes them all.
     pub(super) fn plain(self) -> bool {
         self.ranges.iter().any(|rules| rules & PLAIN != 0)

@@ -132,6 +132,11 @@ impl Laws {
         }
     }
 
+    /// Which rules make the whole tensor; none where no group was looked at.
+    pub(super) fn rules(&self) -> Option<Rules> {
+        self.rules
+    }
+
     fn first(&self) -> Option<Method> {
         let least = |share: f64| share * self.groups as f64;
         let holds = |(law, (holds, tells)): &(&Law, &(u64, u64))| {

@@ -1,6 +1,6 @@
 //! Every kind of scales, made by its algorithm, is named; what keeps none is not.
 
-use super::twin_tests::{GROUP, Line, ROWS, alone, between, fitted, made, most, original, range, stored};
+use super::twin_tests::{GROUP, Line, ROWS, alone, between, fitted, made, most, original, range, report, stored};
 use super::{Method, Outputs, judge_outputs, makers, other_quantizers};
 use crate::checkpoint::Weight;
 
@@ -115,6 +115,24 @@ fn one_rule_makes_a_whole_tensor_or_somebody_chose() {
             if group == 40 { signed(w, bits) } else { symmetric(w, bits) }
         };
         assert!(!fixed(&mut mixed), "one group with another number of steps, {bits}");
+    }
+}
+
+#[test]
+fn rules_that_change_from_matrix_to_matrix_were_chosen() {
+    let (one, other) = (original(27, ROWS), original(28, ROWS));
+    for bits in BITS {
+        let plain = |of: &Weight| stored(of, bits, |w| between(w, bits, 1.0, f32::round));
+        let free = |first: Weight, second: Weight| {
+            let names = ["embeddings.a_embeddings.weight", "embeddings.b_embeddings.weight"].map(str::to_owned);
+            let originals = names.clone().into_iter().zip([one.clone(), other.clone()]).collect();
+            let (report, ..) = report(originals, names.into_iter().zip([first, second]).collect());
+            assert!(report.tensors.iter().all(|row| row.twin.as_ref().unwrap().is_others()));
+            super::free_choices(&report)
+        };
+        assert!(free(plain(&one), plain(&other)).is_none(), "{bits}");
+        let mixed = free(plain(&one), stored(&other, bits, |w| symmetric(w, bits))).unwrap();
+        assert!(mixed.message.contains("2 matrices"), "{}", mixed.message);
     }
 }
 

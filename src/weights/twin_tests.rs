@@ -104,7 +104,10 @@ pub(super) fn made(original: &Weight, bits: u32, quantizer: &str) -> Weight {
     }
 }
 
-fn report(original: Vec<(String, Weight)>, candidate: Vec<(String, Weight)>) -> (WeightsReport, Vec<Severity>, String) {
+pub(super) fn report(
+    original: Vec<(String, Weight)>,
+    candidate: Vec<(String, Weight)>,
+) -> (WeightsReport, Vec<Severity>, String) {
     let set = |tensors: Vec<(String, Weight)>| {
         let tensors: BTreeMap<_, _> = tensors.into_iter().collect();
         WeightSet::new("test", tensors).unwrap()

@@ -53,14 +53,15 @@ pub(crate) const FAULTS: &[Fault] = &[
         EIGHT,
         &["tokenizer.elsewhere", "model_input_names"],
     ),
-    refused(
-        "map-keeps-capitals",
-        "G4",
-        "special_tokens_map.json keeps capitals, which the lower-cased vocabulary does not know",
-        Plant::Candidate(|c| written(c, "special_tokens_map.json", &json!({"do_lower_case": false}))),
-        ONE,
-        &["tokenizer.do_lower_case", "tokenizer.elsewhere"],
-    ),
+    Fault {
+        id: "map-keeps-capitals",
+        hazard: "G4",
+        what: "special_tokens_map.json keeps capitals, which the lower-cased vocabulary does not know",
+        plant: Plant::Candidate(|c| written(c, "special_tokens_map.json", &json!({"do_lower_case": false}))),
+        on: ONE,
+        exit: 1,
+        says: &["tokenizer.do_lower_case", "special_tokens_map.json: `do_lower_case`"],
+    },
     refused(
         "words-rebuilt-by-the-class",
         "G4",

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::added;
 use super::inputs::{self, MODEL_INPUTS};
-use super::keys::{Effect, KEYS, LoaderKey};
+use super::keys::{CONFIG, Effect, KEYS, LoaderKey};
 use super::side::{LoaderSide, Resolved};
 use crate::finding::{Finding, Severity, codes};
 use crate::tokens::structure::{quoted, shown};
@@ -92,14 +92,19 @@ fn elsewhere(whose: &str, side: &LoaderSide<'_>) -> Vec<Finding> {
         let message = format!("{whose}'s tokenizer_config.json states `{key}`: {does}; remove it");
         Some(Finding::new(Severity::Refusal, &codes::TOKENIZER_ELSEWHERE, message))
     };
-    ELSEWHERE.iter().filter_map(finding).chain(no_token(whose, side)).collect()
+    ELSEWHERE.iter().filter_map(finding).collect()
 }
 
-/// A key of special_tokens_map.json that is no special token.
-fn no_token(whose: &str, side: &LoaderSide<'_>) -> Option<Finding> {
+/// A key of special_tokens_map.json that is no special token, where none of the findings `told` is of it.
+fn no_token(whose: &str, side: &LoaderSide<'_>, told: &[Finding]) -> Option<Finding> {
     const LISTS: &[&str] = &["additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"];
     let map = side.files.special_tokens_map.as_ref()?;
-    let key = map.keys().find(|key| !key.ends_with("_token") && !LISTS.contains(&key.as_str()))?;
+    let is_told = |key: &str| {
+        side.is_of_the_map(key)
+            && told.iter().any(|f| f.severity == Severity::Failure && f.code == format!("tokenizer.{key}"))
+    };
+    let other = |key: &&String| !key.ends_with("_token") && !LISTS.contains(&key.as_str()) && !is_told(key);
+    let key = map.keys().find(other)?;
     let message = format!(
         "{whose}'s special_tokens_map.json states {}, which is no special token: transformers hands every key of that file to \
          the tokenizer; take it out",
@@ -148,6 +153,8 @@ pub fn compare(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Loaded
     out.findings.extend(added::findings(reference, candidate));
     for (whose, side) in sides {
         out.findings.extend(elsewhere(whose, side));
+        let of_the_map = no_token(whose, side, &out.findings);
+        out.findings.extend(of_the_map);
         if let Some(part) = side.rebuilt() {
             let message = format!(
                 "{whose}'s tokenizer_class is {}, for which transformers 5 builds {part} anew; tokenizer.json says something else, \
@@ -193,9 +200,10 @@ fn judge(
         Effect::Cut => (Severity::Failure, "long texts are cut differently"),
         Effect::Ids => (Severity::Failure, "the two sides give a text different ids"),
     };
+    let of_the_map = key.file == CONFIG && [reference, candidate].iter().any(|side| side.is_of_the_map(key.key));
     let message = format!(
         "{}: `{}` is {} in the reference, {} in the candidate; {so} (obeyed by {})",
-        key.file,
+        if of_the_map { "special_tokens_map.json" } else { key.file },
         key.key,
         ours.describe(&reference.class()),
         theirs.describe(&candidate.class()),

@@ -38,7 +38,7 @@ pub struct LoaderKey {
     pub own: fn(&LoaderSide<'_>) -> Option<String>,
 }
 
-const CONFIG: &str = "tokenizer_config.json";
+pub(super) const CONFIG: &str = "tokenizer_config.json";
 const SENTENCE: &str = "sentence_bert_config.json";
 const BERT_LIKE: &str = "transformers (BertTokenizer and its kin build the normalizer from it), swift-transformers";
 const TRANSFORMERS: &str = "transformers (mlx-embeddings, mlx-lm, sentence-transformers)";

@@ -126,6 +126,12 @@ impl<'a> LoaderSide<'a> {
         self.merged.as_ref()?.get(key)
     }
 
+    /// `special_tokens_map.json` says it, and `tokenizer_config.json` by itself does not.
+    pub(super) fn is_of_the_map(&self, key: &str) -> bool {
+        let own = self.files.tokenizer_config.as_ref().and_then(|config| config.get(key));
+        self.config(key).is_some_and(|value| Some(value) != own)
+    }
+
     /// A key of tokenizer_config.json as it is stated; null is not stated.
     pub(super) fn stated(&self, key: &str) -> Option<String> {
         self.config(key).filter(|v| !v.is_null()).map(shown)
