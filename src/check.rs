@@ -7,6 +7,7 @@ mod causes;
 mod evidence;
 mod explain;
 mod growth;
+mod labelled;
 mod limits;
 mod noticed;
 mod recheck;
@@ -22,6 +23,7 @@ use std::time::SystemTime;
 
 use crate::Error;
 use crate::corpus::Corpus;
+use crate::labels::Labels;
 use crate::observe::{Event, Observer};
 use crate::policy::Date;
 use crate::proof::{
@@ -48,6 +50,7 @@ pub fn check(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Repo
 fn open(request: &CheckRequest, observer: &mut dyn Observer) -> Result<Sides, Error> {
     request.limits()?;
     Corpus::open(request.corpus.clone())?;
+    Labels::read(&request.labels)?;
     open_sides(request, observer)
 }
 
@@ -75,6 +78,7 @@ pub fn check_encoder(
 pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Observer) -> Result<Report, Error> {
     let started = SystemTime::now();
     let policy = request.limits()?;
+    let labels = Labels::read(&request.labels)?;
     let workers = Workers::new()?;
 
     observer.event(Event::Phase("comparing weights"));
@@ -120,6 +124,13 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     findings.extend(distinct::findings(&measured.measurements, &measured.weights));
     findings.extend(half_precision::findings(&measured.measurements));
 
+    if labels.sources().next().is_some() {
+        observer.event(Event::Phase("scoring both sides on the labels"));
+    }
+    let (scored, told) = labelled::measure(sides, request, &workers, &labels)?;
+    measured.labels = scored;
+    findings.extend(told);
+
     let (said, declared) = outputs::explain(&measured.outputs, &measured.explaining, sides)?;
     measured.declared = declared;
     findings.extend(said);
@@ -131,7 +142,7 @@ pub fn compare(sides: &mut Sides, request: &CheckRequest, observer: &mut dyn Obs
     }
     worth::measure(sides, &workers, request.canaries, &mut measured, &twin)?;
     let mut report = write_up::report(sides, request, &measured, started);
-    let policy = policy.in_force(report.device_terms(), report.weights.is_quantized());
+    let policy = policy.in_force(&report.terms());
     limits::decide(&policy, &mut report, findings, Date::of(started));
     if let Some(sample) = &measured.sample {
         canaries::measure_codes(sides, sample, &measured.scales, &mut report.alignment.canaries)?;

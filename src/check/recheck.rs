@@ -49,7 +49,7 @@ pub fn policy_of(report: &Report, name: Option<&str>) -> Result<Policy, RecheckE
         None if !report.provenance.policy.text.is_empty() => Policy::parse(&report.provenance.policy.text, own)?,
         None => return Err(RecheckError::NoPolicy { name: crate::report::escape::plain(own, 300) }),
     };
-    Ok(policy.in_force(report.device_terms(), report.weights.is_quantized()))
+    Ok(policy.in_force(&report.terms()))
 }
 
 /// The report under these limits on that day, and beside an earlier run where one is given. Nothing is run.
@@ -57,7 +57,7 @@ pub fn recheck(report: &Report, policy: &Policy, today: Date, earlier: Option<Ea
     let mut report = report.clone();
     let mut findings: Vec<_> = report.findings.drain(..).filter(|f| !by_limits(f)).collect();
     // What no policy can drop holds for one that was read from a file, too.
-    let in_force = policy.clone().in_force(report.device_terms(), report.weights.is_quantized());
+    let in_force = policy.clone().in_force(&report.terms());
     let beside = earlier.map(|earlier| in_force.clone().with_before(regression::before(earlier.report)));
     let policy = beside.as_ref().unwrap_or(&in_force);
     findings.extend(earlier.map(|earlier| regression::comparable(&report, earlier)).into_iter().flatten());

@@ -235,6 +235,21 @@ impl ModelFolder {
         Ok(found)
     }
 
+    /// The tensor files that mlx-embeddings loads, by name alone (`glob("**/model*.safetensors")`, and where that finds
+    /// nothing `glob("weight*.safetensors")`), sorted.
+    ///
+    /// # Errors
+    /// As the listing of any folder.
+    pub fn globbed_tensor_files(&self) -> Result<Vec<String>, CheckpointError> {
+        let models = self.names_below(|name| name.starts_with("model") && name.ends_with(".safetensors"), false)?;
+        if !models.is_empty() {
+            return Ok(models);
+        }
+        let mut older = self.names()?;
+        older.retain(|name| name.starts_with("weight") && name.ends_with(".safetensors"));
+        Ok(older)
+    }
+
     /// Files in the folder and in every folder below it whose own name is `wanted`, as paths within the folder, sorted.
     /// Links to folders are followed, as `glob("**")` follows them, each folder once; hidden ones only if asked for.
     ///

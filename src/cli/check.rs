@@ -2,6 +2,7 @@
 
 use parallax::check::{self, Earlier};
 use parallax::corpus::{CorpusOptions, InvalidUtf8};
+use parallax::labels::{LabelFiles, RetrievalFiles};
 use parallax::observe::{Event, Observer};
 use parallax::policy::Date;
 use parallax::report::terminal::verdict_text;
@@ -60,6 +61,16 @@ pub(super) fn shown(report: &Report, format: VerdictFormat, explain: bool) -> Re
     }
 }
 
+fn labels(a: &CheckArguments) -> LabelFiles {
+    let files = a.queries.as_ref().zip(a.docs.as_ref()).zip(a.qrels.as_ref());
+    let retrieval = files.map(|((queries, documents), judgements)| RetrievalFiles {
+        queries: queries.clone(),
+        documents: documents.clone(),
+        judgements: judgements.clone(),
+    });
+    LabelFiles { pairs: a.pairs.clone(), retrieval }
+}
+
 fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
     CheckRequest::new(&a.reference, &a.candidate).with(|r| {
         r.original = a.original.clone();
@@ -74,6 +85,7 @@ fn request(a: &CheckArguments, threads: usize) -> CheckRequest {
             max_line_bytes: a.max_line_bytes,
             limit: a.limit,
         };
+        r.labels = labels(a);
         r.policy = a.policy.clone();
         r.control = match a.control {
             arguments::ControlRows::Sample => ControlRows::Sample,

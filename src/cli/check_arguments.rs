@@ -71,6 +71,18 @@ pub(crate) struct CheckArguments {
     /// JSON field that holds the text [default: text, sentence, content, query or passage]
     #[arg(long, value_name = "NAME", help_heading = CORPUS)]
     pub(crate) field: Option<String>,
+    /// Pairs of sentences with a score (.tsv, .csv, .jsonl: sentence1, sentence2, score): how much of their correlation is lost
+    #[arg(long, value_name = "FILE", help_heading = CORPUS)]
+    pub(crate) pairs: Option<PathBuf>,
+    /// Queries of a search (.jsonl: _id, text): how much of the search is lost
+    #[arg(long, value_name = "FILE", requires_all = ["docs", "qrels"], help_heading = CORPUS)]
+    pub(crate) queries: Option<PathBuf>,
+    /// What is searched (.jsonl: _id, title, text)
+    #[arg(long, value_name = "FILE", requires = "queries", help_heading = CORPUS)]
+    pub(crate) docs: Option<PathBuf>,
+    /// Which document answers which query: query, document, grade
+    #[arg(long, value_name = "FILE", requires = "queries", help_heading = CORPUS)]
+    pub(crate) qrels: Option<PathBuf>,
     /// Stop after this many rows
     #[arg(long, value_name = "N", help_heading = CORPUS)]
     pub(crate) limit: Option<u64>,

@@ -17,13 +17,16 @@
 //! To add a metric: one file with its formula, one row in [`METRICS`].
 
 mod bits;
+pub mod bootstrap;
 mod cka;
+pub mod correlation;
 mod cosine_distance;
 mod distribution;
 mod error;
 pub(crate) mod fused;
 mod gathered;
 mod histogram;
+mod label_score;
 mod limits;
 mod max_abs;
 mod measurement;
@@ -31,6 +34,7 @@ mod measurements;
 mod mse;
 mod non_finite;
 mod norm_ratio;
+pub mod ranking;
 mod relative_l2;
 mod scale;
 mod sqnr_db;
@@ -47,6 +51,7 @@ pub use error::MetricsError;
 
 pub use fused::TokenSums;
 pub use histogram::{Histogram, QUANTILE_ERROR, STEPS};
+pub use label_score::{DROP, LabelScore, PAIR_SCORES, SEARCH_SCORES, of_pairs, of_search};
 pub use limits::{Limits, Loss};
 pub use measurement::{Location, Measurement, Mode};
 pub use measurements::Measurements;

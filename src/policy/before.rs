@@ -29,7 +29,7 @@ impl Before {
     /// The number that a gate there would have looked at; none when it was not measured, or was no number.
     pub fn observed(&self, quantity: &Quantity) -> Option<f64> {
         let (weights, neighbours) = (&self.weights, self.neighbours.as_ref());
-        let seen = Measured { measurements: &self.measurements, weights, neighbours }.observed(quantity);
+        let seen = Measured { measurements: &self.measurements, weights, neighbours, scores: &[] }.observed(quantity);
         seen.filter(|v| loss::loss(&quantity.metric, *v).is_finite())
     }
 }

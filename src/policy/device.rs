@@ -59,11 +59,29 @@ pub struct DeviceTerms<'a> {
     pub predicted: &'a [PredictedTap],
 }
 
+/// What there is to be judged.
+#[derive(Clone, Debug, Default)]
+pub struct Terms<'a> {
+    /// The recording, where there is one.
+    pub device: Option<DeviceTerms<'a>>,
+    /// The candidate is quantized.
+    pub quantized: bool,
+    /// Metrics of labels that were measured.
+    pub scored: Vec<String>,
+}
+
 impl Policy {
     /// The policy as it judges: with the limits that no policy can drop, on the engine arm and on the groups of a
-    /// `quantized` candidate, and on the device arm where there is a recording.
-    pub fn in_force(self, device: Option<DeviceTerms<'_>>, quantized: bool) -> Self {
-        self.with_engine_floor().with_twin_floor(quantized).with_device_limits(device)
+    /// `quantized` candidate, and on the device arm where there is a recording; without those on labels that were not given.
+    pub fn in_force(self, terms: &Terms<'_>) -> Self {
+        let known = self.with_engine_floor().with_twin_floor(terms.quantized).with_device_limits(terms.device);
+        known.with_labels(&terms.scored)
+    }
+
+    /// Without the limits that hold only where labels are given, but those on what was `scored`.
+    fn with_labels(mut self, scored: &[String]) -> Self {
+        self.gates.retain(|g| !g.if_given || scored.contains(&g.quantity.metric));
+        self
     }
 
     /// With limits on the device arm at every recorded tap that the policy states none for; without any when there is no
@@ -99,6 +117,7 @@ impl Policy {
                     max: Some((times * tap.at(stat)).min(CEILING)),
                     min: None,
                     max_regression: None,
+                    if_given: false,
                     why: Some(why),
                 });
             }
@@ -133,22 +152,29 @@ mod tests {
     fn every_recorded_tap_has_a_gate_exactly_when_there_is_a_recording() {
         let taps = predicted(1e-3);
         let terms = Some(DeviceTerms { compute: "float16", predicted: &taps });
-        assert!(device(policy("device").in_force(None, false)).is_empty());
-        assert!(device(policy("total").in_force(None, false)).is_empty());
+        assert!(device(policy("device").in_force(&Terms::default())).is_empty());
+        assert!(device(policy("total").in_force(&Terms::default())).is_empty());
         let names = |p: Policy| device(p).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         assert_eq!(
-            names(policy("total").in_force(terms, false)),
+            names(policy("total").in_force(&Terms { device: terms, ..Terms::default() })),
             ["layer.0 p99", "layer.0 max", "final p99", "final max"]
         );
         // Its own limit stands at the tap it speaks of; the others have the built-in one.
-        assert_eq!(names(policy("device").in_force(terms, false)), ["final p99", "layer.0 p99", "layer.0 max"]);
+        assert_eq!(
+            names(policy("device").in_force(&Terms { device: terms, ..Terms::default() })),
+            ["final p99", "layer.0 p99", "layer.0 max"]
+        );
     }
 
     #[test]
     fn limits_follow_the_prediction_between_the_noise_and_half_a_state() {
         let limit = |p99| {
             let taps = predicted(p99);
-            device(policy("total").in_force(Some(DeviceTerms { compute: "float32", predicted: &taps }), false))[0].1
+            device(policy("total").in_force(&Terms {
+                device: Some(DeviceTerms { compute: "float32", predicted: &taps }),
+                ..Terms::default()
+            }))[0]
+                .1
         };
         assert_eq!(limit(0.0), TIMES_P99 * LEAST);
         assert_eq!(limit(1e-3), TIMES_P99 * 1e-3);

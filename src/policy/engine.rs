@@ -34,6 +34,7 @@ impl Policy {
             max: Some(limit),
             min: None,
             max_regression: None,
+            if_given: false,
             why: Some("built in: the control must reproduce the reference, or it shows nothing".to_owned()),
         }));
         self
@@ -61,6 +62,7 @@ impl Policy {
                     max: Some(limit),
                     min: None,
                     max_regression: None,
+                    if_given: false,
                     why: Some(why.to_owned()),
                 });
             }

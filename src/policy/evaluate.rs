@@ -3,7 +3,7 @@
 use super::{Gate, GateResult, Outcome, Place, Policy, Quantity, RegressionLimit, Stat, outward};
 use crate::align::NeighbourStats;
 use crate::hidden_states::Tap;
-use crate::metrics::{Location, Measurement, Measurements, Mode};
+use crate::metrics::{LabelScore, Location, Measurement, Measurements, Mode};
 use crate::weights::{TensorRow, WeightsReport};
 
 /// What a gate looks at, once found.
@@ -15,26 +15,30 @@ struct Observed {
 }
 
 impl Policy {
-    /// Every gate of the policy, then the built-in one (no NaN and no infinity anywhere), against what
-    /// was measured. One result per gate and tap; a gate that matches nothing yields one result that is
-    /// not measured. Measurements in isolated mode are not gated, except for the built-in gate.
+    /// [`evaluate`](Self::evaluate) where there are no labels.
     pub fn evaluate_all(
         &self,
         measurements: &Measurements,
         weights: &WeightsReport,
         neighbours: Option<&NeighbourStats>,
     ) -> Vec<GateResult> {
-        let measured = Measured { measurements, weights, neighbours };
+        self.evaluate(&Measured { measurements, weights, neighbours, scores: &[] })
+    }
+
+    /// Every gate of the policy, then the built-in one (no NaN and no infinity anywhere), against what
+    /// was measured. One result per gate and tap; a gate that matches nothing yields one result that is
+    /// not measured. Measurements in isolated mode are not gated, except for the built-in gate.
+    pub fn evaluate(&self, measured: &Measured<'_>) -> Vec<GateResult> {
         let mut results = Vec::new();
         for gate in &self.gates {
             match gate.quantity.on {
-                Place::Tap(_) | Place::Glob(_) => self.taps(gate, &measured, &mut results),
-                Place::Weights | Place::Neighbours => {
+                Place::Tap(_) | Place::Glob(_) => self.taps(gate, measured, &mut results),
+                Place::Weights | Place::Neighbours | Place::Task => {
                     self.limits(gate, gate.quantity.clone(), measured.seen(&gate.quantity), &mut results);
                 }
             }
         }
-        non_finite(measurements, &mut results);
+        non_finite(measured.measurements, &mut results);
         results
     }
 
@@ -80,6 +84,8 @@ pub struct Measured<'a> {
     pub weights: &'a WeightsReport,
     /// Neighbour search.
     pub neighbours: Option<&'a NeighbourStats>,
+    /// Scores on labels.
+    pub scores: &'a [LabelScore],
 }
 
 impl Measured<'_> {
@@ -94,6 +100,10 @@ impl Measured<'_> {
             Place::Weights => weights_observed(metric, *stat, self.weights),
             Place::Neighbours => {
                 Observed { observed: self.neighbours.and_then(|n| n.named(metric)), ..Observed::default() }
+            }
+            Place::Task => {
+                let found = self.scores.iter().find(|score| score.metric() == *metric);
+                Observed { observed: found.and_then(|score| score.drop), ..Observed::default() }
             }
             Place::Tap(tap) => self.at_tap(*tap, quantity),
             Place::Glob(_) => Observed::default(),
@@ -226,6 +236,7 @@ fn non_finite(measurements: &Measurements, results: &mut Vec<GateResult>) {
             max: Some(0.0),
             min: None,
             max_regression: None,
+            if_given: false,
             why: Some("built in: a NaN or an infinity in a hidden state is never acceptable".to_owned()),
         };
         let found = measurements.of_arm(arm, "non_finite").filter(|m| m.tap == tap);

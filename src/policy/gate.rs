@@ -86,6 +86,8 @@ pub struct Gate {
     pub min: Option<f64>,
     /// How much worse than an earlier run it may be, relative to the loss there.
     pub max_regression: Option<f64>,
+    /// Holds only where it was measured: labels are not always given.
+    pub if_given: bool,
     /// Where the limit comes from.
     pub why: Option<String>,
 }

@@ -26,11 +26,11 @@ pub fn is_relative(metric: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::metrics::{NEIGHBOUR_METRICS, TAP_METRICS, WEIGHT_METRICS};
+    use crate::policy::metrics::{NEIGHBOUR_METRICS, TAP_METRICS, TASK_METRICS, WEIGHT_METRICS};
 
     #[test]
     fn a_loss_and_its_value_are_each_others_way_back() {
-        for known in TAP_METRICS.iter().chain(WEIGHT_METRICS).chain(NEIGHBOUR_METRICS) {
+        for known in TAP_METRICS.iter().chain(WEIGHT_METRICS).chain(NEIGHBOUR_METRICS).chain(TASK_METRICS) {
             for direction in [Direction::Max, Direction::Min] {
                 let value = at_loss(known.id, direction, 0.25);
                 assert!((loss(known.id, value) - 0.25).abs() < 1e-12, "{} {direction}", known.id);

@@ -38,6 +38,11 @@ impl GateMetric {
         Self { id, bound: Bound::Below, stats, limits: Limits::share().noise(noise) }
     }
 
+    /// What is lost of a score between 0 and 1.
+    const fn lost(id: &'static str) -> Self {
+        Self::error(id, ONLY_MEAN).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(0.5))
+    }
+
     const fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
@@ -119,24 +124,42 @@ pub const NEIGHBOUR_METRICS: &[GateMetric] = &[
     GateMetric::error("relative_distance", &[Stat::P99]).limits(Limits::new(Loss::Error).noise(SAME).max_up_to(1.0)),
 ];
 
+/// What a candidate loses of a score on labels, reference minus candidate: below 0 it is better. Half of a score is a
+/// model that does not know the task.
+pub const TASK_METRICS: &[GateMetric] = &[
+    GateMetric::lost("spearman_drop"),
+    GateMetric::lost("pearson_drop"),
+    GateMetric::lost("ndcg_at_10_drop"),
+    GateMetric::lost("recall_at_10_drop"),
+    GateMetric::lost("mrr_at_10_drop"),
+];
+
 /// What is known of limits on the metric of that name, wherever it is measured; none for a name that nothing has.
 pub(super) fn limits_of(metric: &str) -> Option<&'static Limits> {
-    let all = [TAP_METRICS, WEIGHT_METRICS, NEIGHBOUR_METRICS].into_iter().flatten();
+    let all = [TAP_METRICS, WEIGHT_METRICS, NEIGHBOUR_METRICS, TASK_METRICS].into_iter().flatten();
     all.into_iter().find(|known| known.id == metric).map(|known| &known.limits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{DROP, PAIR_SCORES, SEARCH_SCORES};
 
     #[test]
     fn one_name_has_one_loss_and_one_noise_wherever_it_is_measured() {
-        for known in [WEIGHT_METRICS, NEIGHBOUR_METRICS].into_iter().flatten() {
+        for known in [WEIGHT_METRICS, NEIGHBOUR_METRICS, TASK_METRICS].into_iter().flatten() {
             let of_name = limits_of(known.id).unwrap();
             assert_eq!((of_name.loss, of_name.noise), (known.limits.loss, known.limits.noise), "{}", known.id);
             assert_eq!(known.bound == Bound::Above, of_name.loss == Loss::Error, "{}", known.id);
         }
         assert!(limits_of("rmsle").is_none());
+    }
+
+    #[test]
+    fn every_score_of_labels_has_a_metric_of_its_own() {
+        let scores = PAIR_SCORES.iter().map(|(name, _)| *name).chain(SEARCH_SCORES.iter().map(|(name, _)| *name));
+        let names: Vec<String> = scores.map(|name| format!("{name}{DROP}")).collect();
+        assert_eq!(names, TASK_METRICS.iter().map(|known| known.id).collect::<Vec<_>>());
     }
 
     #[test]

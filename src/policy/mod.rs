@@ -1,7 +1,7 @@
 //! Policies: the limits a candidate is judged by, as TOML that a person can read, copy and edit.
 //!
 //! ```text
-//! name, file or text ── parse ──▶ Policy ── evaluate_all(measurements, weights, neighbours) ──▶ GateResult each
+//! name, file or text ── parse ──▶ Policy ── evaluate(measured) ──▶ GateResult each
 //! ```
 //!
 //! A policy that could pass without looking is refused when it is read: no gate, a gate without a
@@ -33,7 +33,7 @@ mod waiver;
 
 pub use before::{Before, LARGEST_REGRESSION, SAME, Trend, change};
 pub use date::Date;
-pub use device::{DeviceTerms, PredictedTap};
+pub use device::{DeviceTerms, PredictedTap, Terms};
 pub use engine::LARGEST_ENGINE;
 pub use error::PolicyError;
 pub use evaluate::Measured;

@@ -9,8 +9,9 @@ use toml::Spanned;
 use super::before::LARGEST_REGRESSION;
 use super::metrics::{Bound, GateMetric};
 use super::parse_words::{Diagnostic, arm_of, hinted, known, place, stat_named};
-use super::{EMBEDDED, Evidence, Gate, Policy, PolicyError, Quantity, Stat, parse_waiver};
+use super::{EMBEDDED, Evidence, Gate, Place, Policy, PolicyError, Quantity, Stat, parse_waiver};
 use crate::hidden_states::Arm;
+use crate::metrics::DROP;
 use crate::spelling::nearest;
 
 /// No policy a person writes comes near this.
@@ -42,10 +43,13 @@ struct Entry {
     on: Spanned<String>,
     arm: Option<Spanned<String>>,
     metric: Spanned<String>,
-    stat: Spanned<String>,
+    stat: Option<Spanned<String>>,
     max: Option<Spanned<f64>>,
     min: Option<Spanned<f64>>,
     max_regression: Option<Spanned<f64>>,
+    max_drop: Option<Spanned<f64>>,
+    #[serde(default)]
+    if_given: bool,
     why: Option<String>,
 }
 
@@ -110,11 +114,17 @@ fn evidence(stated: Spanned<Evidence>) -> Result<Evidence, Diagnostic> {
 
 fn gate(entry: Spanned<Entry>) -> Result<Gate, Diagnostic> {
     let whole = entry.span();
-    let Entry { on, arm, metric, stat, max, min, max_regression, why } = entry.into_inner();
-    let place = place(&on)?;
+    let mut entry = entry.into_inner();
+    let place = place(&entry.on)?;
+    drop_of_a_score(&place, &mut entry, &whole)?;
+    let Entry { arm, metric, stat, max, min, max_regression, if_given, why, .. } = entry;
     let arm = arm_of(&place, arm, &whole, "gate")?;
     let known = known(&place, &metric)?;
-    let stat = stat_named(known, &stat)?;
+    let stat = stat_named(known, &stat.ok_or_else(|| Diagnostic(whole.clone(), "missing field `stat`".to_owned()))?)?;
+    if if_given && place != Place::Task {
+        let message = format!("`if_given` is for labels: what a gate on `{place}` looks at is always there");
+        return Err(Diagnostic(whole, message));
+    }
     if max_regression.is_none() || max.is_some() || min.is_some() {
         limit(known, stat, whole, max.as_ref(), min.as_ref())?;
     }
@@ -127,7 +137,26 @@ fn gate(entry: Spanned<Entry>) -> Result<Gate, Diagnostic> {
     }
     let [max, min, max_regression] = [max, min, max_regression].map(|limit| limit.map(Spanned::into_inner));
     let quantity = Quantity { on: place, arm, metric: metric.into_inner(), stat };
-    Ok(Gate { quantity, max, min, max_regression, why })
+    Ok(Gate { quantity, max, min, max_regression, if_given, why })
+}
+
+/// `metric = "spearman"`, `max_drop = 0.01` is the metric `spearman_drop`, `stat = "mean"`, `max = 0.01`.
+fn drop_of_a_score(place: &Place, entry: &mut Entry, whole: &Range<usize>) -> Result<(), Diagnostic> {
+    let Some(most) = entry.max_drop.take() else { return Ok(()) };
+    let complain = |message: &str| Err(Diagnostic(most.span(), message.to_owned()));
+    if *place != Place::Task {
+        return complain("`max_drop` is of a score on labels: it needs `on = \"task\"`");
+    }
+    if entry.max.is_some() || entry.min.is_some() || entry.stat.is_some() {
+        return complain("`max_drop` stands alone: it says the limit and the statistic");
+    }
+    let span = entry.metric.span();
+    if !entry.metric.get_ref().ends_with(DROP) {
+        entry.metric = Spanned::new(span, format!("{}{DROP}", entry.metric.get_ref()));
+    }
+    entry.stat = Some(Spanned::new(whole.clone(), Stat::Mean.name().to_owned()));
+    entry.max = Some(most);
+    Ok(())
 }
 
 /// A limit that an earlier run is to set.
@@ -139,6 +168,10 @@ fn regression(
     most: &Spanned<f64>,
 ) -> Result<(), Diagnostic> {
     let (id, value) = (known.id, *most.get_ref());
+    if id.ends_with(DROP) {
+        let message = "labels are held against the reference of the same run: `max_drop` limits what is lost";
+        return Err(Diagnostic(most.span(), message.to_owned()));
+    }
     let complain = |message: String| Err(Diagnostic(most.span(), message));
     if !value.is_finite() {
         return complain(format!("`max_regression` must be finite, found {value}"));

@@ -32,7 +32,11 @@ fn embedded_policies_parse_and_every_limit_says_why() {
         assert!(policy.gates.iter().any(|g| g.quantity.on.to_string() == "*" && g.quantity.arm == Some(Arm::Engine)));
         // What a format costs is asked in units that hold for any model: of searches, never of one model's states.
         let fit: Vec<&Gate> = policy.gates.iter().filter(|g| g.quantity.question() == Question::Fit).collect();
-        assert!(fit.iter().all(|g| g.quantity.on == Place::Neighbours), "{name}");
+        assert!(fit.iter().all(|g| matches!(g.quantity.on, Place::Neighbours | Place::Task)), "{name}");
+        assert!(
+            fit.iter().all(|g| g.if_given == (g.quantity.on == Place::Task)),
+            "{name}: labels are not always given"
+        );
         assert_eq!(fit.is_empty(), *name == "faithful");
     }
     let limits = |name: &str| -> Vec<f64> {
@@ -66,6 +70,7 @@ fn a_written_gate_is_read_as_written() {
         max: Some(0.05),
         min: None,
         max_regression: None,
+        if_given: false,
         why: None,
     };
     assert_eq!(policy.gates, [expected]);
@@ -79,7 +84,7 @@ fn a_written_gate_is_read_as_written() {
 fn unknown_words_are_pointed_at() {
     assert_eq!(
         refusal(&with("max", "maxx")),
-        "policy p.toml, line 7, column 1: unknown field `maxx`, expected one of `on`, `arm`, `metric`, `stat`, `max`, `min`, `max_regression`, `why`; did you mean `max`?"
+        "policy p.toml, line 7, column 1: unknown field `maxx`, expected one of `on`, `arm`, `metric`, `stat`, `max`, `min`, `max_regression`, `max_drop`, `if_given`, `why`; did you mean `max`?"
     );
     assert_eq!(
         refusal(&with("relative_l2", "relativ_l2")),
@@ -183,4 +188,24 @@ fn names_and_paths_that_are_neither_are_one_line() {
     assert_eq!(read(path.to_str().unwrap()).unwrap().len() as u64, LARGEST);
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(matches!(Policy::load(path.to_str().unwrap()), Err(PolicyError::Unreadable { .. })));
+}
+
+#[test]
+fn what_is_lost_on_labels_is_a_gate_of_its_own() {
+    let of = |gate: &str| parse(&format!("schema = 1\n[[gate]]\n{gate}"), "p.toml");
+    let lost = "on = \"task\"\nmetric = \"spearman\"\nmax_drop = 0.01\n";
+    let gate = of(lost).unwrap().gates.remove(0);
+    assert_eq!((gate.quantity.to_string().as_str(), gate.max), ("task spearman_drop mean", Some(0.01)));
+    assert!(!gate.if_given && of(&format!("{lost}if_given = true\n")).unwrap().gates[0].if_given);
+    let long = "on = \"task\"\nmetric = \"spearman_drop\"\nstat = \"mean\"\nmax = 0.01\n";
+    assert_eq!(of(long).unwrap().gates[0], gate);
+    let said = |gate: &str| of(gate).unwrap_err().to_string();
+    assert!(said(&format!("{lost}max = 0.1\n")).contains("`max_drop` stands alone"));
+    assert!(said(&lost.replace("0.01", "0.9")).contains("passes anything; it must be at most 0.5"));
+    assert!(said(&lost.replace("0.01", "-0.1")).contains("can never be met"));
+    assert!(said(&lost.replace("spearman", "kendall")).contains("does not exist on `task`"));
+    assert!(said(&lost.replace("task", "weights")).contains("it needs `on = \"task\"`"));
+    assert!(said(&long.replace("max", "max_regression")).contains("`max_drop` limits what is lost"));
+    let always = GATE.replace("on =", "if_given = true\non =");
+    assert!(said(&always).contains("`if_given` is for labels"));
 }

@@ -15,9 +15,11 @@ pub(super) struct Diagnostic(pub(super) Range<usize>, pub(super) String);
 /// What an `on` means.
 pub(super) fn place(on: &Spanned<String>) -> Result<Place, Diagnostic> {
     Place::parse(on.get_ref()).ok_or_else(|| {
-        let names = ["*", "layer.*", "embeddings", "final", "pooled", "sentence", "weights", "neighbours"];
-        let message =
-            format!("`on = {:?}` is no place; places are a tap, `layer.*`, `*`, weights, neighbours", on.get_ref());
+        let names = ["*", "layer.*", "embeddings", "final", "pooled", "sentence", "weights", "neighbours", "task"];
+        let message = format!(
+            "`on = {:?}` is no place; places are a tap, `layer.*`, `*`, weights, neighbours, task",
+            on.get_ref()
+        );
         Diagnostic(on.span(), hinted(message, on.get_ref(), names))
     })
 }

@@ -1,8 +1,8 @@
-//! Where a gate looks: a tap, a glob over taps, the weights, the neighbours.
+//! Where a gate looks: a tap, a glob over taps, the weights, the neighbours, the labels.
 
 use std::fmt;
 
-use super::metrics::{GateMetric, NEIGHBOUR_METRICS, TAP_METRICS, WEIGHT_METRICS};
+use super::metrics::{GateMetric, NEIGHBOUR_METRICS, TAP_METRICS, TASK_METRICS, WEIGHT_METRICS};
 use crate::hidden_states::Tap;
 
 /// What a gate's `on` means.
@@ -18,6 +18,8 @@ pub enum Place {
     Weights,
     /// Neighbour search over the sentence vectors.
     Neighbours,
+    /// Scores on labels.
+    Task,
 }
 
 impl Place {
@@ -27,6 +29,7 @@ impl Place {
             "*" => Some(Self::Glob("*".to_owned())),
             "weights" => Some(Self::Weights),
             "neighbours" => Some(Self::Neighbours),
+            "task" => Some(Self::Task),
             // A pattern that no tap's name can match is a slip, and is known to be one without a model.
             _ if on.contains('*') => {
                 let (before, after) = on.split_once('*')?;
@@ -50,7 +53,7 @@ impl Place {
                 let number = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
                 number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
             }),
-            Self::Weights | Self::Neighbours => false,
+            Self::Weights | Self::Neighbours | Self::Task => false,
         }
     }
 
@@ -71,6 +74,7 @@ impl Place {
             Self::Tap(_) | Self::Glob(_) => TAP_METRICS,
             Self::Weights => WEIGHT_METRICS,
             Self::Neighbours => NEIGHBOUR_METRICS,
+            Self::Task => TASK_METRICS,
         }
     }
 
@@ -87,6 +91,7 @@ impl fmt::Display for Place {
             Self::Glob(pattern) => f.pad(pattern),
             Self::Weights => f.pad("weights"),
             Self::Neighbours => f.pad("neighbours"),
+            Self::Task => f.pad("task"),
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::hidden_states::{Arm, Tap};
 /// One number. Written flat: `on`, `arm`, `metric`, `stat`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Quantity {
-    /// The tap, `weights` or `neighbours`; a pattern where it stands for all taps that match.
+    /// The tap, `weights`, `neighbours` or `task`; a pattern where it stands for all taps that match.
     #[schemars(with = "String")]
     pub on: Place,
-    /// The comparison; none for weights and neighbours, which have only one.
+    /// The comparison; none for weights, neighbours and tasks, which have only one.
     pub arm: Option<Arm>,
     /// Id of the metric.
     pub metric: String,
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Place {
         let on = String::deserialize(deserializer)?;
         let unknown = || {
             let shown: String = on.chars().take(60).flat_map(char::escape_debug).collect();
-            serde::de::Error::custom(format!("`{shown}` is no tap, pattern, `weights` or `neighbours`"))
+            serde::de::Error::custom(format!("`{shown}` is no tap, pattern, `weights`, `neighbours` or `task`"))
         };
         Self::parse(&on).ok_or_else(unknown)
     }

@@ -1,9 +1,9 @@
 //! A report that contradicts itself is no report: above all one that says PASS against its own gates.
 
 use super::gates::{self, Limits};
-use super::{Report, ReportError, escape};
+use super::{LabelsSection, Report, ReportError, escape};
 use crate::finding::{Severity, codes};
-use crate::policy::{Date, GateResult, Outcome, WaiverRecord, may_be_waived};
+use crate::policy::{Date, GateResult, Outcome, WaiverRecord, may_be_waived, outward};
 use crate::verdict::Verdict;
 
 /// Taps a cross-match may have on one side; its matrix is the square of it.
@@ -32,6 +32,9 @@ fn complaint(report: &Report) -> Option<String> {
     if let Some(at) = report.gates.iter().position(|g| !is_true(g)) {
         return Some(format!("the outcome of gate {at} is not what its own numbers say"));
     }
+    if let Some(what) = report.labels.as_ref().and_then(LabelsSection::contradiction) {
+        return Some(what);
+    }
     if let Some(at) = report.gates.iter().position(|g| !is_told_before(report, g)) {
         return Some(format!("the earlier value of gate {at} is not the one of the section that tells it"));
     }
@@ -40,14 +43,24 @@ fn complaint(report: &Report) -> Option<String> {
     {
         return Some(format!("it says PASS, but {why}"));
     }
-    match gates::limits(report) {
+    let denied = match gates::limits(report) {
         Err(what) => Some(what),
         Ok(Limits::Known(policy)) => gates::contradiction(report, &policy),
         Ok(Limits::Unknown(why)) if report.verdict == Verdict::Pass => {
             Some(format!("it says PASS, but {why}: nobody can see that every limit was held; run the check again"))
         }
         Ok(Limits::Unknown(_)) => gates::made_up(report),
-    }
+    };
+    let stale = || report.gates.iter().position(|g| !is_derived(g));
+    denied.or_else(|| Some(format!("the margin of gate {} is not what its own numbers say", stale()?)))
+}
+
+/// What follows from the observed value was written with it.
+fn is_derived(gate: &GateResult) -> bool {
+    let bits = |v: Option<f64>| v.map(f64::to_bits);
+    let margin = gate.observed.map(|v| gate.direction.margin(v, gate.limit));
+    let passes = gate.observed.and_then(|v| outward(v, gate.direction));
+    bits(margin) == bits(gate.margin) && bits(passes) == bits(gate.would_pass_at)
 }
 
 /// The outcome follows from the observed value and the limit, and from nothing else.
@@ -155,6 +168,8 @@ mod tests {
             r.measurements.change(|m| m.max = if m.metric == "non_finite" { Some(3.0) } else { m.max });
         };
         assert!(refusal(broken).contains("non_finite max"));
+        assert!(refusal(|r| r.gates[2].margin = Some(0.5)).contains("the margin of gate 2"));
+        assert!(refusal(|r| r.gates[2].would_pass_at = None).contains("the margin of gate 2"));
     }
 
     #[test]

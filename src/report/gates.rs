@@ -34,12 +34,12 @@ pub(super) fn limits(report: &Report) -> Result<Limits, String> {
     };
     let policy =
         Policy::parse(text, &record.name).map_err(|e: PolicyError| format!("its policy cannot be read: {e}"))?;
-    Ok(Limits::Known(Box::new(policy.in_force(report.device_terms(), report.weights.is_quantized()))))
+    Ok(Limits::Known(Box::new(policy.in_force(&report.terms()))))
 }
 
 /// What its gates say against its measurements.
 pub(super) fn contradiction(report: &Report, policy: &Policy) -> Option<String> {
-    let measured = policy.evaluate_all(&report.measurements, &report.weights, report.sentence.neighbours.as_ref());
+    let measured = policy.evaluate(&report.measured());
     if measured.len() != report.gates.len() {
         return Some(format!(
             "its policy {:?} asks for {} gates here and it has {}",

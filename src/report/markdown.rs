@@ -184,6 +184,10 @@ fn evidence(report: &Report, out: &mut String) {
         let (top1, top10) = (value(n.top1_agreement), value(n.top10_overlap));
         line(out, &format!("- same nearest neighbour {top1}, top-10 overlap {top10} among {} rows", count(n.rows)));
     }
+    if let Some(labels) = &report.labels {
+        let scores = labels.sentences().into_iter();
+        scores.for_each(|score| line(out, &format!("- {}: {}", labels.amount(), text(&score))));
+    }
     if let Some(o) = &report.alignment.observer_effect {
         let same = if o.bit_identical { "bit for bit the same" } else { "not bit-identical" };
         line(out, &format!("- tapped and untouched reference: {same}, largest difference {}", number(o.max_abs)));

@@ -18,6 +18,7 @@ mod github;
 mod graph_audit;
 mod html;
 mod junit;
+mod labels;
 mod markdown;
 mod markdown_proof;
 mod markdown_text;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 pub use error::ReportError;
 pub use explanation::{Advice, Explanation, InnerError, LayerErrors, ProvenCause, StageEffect, TensorEffect, Undone};
 pub use graph_audit::{GraphAuditSection, GraphWeightsSection, OddOne, OddTensor};
+pub use labels::{LabelsSection, LostQuery, MovedPair};
 pub use proof::{
     CanariesSection, CanarySection, CoverageSection, FloorSection, MovedCodes, OutputSection, RecordingSection,
     SweepSection, TwinBatch, TwinSection, TwinTap, TwinWords, UnlikeSection,
@@ -53,8 +55,8 @@ pub use tokenizers::{LoaderKeyRow, TokenizerDifference, TokenizersSection};
 pub use write::OutputDir;
 
 use crate::finding::Finding;
-use crate::metrics::Measurements;
-use crate::policy::{DeviceTerms, GateResult, Measured};
+use crate::metrics::{LabelScore, Measurements};
+use crate::policy::{GateResult, Measured, Terms};
 use crate::verdict::{Answers, Reason, Verdict};
 use crate::weights::WeightsReport;
 
@@ -134,6 +136,9 @@ pub struct Report {
     pub measurements: Measurements,
     /// The sentence vectors.
     pub sentence: SentenceSection,
+    /// What both sides score on labels, where some were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelsSection>,
     /// The rows with the largest errors.
     pub worst_rows: Vec<WorstRowSection>,
     /// Against an earlier run, where one was given.
@@ -153,12 +158,17 @@ impl Report {
     /// What its gates look at.
     pub(crate) fn measured(&self) -> Measured<'_> {
         let neighbours = self.sentence.neighbours.as_ref();
-        Measured { measurements: &self.measurements, weights: &self.weights, neighbours }
+        let scores = self.labels.as_ref().map_or(&[][..], |labels| labels.scores.as_slice());
+        Measured { measurements: &self.measurements, weights: &self.weights, neighbours, scores }
     }
 
-    /// What limits on the device arm follow from; none without a recording.
-    pub fn device_terms(&self) -> Option<DeviceTerms<'_>> {
-        self.alignment.recording.as_ref().map(RecordingSection::terms)
+    /// What there is to be judged.
+    pub(crate) fn terms(&self) -> Terms<'_> {
+        Terms {
+            device: self.alignment.recording.as_ref().map(RecordingSection::terms),
+            quantized: self.weights.is_quantized(),
+            scored: self.measured().scores.iter().map(LabelScore::metric).collect(),
+        }
     }
 
     /// Reads a report back; refuses another schema, sizes no run produces, and a report that contradicts

@@ -141,6 +141,7 @@ fn report(quantization: [f64; 2], rows: u64, findings: Vec<Finding>) -> Report {
             }),
             ..Default::default()
         },
+        labels: None,
         worst_rows: vec![WorstRowSection {
             row: RowId { set: RowSet::Corpus, row: 17 },
             place: "corpus.txt:18".into(),
@@ -184,8 +185,8 @@ pub(super) fn golden(extension: &str, rendered: impl Fn(&Report) -> String) {
 /// The report with the verdict its own numbers lead to.
 fn judged(mut report: Report) -> Report {
     let policy = Policy::parse(POLICY, "mine.toml").unwrap();
-    let policy = policy.in_force(report.device_terms(), report.weights.is_quantized());
-    report.gates = policy.evaluate_all(&report.measurements, &report.weights, report.sentence.neighbours.as_ref());
+    let policy = policy.in_force(&report.terms());
+    report.gates = policy.evaluate(&report.measured());
     let amount = report.corpus.amount();
     let judgement = judge(&policy, &report.gates, &report.findings, &amount);
     (report.verdict, report.exit_code, report.answers) = (judgement.verdict, judgement.exit_code, judgement.answers);

@@ -68,6 +68,7 @@ pub fn verdict_text(report: &Report, color: bool, explain: bool) -> String {
     let jump = || first_jump(report).map(|jump| jump.sentence());
     lines.extend(report.explanation.sentence().or_else(jump).map(|s| format!("      {s}")));
     lines.extend(sentence(report));
+    lines.extend(labels(report));
     lines.extend(weights(report));
     lines.extend(report.regression.as_ref().map(|r| format!("      {}", plain(&r.sentence(), TEXT))));
     lines.extend(device(report).map(|d| format!("      {}", plain(&d, TEXT))));
@@ -168,6 +169,13 @@ fn sentence(report: &Report) -> Option<String> {
         line.push_str(&format!(", top-10 overlap {}", value(n.top10_overlap)));
     }
     Some(line)
+}
+
+fn labels(report: &Report) -> Vec<String> {
+    let Some(labels) = &report.labels else { return Vec::new() };
+    let of = format!("      labels, {}:", labels.amount());
+    let told = labels.sentences().into_iter().map(|score| format!("        {}", plain(&score, TEXT)));
+    std::iter::once(of).chain(told).collect()
 }
 
 fn weights(report: &Report) -> Option<String> {

@@ -167,15 +167,20 @@ pub(super) fn answers(report: &Report) -> [AnswerLine; 2] {
     ]
 }
 
+/// A limit on what users get of sentence vectors; its metric says where it looks.
+fn is_of_sentences(gate: &GateResult) -> bool {
+    matches!(gate.quantity.on, Place::Neighbours | Place::Task)
+}
+
 /// What the format costs: each limit of the policy on it, with what was measured.
 fn cost(report: &Report) -> Option<String> {
     let at = |g: &GateResult| {
         let side = if g.direction == Direction::Max { "at most" } else { "at least" };
-        let place = if g.quantity.on == Place::Neighbours { String::new() } else { format!("{} ", g.quantity.on) };
+        let place = if is_of_sentences(g) { String::new() } else { format!("{} ", g.quantity.on) };
         let name = plain(&g.quantity.metric, 60).replace('_', " ");
         Some(format!("{place}{name} {} ({side} {})", number(g.observed?), number(g.limit)))
     };
-    let asked = report.gates.iter().filter(|g| g.quantity.on == Place::Neighbours);
+    let asked = report.gates.iter().filter(|g| is_of_sentences(g));
     let all: Vec<String> = asked.filter_map(at).collect();
     let others = report.gates.iter().filter(|g| g.quantity.question() == Question::Fit && !g.is_non_finite()).count();
     match (all.is_empty(), others) {

@@ -32,11 +32,17 @@ pub(crate) fn same_file(reference: &Reference, model: &OnnxModel, candidate: &Mo
 pub(crate) fn stray(program: &KnownRuntime, candidate: &ModelFolder) -> Result<Option<Finding>, Error> {
     let indexed = candidate.exists(INDEX)?;
     let mut unread = candidate.unread_tensor_files()?;
-    unread.retain(|file| program.tensor_files.load(file, indexed));
+    match program.tensor_files {
+        TensorFiles::Models => {
+            let loaded = candidate.globbed_tensor_files()?;
+            unread.retain(|file| loaded.contains(file));
+        }
+        by_place => unread.retain(|file| by_place.load(file, indexed)),
+    }
     let told = |first: &String| {
         let more = if unread.len() > 1 { format!(" and {} more", unread.len() - 1) } else { String::new() };
         let message = format!(
-            "{}/{}{more} was not read, and {} loads it with the others: take it out",
+            "{}/{}{more} was not read, and {} loads it: take it out",
             candidate.shown(),
             escape::plain(first, 200),
             program.label()
@@ -47,18 +53,27 @@ pub(crate) fn stray(program: &KnownRuntime, candidate: &ModelFolder) -> Result<O
 }
 
 /// A tensor file that was compared and that its program, which goes by names, does not load.
-pub(crate) fn misnamed(program: &KnownRuntime, candidate: &ModelFolder) -> Option<Finding> {
-    let own = |name: &String| name.ends_with(".safetensors") && !name.contains('/') && !name.starts_with("model");
-    let file = candidate.inputs().into_iter().map(|input| input.name).find(own)?;
+pub(crate) fn misnamed(program: &KnownRuntime, candidate: &ModelFolder) -> Result<Option<Finding>, Error> {
+    if program.tensor_files != TensorFiles::Models {
+        return Ok(None);
+    }
+    let loaded = candidate.globbed_tensor_files()?;
+    // Beside no other file an archive is what mlx-examples' own programs read.
+    let tensors = |name: &str| name.ends_with(".safetensors") || (name.ends_with(".npz") && !loaded.is_empty());
+    // Of a file in a folder it puts the folder's name before every tensor's.
+    let index = candidate.json_object(INDEX)?;
+    let shards = index.as_ref().and_then(|index| index.get("weight_map")?.as_object());
+    let moved = |name: &String| name.contains('/') && shards.is_some_and(|all| all.values().any(|v| v == name));
+    let own = |name: &String| tensors(name) && (!loaded.contains(name) || moved(name));
+    let Some(file) = candidate.inputs().into_iter().map(|input| input.name).find(own) else { return Ok(None) };
     let message = format!(
-        "{}/{} was compared, and {} loads model*.safetensors whatever an index says: it runs other weights or none; rename \
-         the file",
+        "{}/{} was compared, and {} loads model*.safetensors, in a folder under other names, whatever an index says: it \
+         runs other weights or none; put the file into the model's folder itself, under such a name",
         candidate.shown(),
         escape::plain(&file, 200),
         program.label()
     );
-    let by_name = program.tensor_files == TensorFiles::Models;
-    by_name.then(|| Finding::new(Severity::Refusal, &codes::CANDIDATE_TENSOR_FILE, message))
+    Ok(Some(Finding::new(Severity::Refusal, &codes::CANDIDATE_TENSOR_FILE, message)))
 }
 
 /// A folder's name that its program takes for a pattern: it finds other folders by it, or none.
@@ -133,5 +148,36 @@ mod tests {
         // The name that was given, where it leads to one that is none.
         std::os::unix::fs::symlink(home.path().join("mini-8bit"), home.path().join("mini[4]")).unwrap();
         assert!(of("mini[4]", "mlx-embeddings").is_some());
+    }
+
+    #[test]
+    fn what_a_program_loads_by_name_is_what_must_be_compared() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| {
+            let path = home.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, name).unwrap();
+            ModelFolder::open(home.path()).unwrap()
+        };
+        let mlx = KnownRuntime::find("mlx-embeddings").unwrap();
+        let told = |folder: &ModelFolder| {
+            let found = [misnamed(mlx, folder).unwrap(), stray(mlx, folder).unwrap()];
+            found.map(|found| found.map(|f| f.message))
+        };
+        let folder = at("weights.npz");
+        folder.require("weights.npz").unwrap();
+        assert_eq!(told(&folder), [None, None], "an archive alone");
+        let folder = at("weight.safetensors");
+        folder.require("weights.npz").unwrap();
+        let [archive, other] = told(&folder);
+        assert!(archive.unwrap().contains("weights.npz was compared"));
+        assert!(other.unwrap().contains("weight.safetensors was not read"));
+        let folder = at(".hidden/model.safetensors");
+        folder.require(".hidden/model.safetensors").unwrap();
+        assert!(told(&folder)[0].as_ref().unwrap().contains(".hidden/model.safetensors was compared"));
+        let folder = at("model-1.safetensors");
+        folder.require("model-1.safetensors").unwrap();
+        assert_eq!(told(&folder), [None, None], "older names are not looked for beside newer ones");
+        assert!(told(&at("model-2.safetensors"))[1].as_ref().unwrap().contains("model-1.safetensors and 1 more"));
     }
 }

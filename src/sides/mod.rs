@@ -139,6 +139,8 @@ pub struct SidesFacts {
     pub modules: SentenceModules,
     /// What is put before every sentence.
     pub prompt: Option<String>,
+    /// Every prompt that the reference's files state, by its name.
+    pub prompts: BTreeMap<String, String>,
     /// Width of a hidden state.
     pub hidden: usize,
     /// What the control is built from.

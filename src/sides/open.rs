@@ -180,7 +180,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
     findings.extend(same_file(&reference, &model, folder));
     findings.extend(stray(program, folder)?);
     findings.extend(pattern(program, folder));
-    findings.extend(misnamed(program, folder));
+    findings.extend(misnamed(program, folder)?);
     let left = |row: &LoaderKeyRow| row.key == "padding_side" && row.candidate == "\"left\"";
     let stored = Stored { dtype: &candidate.summary.dtype, packed, left: tokenizers_compared.keys.iter().any(left) };
     findings.extend(padded_nan(program, &stated, stored));
@@ -216,6 +216,7 @@ pub fn open_sides(request: &CheckRequest, observer: &mut dyn Observer) -> Result
         candidate_config: emulated.config.clone(),
         stated_config: config.clone(),
         prompt: heads.prompt.clone(),
+        prompts: heads.said[0].prompts.as_ref().map(|p| p.by_name.clone()).unwrap_or_default(),
         stated_head: stated_head.clone(),
         runs_on: program.label(),
         runs_to: (!program.reads_length)

@@ -6,6 +6,7 @@ use crate::Error;
 use crate::checkpoint::PoolingMode;
 use crate::corpus::CorpusOptions;
 use crate::hidden_states::{RowId, RowSet};
+use crate::labels::LabelFiles;
 use crate::policy::{DEFAULT, Policy};
 use crate::quantization::Dequantization;
 use crate::runtimes::known::CANDIDATE;
@@ -64,6 +65,8 @@ pub struct CheckRequest {
     pub original: Option<PathBuf>,
     /// Corpus; without files the built-in probes are the corpus.
     pub corpus: CorpusOptions,
+    /// Labels that both sides are scored on.
+    pub labels: LabelFiles,
     /// Policy name or file; [`DEFAULT`](crate::policy::DEFAULT) when absent.
     pub policy: Option<String>,
     /// Rows the control runs on.
@@ -118,6 +121,7 @@ impl CheckRequest {
             candidate: candidate.into(),
             original: None,
             corpus: CorpusOptions::default(),
+            labels: LabelFiles::default(),
             policy: None,
             control: ControlRows::Sample,
             pooling: None,
@@ -198,6 +202,8 @@ impl CheckRequest {
         set("limit", self.corpus.limit.map(|n| n.to_string()));
         set("recording", self.recording.as_ref().map(|p| p.display().to_string()));
         set("taps", self.taps.as_ref().map(|p| p.display().to_string()));
+        set("pairs", self.labels.pairs.as_ref().map(|p| p.display().to_string()));
+        set("queries", self.labels.retrieval.as_ref().map(|r| r.queries.display().to_string()));
         set("weights", Some(self.weights.name().to_owned()));
         set("compute", (self.compute != Compute::F32).then(|| self.compute.name().to_owned()));
         set("runtime", (self.runtime != CANDIDATE).then(|| self.runtime.clone()));

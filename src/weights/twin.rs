@@ -1,7 +1,7 @@
 //! The twin: the original quantized exactly as MLX would, beside what the candidate's file holds, group by group.
 
 use super::chance::Chance;
-use super::coherence::coherence;
+use super::coherence::{coherence, direction};
 use super::quantizer::{Evidence, errors};
 use super::recipe::{Recipe, Scratch};
 use super::twin_groups::{Group, group_facts};
@@ -66,6 +66,7 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight, folded: bool) -> O
         ..TwinRow::equal(groups, equal, recipe.name())
     };
     if different.is_empty() {
+        out.direction = direction(&values, &candidate.rows(), cols);
         return Some((out, Evidence::equal(groups)));
     }
     let mut facts: Vec<Group> = Vec::with_capacity(groups as usize);
@@ -83,8 +84,10 @@ pub(super) fn twin_row(original: &Weight, candidate: &Weight, folded: bool) -> O
         }
     }
     errors(&mut out, &facts, cols / packed.group_size, packed.group_size);
-    out.coherence = quantized_as(original, mode, &Target { program: Program::Cpu, ..recipe.target })
-        .and_then(|twin| coherence(&values, &candidate.rows(), &twin.rows(), cols));
+    if let Some(twin) = quantized_as(original, mode, &Target { program: Program::Cpu, ..recipe.target }) {
+        out.coherence = coherence(&values, &candidate.rows(), &twin.rows(), cols);
+        out.direction = direction(&values, &twin.rows(), cols);
+    }
     Some((out, Evidence::of(&facts, cols / packed.group_size, folded).left_to_chance(chance.is_fair())))
 }
 

@@ -72,10 +72,13 @@ const LEAVES: &[Leaves] = &[
     },
 ];
 
+/// How far rounding errors of an original that nobody aimed point one way, at most, over drawn signs.
+const DIRECTION: f64 = 1.5;
+
 /// Tensors that were changed, tensors that no quantizer made, and originals that were made from the candidate.
 pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: &RowName<'_>) -> Vec<Finding> {
     let mut out = Vec::new();
-    let (mut made_from, mut one_ways) = (Vec::new(), Vec::new());
+    let (mut made_from, mut one_ways, mut aimed) = (Vec::new(), Vec::new(), Vec::new());
     for (row, twin) in report.tensors.iter().filter_map(|row| Some((row, row.twin.as_ref()?))) {
         if report.is_equivalent(&row.tensor) {
             continue;
@@ -88,6 +91,8 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
             let message = format!("the candidate's `{}` {said}", row.tensor);
             out.push(Finding::new(Severity::Failure, &codes::WEIGHTS_BEYOND_ROUNDING, message));
         }
+        // NaN is beyond, and an original that points no way has none.
+        aimed.extend(twin.direction.filter(|told| *told > DIRECTION).map(|told| (told, row.tensor.as_str())));
         let enough = row.float32_bytes / 4 >= ENOUGH;
         if enough && twin.error < MADE_FROM && !constant(original, &row.tensor) {
             made_from.push(row.tensor.as_str());
@@ -97,6 +102,17 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
         let more = if one_ways.len() > 1 { format!("; so have {} others", one_ways.len() - 1) } else { String::new() };
         let message = format!("the candidate's `{first}` {said}{more}: its roundings were chosen, not left to a rule");
         out.push(Finding::new(Severity::Failure, &codes::WEIGHTS_ONE_WAY, message));
+    }
+    aimed.sort_by(|a, b| b.0.total_cmp(&a.0));
+    if let Some((told, first)) = aimed.first() {
+        let message = format!(
+            "{} of the original's matrices lie in the candidate's rounding cells as no weights do that nobody chose: what \
+             rounding takes from `{first}` points one way ({told:.2} times as far as with drawn signs, limit {DIRECTION}). \
+             The original was changed within its rounding, so that the candidate departs from it where that was aimed at; give \
+             the checkpoint as it was published",
+            aimed.len()
+        );
+        out.push(Finding::new(Severity::Refusal, &codes::WEIGHTS_AIMED_ORIGINAL, message));
     }
     if let Some(first) = made_from.first() {
         let message = format!(

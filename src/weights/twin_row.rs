@@ -147,6 +147,10 @@ pub struct TwinRow {
     /// twin's errors. 1 for noise; none where every group is the twin's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coherence: Option<f64>,
+    /// How far the errors of MLX's own conversion point one way by themselves: their largest singular value over that of
+    /// the same errors with drawn signs. 1 where nobody chose the original's weights; none for small matrices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<f64>,
 }
 
 impl TwinRow {
@@ -188,6 +192,7 @@ impl TwinRow {
             largest_error: 0.0,
             largest_error_at: (0, 0),
             coherence: None,
+            direction: None,
         }
     }
 }

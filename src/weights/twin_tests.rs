@@ -257,3 +257,30 @@ fn channels_scaled_between_two_layers_are_undone_and_faults_in_them_seen() {
         assert!(left && report_.folds.is_empty(), "{bits}: {text}");
     }
 }
+
+#[test]
+fn an_original_that_was_moved_within_its_rounding_is_refused() {
+    let original = original(41, 4 * ROWS);
+    for bits in [4, 8] {
+        let candidate = made(&original, bits, "mlx");
+        let rounded = candidate.rows().into_owned();
+        let aimed = |r: usize, c: usize| ((r * r) as f32 * 0.37).sin() * ((c * c) as f32 * 0.61).cos();
+        let moved = original.changed(|all| {
+            for (group, (weights, rounded)) in all.chunks_mut(GROUP).zip(rounded.chunks(GROUP)).enumerate() {
+                let (low, high) = range(rounded);
+                // What a group's scale follows from stays, and every code too: a weight goes to the other side of it.
+                for (i, (w, q)) in
+                    weights.iter_mut().zip(rounded).enumerate().filter(|(_, (_, q))| **q > low && **q < high)
+                {
+                    let at = group * GROUP + i;
+                    *w = q - 0.7 * (q - *w).abs() * aimed(at / COLUMNS, at % COLUMNS).signum();
+                }
+            }
+        });
+        let (honest, _, text) = alone(&original, candidate.clone());
+        assert!(honest.totals.twin.equal == honest.totals.twin.groups && !text.contains("aimed"), "{text}");
+        let (report, severities, text) = alone(&moved, candidate);
+        assert_eq!(report.totals.twin.equal, report.totals.twin.groups, "every code is still the twin's");
+        assert!(severities.contains(&Severity::Refusal) && text.contains("weights.aimed_original"), "{bits}: {text}");
+    }
+}

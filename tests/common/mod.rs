@@ -1,8 +1,10 @@
 //! What several tests need: fixtures, recorded tensors, relative errors.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub(crate) mod encoders;
 pub(crate) mod graph;
 pub mod plant;
+pub(crate) mod shipped;
 
 use std::path::{Path, PathBuf};
 

@@ -21,6 +21,7 @@ const ROOMS: &[&str] = &[
     "corpus",
     "tokens",
     "checkpoint",
+    "labels",
     "quantization",
     "runtimes",
     "metrics",

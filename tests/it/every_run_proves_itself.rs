@@ -3,33 +3,20 @@
 
 use crate::common;
 
-use std::sync::Arc;
-
+use common::encoders::{change, nobody, poison_padded};
 use common::repository;
-use parallax::check::compare;
-use parallax::corpus::CorpusOptions;
+use common::shipped::judged as run;
 use parallax::finding::Severity;
-use parallax::hidden_states::{Arm, HiddenStates, Tap, TapStates};
+use parallax::hidden_states::{Arm, Tap};
 use parallax::metrics::Mode;
-use parallax::observe::Silent;
 use parallax::report::Report;
 use parallax::report::terminal::verdict_text;
-use parallax::runtimes::{Encoder, RunError};
-use parallax::sides::{CheckRequest, Sides, Variation, open_sides};
-use parallax::tokens::TokenBatch;
+use parallax::runtimes::Encoder;
+use parallax::sides::{CheckRequest, Variation};
 use parallax::verdict::Verdict;
 
 fn request(candidate: &str) -> CheckRequest {
-    let corpus =
-        CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
-    CheckRequest::new(repository("models/parallax-mini"), repository("models").join(candidate))
-        .with(|r| r.corpus = corpus)
-}
-
-fn run(request: &CheckRequest, plant: impl FnOnce(&mut Sides)) -> Report {
-    let mut sides = open_sides(request, &mut Silent).unwrap();
-    plant(&mut sides);
-    compare(&mut sides, request, &mut Silent).unwrap()
+    common::shipped::request(candidate, 120)
 }
 
 fn finding<'a>(report: &'a Report, code: &str) -> &'a parallax::finding::Finding {
@@ -119,54 +106,16 @@ fn a_policy_without_engine_gates_is_held_to_the_engine_all_the_same() {
     std::fs::write(&policy, text).unwrap();
     let request = request("parallax-mini-mlx-8bit").with(|r| r.policy = Some(policy.display().to_string()));
     assert_eq!(run(&request, |_| ()).verdict, Verdict::Pass);
-    let report = run(&request, |sides| sides.control = noisy(std::mem::replace(&mut sides.control, nobody()), 1e-3));
+    let report = run(&request, |sides| noisy(&mut sides.control, 1e-3));
     assert_eq!(report.verdict, Verdict::Inconclusive);
     assert!(report.reasons.iter().any(|r| r.code == "gate.engine"), "{:?}", report.reasons);
 }
 
 /// Adds to every state, in turns up and down, this share of it.
-struct Noisy {
-    inner: Box<dyn Encoder>,
-    share: f32,
-}
-
-impl Encoder for Noisy {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-    fn taps(&self) -> &[Tap] {
-        self.inner.taps()
-    }
-    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
-        let mut out = HiddenStates::new();
-        for (tap, states) in self.inner.encode(batch)?.iter() {
-            let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
-            let rows = (0..states.rows()).flat_map(|r| states.row(r)).enumerate();
-            let values = rows.map(|(i, v)| v * (1.0 + self.share * sign(i))).collect();
-            out.insert(tap, Arc::new(TapStates::ragged(states.hidden(), batch.offsets(), values).unwrap()));
-        }
-        Ok(out)
-    }
-}
-
-fn noisy(inner: Box<dyn Encoder>, share: f32) -> Box<dyn Encoder> {
-    Box::new(Noisy { inner, share })
-}
-
-fn nobody() -> Box<dyn Encoder> {
-    struct Nobody;
-    impl Encoder for Nobody {
-        fn describe(&self) -> String {
-            String::new()
-        }
-        fn taps(&self) -> &[Tap] {
-            &[]
-        }
-        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
-            Ok(HiddenStates::new())
-        }
-    }
-    Box::new(Nobody)
+fn noisy(side: &mut Box<dyn Encoder>, share: f32) {
+    let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
+    let add = move |values: &mut Vec<f32>| values.iter_mut().enumerate().for_each(|(i, v)| *v *= 1.0 + share * sign(i));
+    change(side, move |_, _, open| open.values_mut().for_each(add));
 }
 
 #[test]
@@ -175,7 +124,12 @@ fn a_reference_that_differs_from_itself_is_no_reference() {
         let variation = sides.variations.iter_mut().find(|v| v.name.contains("optimizations")).unwrap();
         let Variation { name, open } =
             std::mem::replace(variation, Variation { name: String::new(), open: Box::new(|| Ok(nobody())) });
-        *variation = Variation { name, open: Box::new(move || Ok(noisy(open()?, 1e-5))) };
+        let noisy = move || {
+            let mut encoder = open()?;
+            noisy(&mut encoder, 1e-5);
+            Ok(encoder)
+        };
+        *variation = Variation { name, open: Box::new(noisy) };
     });
     assert_eq!(report.verdict, Verdict::Inconclusive);
     let floor = finding(&report, "alignment.floor");
@@ -188,33 +142,7 @@ fn a_reference_that_differs_from_itself_is_no_reference() {
 
 #[test]
 fn nan_on_a_probe_alone_fails() {
-    struct Trap(Box<dyn Encoder>);
-    impl Encoder for Trap {
-        fn describe(&self) -> String {
-            self.0.describe()
-        }
-        fn taps(&self) -> &[Tap] {
-            self.0.taps()
-        }
-        /// Rows that are padded up to a multiple of 32, at least 128 (a real kernel's fault).
-        fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
-            let states = self.0.encode(batch)?;
-            if batch.longest() < 128 || !batch.longest().is_multiple_of(32) {
-                return Ok(states);
-            }
-            let mut out = HiddenStates::new();
-            for (tap, s) in states.iter() {
-                let short = |r: usize| batch.len(r) < batch.longest();
-                let value = |r: usize, v: &f32| if short(r) { f32::NAN } else { *v };
-                let values = (0..s.rows()).flat_map(|r| s.row(r).iter().map(move |v| value(r, v))).collect();
-                out.insert(tap, Arc::new(TapStates::ragged(s.hidden(), batch.offsets(), values).unwrap()));
-            }
-            Ok(out)
-        }
-    }
-    let report = run(&request("parallax-mini-mlx-8bit"), |sides| {
-        sides.candidate = Box::new(Trap(std::mem::replace(&mut sides.candidate, nobody())));
-    });
+    let report = run(&request("parallax-mini-mlx-8bit"), |sides| poison_padded(&mut sides.candidate));
     assert_ne!(report.verdict, Verdict::Pass);
     let broken = finding(&report, "probes.broken_states");
     assert_eq!(broken.severity, Severity::Failure);

@@ -20,6 +20,7 @@ mod encoder_matches_recordings;
 mod encoder_refuses;
 mod every_run_proves_itself;
 mod graph_weights;
+mod labels;
 mod lint_says_what_is_broken;
 mod metrics_measure_what_they_say;
 mod metrics_merge_to_the_byte;

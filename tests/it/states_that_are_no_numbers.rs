@@ -3,74 +3,15 @@
 
 use crate::common;
 
-use std::sync::Arc;
-
-use common::repository;
-use parallax::check::compare;
-use parallax::corpus::CorpusOptions;
-use parallax::hidden_states::{HiddenStates, RowSet, Tap, TapStates};
-use parallax::observe::Silent;
+use common::encoders::poison;
+use common::shipped::request;
+use parallax::hidden_states::Tap;
 use parallax::report::Report;
-use parallax::runtimes::{Encoder, RunError};
-use parallax::sides::{CheckRequest, Sides, open_sides};
-use parallax::tokens::TokenBatch;
+use parallax::sides::Sides;
 use parallax::verdict::Verdict;
 
-/// Puts `value` into the last element of `tap`, for one row of the corpus.
-struct Poisoned {
-    inner: Box<dyn Encoder>,
-    tap: Tap,
-    value: f32,
-}
-
-impl Encoder for Poisoned {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn taps(&self) -> &[Tap] {
-        self.inner.taps()
-    }
-
-    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
-        let mut states = self.inner.encode(batch)?;
-        let Some(r) = (0..batch.rows()).find(|r| batch.row_id(*r).row == 77 && batch.row_id(*r).set == RowSet::Corpus)
-        else {
-            return Ok(states);
-        };
-        let seen = Arc::clone(states.get(self.tap).unwrap());
-        let mut values: Vec<f32> = (0..seen.rows()).flat_map(|r| seen.row(r).to_vec()).collect();
-        values[batch.offsets()[r + 1] * seen.hidden() - 1] = self.value;
-        states.insert(self.tap, Arc::new(TapStates::ragged(seen.hidden(), batch.offsets(), values).unwrap()));
-        Ok(states)
-    }
-}
-
 fn judged(plant: impl FnOnce(&mut Sides)) -> Report {
-    let corpus =
-        CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(110), ..CorpusOptions::default() };
-    let request = CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
-        .with(|r| r.corpus = corpus);
-    let mut sides = open_sides(&request, &mut Silent).unwrap();
-    plant(&mut sides);
-    compare(&mut sides, &request, &mut Silent).unwrap()
-}
-
-fn poison(side: &mut Box<dyn Encoder>, tap: Tap, value: f32) {
-    struct Nobody;
-    impl Encoder for Nobody {
-        fn describe(&self) -> String {
-            String::new()
-        }
-        fn taps(&self) -> &[Tap] {
-            &[]
-        }
-        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
-            Ok(HiddenStates::new())
-        }
-    }
-    let inner = std::mem::replace(side, Box::new(Nobody));
-    *side = Box::new(Poisoned { inner, tap, value });
+    common::shipped::judged(&request("parallax-mini-mlx-8bit", 110), plant)
 }
 
 #[test]

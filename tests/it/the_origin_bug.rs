@@ -3,74 +3,15 @@
 
 use crate::common;
 
-use std::sync::Arc;
-
-use common::repository;
-use parallax::check::compare;
-use parallax::corpus::CorpusOptions;
-use parallax::hidden_states::{HiddenStates, Tap};
-use parallax::observe::Silent;
+use common::encoders::{change, rewire};
+use common::shipped::request;
+use parallax::hidden_states::Tap;
 use parallax::report::Report;
-use parallax::runtimes::{Encoder, RunError};
-use parallax::sides::{CheckRequest, Sides, open_sides};
-use parallax::tokens::TokenBatch;
+use parallax::sides::Sides;
 use parallax::verdict::Verdict;
 
-/// An encoder whose taps are rewritten.
-struct Rewired {
-    inner: Box<dyn Encoder>,
-    taps: Vec<Tap>,
-    source: fn(Tap) -> Tap,
-}
-
-impl Encoder for Rewired {
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn taps(&self) -> &[Tap] {
-        &self.taps
-    }
-
-    fn encode(&self, batch: &TokenBatch) -> Result<HiddenStates, RunError> {
-        let states = self.inner.encode(batch)?;
-        let mut out = HiddenStates::new();
-        for tap in &self.taps {
-            out.insert(*tap, Arc::clone(states.get((self.source)(*tap)).unwrap()));
-        }
-        Ok(out)
-    }
-}
-
-fn rewire(inner: Box<dyn Encoder>, source: fn(Tap) -> Tap) -> Box<dyn Encoder> {
-    let taps = inner.taps().to_vec();
-    Box::new(Rewired { inner, taps, source })
-}
-
-fn nothing() -> Box<dyn Encoder> {
-    struct Nothing;
-    impl Encoder for Nothing {
-        fn describe(&self) -> String {
-            String::new()
-        }
-        fn taps(&self) -> &[Tap] {
-            &[]
-        }
-        fn encode(&self, _: &TokenBatch) -> Result<HiddenStates, RunError> {
-            Ok(HiddenStates::new())
-        }
-    }
-    Box::new(Nothing)
-}
-
 fn judged(plant: impl FnOnce(&mut Sides)) -> Report {
-    let corpus =
-        CorpusOptions { files: vec![repository("models/corpus.txt")], limit: Some(120), ..CorpusOptions::default() };
-    let request = CheckRequest::new(repository("models/parallax-mini"), repository("models/parallax-mini-mlx-8bit"))
-        .with(|r| r.corpus = corpus);
-    let mut sides = open_sides(&request, &mut Silent).unwrap();
-    plant(&mut sides);
-    compare(&mut sides, &request, &mut Silent).unwrap()
+    common::shipped::judged(&request("parallax-mini-mlx-8bit", 120), plant)
 }
 
 fn assert_refused(report: &Report, sentence: &str) {
@@ -88,8 +29,9 @@ fn without_a_fault_the_same_run_passes() {
 #[test]
 fn a_candidate_that_skips_its_layers_is_refused() {
     let report = judged(|sides| {
-        let inner = std::mem::replace(&mut sides.candidate, nothing());
-        sides.candidate = rewire(inner, |tap| if tap == Tap::Final { Tap::Embeddings } else { tap });
+        change(&mut sides.candidate, |_, _, open| {
+            rewire(open, |tap| if tap == Tap::Final { Tap::Embeddings } else { tap })
+        });
     });
     assert_refused(&report, "candidate `final` looks like reference `embeddings`");
 }
@@ -97,8 +39,7 @@ fn a_candidate_that_skips_its_layers_is_refused() {
 #[test]
 fn a_candidate_of_embeddings_at_every_tap_is_refused() {
     let report = judged(|sides| {
-        let inner = std::mem::replace(&mut sides.candidate, nothing());
-        sides.candidate = rewire(inner, |_| Tap::Embeddings);
+        change(&mut sides.candidate, |_, _, open| rewire(open, |_| Tap::Embeddings));
     });
     assert_refused(&report, "looks like reference `embeddings`");
 }
@@ -106,8 +47,9 @@ fn a_candidate_of_embeddings_at_every_tap_is_refused() {
 #[test]
 fn a_reference_tap_moved_by_one_layer_is_refused() {
     let report = judged(|sides| {
-        let inner = std::mem::replace(&mut sides.reference, nothing());
-        sides.reference = rewire(inner, |tap| if tap == Tap::Layer(1) { Tap::Layer(2) } else { tap });
+        change(&mut sides.reference, |_, _, open| {
+            rewire(open, |tap| if tap == Tap::Layer(1) { Tap::Layer(2) } else { tap })
+        });
     });
     assert_refused(&report, "`layer.1`");
 }
@@ -115,11 +57,12 @@ fn a_reference_tap_moved_by_one_layer_is_refused() {
 #[test]
 fn two_layers_swapped_in_the_reference_are_refused() {
     let report = judged(|sides| {
-        let inner = std::mem::replace(&mut sides.reference, nothing());
-        sides.reference = rewire(inner, |tap| match tap {
-            Tap::Layer(0) => Tap::Layer(1),
-            Tap::Layer(1) => Tap::Layer(0),
-            other => other,
+        change(&mut sides.reference, |_, _, open| {
+            rewire(open, |tap| match tap {
+                Tap::Layer(0) => Tap::Layer(1),
+                Tap::Layer(1) => Tap::Layer(0),
+                other => other,
+            })
         });
     });
     assert_refused(&report, "candidate `layer.0` looks like reference `layer.1`");

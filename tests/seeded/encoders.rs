@@ -8,8 +8,8 @@ use parallax::runtimes::native::NativeEncoder;
 use parallax::tokens::TokenBatch;
 
 use super::models::{ALL, ONE};
-use super::wrap::{Open, change, rewire, step, step_control, tf32, unmask};
 use super::{Fault, Plant};
+use crate::common::encoders::{Open, change, rewire, step, step_control, tf32, unmask};
 
 /// A word that no corpus row and no probe has: turned around where the last layer ends.
 const LOST: u32 = 5_432;

@@ -105,6 +105,15 @@ fn first_tokens(tensors: &Tensors) -> Stored {
     (Dtype::F32, vec![rows.len(), width], first.collect())
 }
 
+/// A recording with a tensor more, made of the first token's states.
+fn replay_more(request: &mut CheckRequest, id: &str, name: &str, change: fn(f32) -> f32) {
+    replay(request, id, mlx(), |tensors, _| {
+        let (dtype, shape, bytes) = first_tokens(tensors);
+        let changed = floats(&bytes).iter().flat_map(|v| change(*v).to_le_bytes()).collect();
+        tensors.insert(name.to_owned(), (dtype, shape, changed));
+    });
+}
+
 fn lines(text: &str) -> Vec<&str> {
     text.lines().filter(|l| l.len() > 30).collect()
 }
@@ -316,13 +325,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "recorded-pooled-nan",
         hazard: "G14",
         what: "the recording's pooled vectors are NaN, and it has no sentence vectors",
-        plant: Plant::Request(|r| {
-            replay(r, "pooled-nan", mlx(), |t, _| {
-                let mut pooled = first_tokens(t);
-                pooled.2 = pooled.2.as_chunks::<4>().0.iter().flat_map(|_| f32::NAN.to_le_bytes()).collect();
-                t.insert("tap/pooled".to_owned(), pooled);
-            });
-        }),
+        plant: Plant::Request(|r| replay_more(r, "pooled-nan", "tap/pooled", |_| f32::NAN)),
         on: ONE,
         exit: 1,
         says: &["`tap/pooled` are NaN"],
@@ -331,12 +334,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "recorded-pooled-of-another-kind",
         hazard: "G14",
         what: "the device pools by the first token, and says so in `pooled` only",
-        plant: Plant::Request(|r| {
-            replay(r, "pooled-cls", mlx(), |t, _| {
-                let pooled = first_tokens(t);
-                t.insert("tap/pooled".to_owned(), pooled);
-            });
-        }),
+        plant: Plant::Request(|r| replay_more(r, "pooled-cls", "tap/pooled", |v| v)),
         on: ONE,
         exit: 1,
         says: &["pooled (device): relative_l2"],
@@ -345,14 +343,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "recorded-sentences-negated",
         hazard: "G14",
         what: "the device's states are right, and the sentence vectors it returns point the other way",
-        plant: Plant::Request(|r| {
-            replay(r, "sentences-negated", mlx(), |t, _| {
-                let mut sentences = first_tokens(t);
-                let negated = |b: &[u8; 4]| (-f32::from_le_bytes(*b)).to_le_bytes();
-                sentences.2 = sentences.2.as_chunks::<4>().0.iter().flat_map(negated).collect();
-                t.insert("tap/sentence".to_owned(), sentences);
-            });
-        }),
+        plant: Plant::Request(|r| replay_more(r, "sentences-negated", "tap/sentence", |v| -v)),
         on: ONE,
         exit: 1,
         says: &["sentence (device): "],
@@ -361,12 +352,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "recorded-logits",
         hazard: "G14",
         what: "the recording holds the output of a head that nothing here computes",
-        plant: Plant::Request(|r| {
-            replay(r, "logits", mlx(), |t, _| {
-                let logits = first_tokens(t);
-                t.insert("logits".to_owned(), logits);
-            });
-        }),
+        plant: Plant::Request(|r| replay_more(r, "logits", "logits", |v| v)),
         on: ONE,
         exit: 3,
         says: &["recording.unjudged", "logits"],

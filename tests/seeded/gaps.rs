@@ -5,8 +5,9 @@ use parallax::hidden_states::Tap;
 use parallax::runtimes::native::NativeEncoder;
 
 use super::models::{ALL, Model};
-use super::wrap::{change, step, tf32};
+use super::states::{dead_dimension, wrong_and_balanced};
 use super::{Fault, Plant};
+use crate::common::encoders::{change_tap, step, tf32};
 
 const FOUR: &[Model] = &[Model::Mini4];
 
@@ -17,11 +18,7 @@ pub(crate) const GAPS: &[Fault] = &[
         id: "one-dimension-dead-4-bits",
         hazard: "F16",
         what: "one dimension of the last hidden state is zero",
-        plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |_, hidden, open| {
-                open.get_mut(&Tap::Final).unwrap().chunks_mut(hidden).for_each(|t| t[9] = 0.0);
-            });
-        }),
+        plant: Plant::Sides(|s| change_tap(&mut s.candidate, Tap::Final, dead_dimension)),
         on: FOUR,
         exit: 1,
         says: &["final"],
@@ -31,14 +28,7 @@ pub(crate) const GAPS: &[Fault] = &[
         id: "errors-that-cancel-4-bits",
         hazard: "F25",
         what: "layer 1 is wrong, layer 2 takes the error back",
-        plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |_, hidden, open| {
-                let values = open.get_mut(&Tap::Layer(1)).unwrap();
-                for token in values.chunks_mut(hidden) {
-                    token.iter_mut().enumerate().for_each(|(i, v)| *v += if i % 3 == 0 { 0.16 } else { -0.08 });
-                }
-            });
-        }),
+        plant: Plant::Sides(|s| change_tap(&mut s.candidate, Tap::Layer(1), wrong_and_balanced)),
         on: FOUR,
         exit: 1,
         says: &["layer.1"],

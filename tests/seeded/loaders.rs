@@ -141,6 +141,24 @@ pub(crate) const FAULTS: &[Fault] = &[
         &["checkpoint.stale_shard", "encoder/model.safetensors"],
     ),
     refused(
+        "weights-of-an-index-that-no-program-reads",
+        "G1",
+        "the index names a file in a hidden folder; mlx-embeddings goes by names and loads weight.safetensors",
+        Plant::Candidate(|c| {
+            let c = hidden_in(c, ".hidden");
+            std::fs::rename(c.file("model.safetensors"), c.file("weight.safetensors")).unwrap();
+            let (_, header) = {
+                let bytes = std::fs::read(c.file("weight.safetensors")).unwrap();
+                safetensors::SafeTensors::read_metadata(&bytes).unwrap()
+            };
+            let names = header.tensors().into_keys().map(|name| (name, json!(".hidden/model.safetensors")));
+            let map: serde_json::Map<String, Value> = names.collect();
+            written(c, "model.safetensors.index.json", &json!({"metadata": {}, "weight_map": map}))
+        }),
+        EIGHT,
+        &["candidate.tensor_file", ".hidden/model.safetensors"],
+    ),
+    refused(
         "output-pooler-first",
         "G2",
         "the ONNX file's first output is its pooler, the last hidden state comes behind it",

@@ -30,7 +30,6 @@ pub(crate) mod twin;
 pub(crate) mod values;
 pub(crate) mod weights;
 pub(crate) mod weights_of_graph;
-pub(crate) mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

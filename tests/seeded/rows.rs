@@ -4,8 +4,8 @@ use parallax::hidden_states::Tap;
 use parallax::tokens::TokenBatch;
 
 use super::models::{EIGHT, Model, ONE};
-use super::wrap::{Open, change};
 use super::{Fault, Plant};
+use crate::common::encoders::{Open, change};
 
 /// Which row of a batch.
 type Which = fn(&TokenBatch, usize) -> bool;

@@ -1,13 +1,23 @@
 //! States that are wrong on their way out of an encoder.
 
 use parallax::hidden_states::Tap;
+use parallax::tokens::TokenBatch;
 
 use super::models::{ALL, EIGHT, ONE};
-use super::wrap::{change, of_row};
 use super::{Fault, Plant};
+use crate::common::encoders::{POISONED, change, change_tap, of_row, poison, poison_padded};
 
-/// The row of the corpus that faults of one sentence are planted in.
-const ROW: u64 = 77;
+/// One dimension of every token's vector is zero.
+pub(super) fn dead_dimension(_: &TokenBatch, hidden: usize, values: &mut [f32]) {
+    values.chunks_mut(hidden).for_each(|token| token[9] = 0.0);
+}
+
+/// An error that sums to nothing over three dimensions.
+pub(super) fn wrong_and_balanced(_: &TokenBatch, hidden: usize, values: &mut [f32]) {
+    for token in values.chunks_mut(hidden) {
+        token.iter_mut().enumerate().for_each(|(i, v)| *v += if i % 3 == 0 { 0.16 } else { -0.08 });
+    }
+}
 
 pub(crate) const FAULTS: &[Fault] = &[
     Fault {
@@ -58,12 +68,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "nan-in-a-state",
         hazard: "F11",
         what: "one value of one sentence is NaN in layer 1 of the candidate",
-        plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |batch, hidden, open| {
-                let Some(tokens) = of_row(batch, ROW) else { return };
-                open.get_mut(&Tap::Layer(1)).unwrap()[tokens.start * hidden] = f32::NAN;
-            });
-        }),
+        plant: Plant::Sides(|s| poison(&mut s.candidate, Tap::Layer(1), f32::NAN)),
         on: ALL,
         exit: 1,
         says: &["layer.1", "non_finite"],
@@ -72,12 +77,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "nan-in-the-reference",
         hazard: "F11",
         what: "one value of one sentence is NaN in layer 1 of the reference",
-        plant: Plant::Sides(|s| {
-            change(&mut s.reference, |batch, hidden, open| {
-                let Some(tokens) = of_row(batch, ROW) else { return };
-                open.get_mut(&Tap::Layer(1)).unwrap()[tokens.start * hidden] = f32::NAN;
-            });
-        }),
+        plant: Plant::Sides(|s| poison(&mut s.reference, Tap::Layer(1), f32::NAN)),
         on: ONE,
         exit: 1,
         says: &["layer.1", "non_finite"],
@@ -88,10 +88,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the same value is NaN in the reference, the control and the candidate",
         plant: Plant::Sides(|s| {
             for side in [&mut s.reference, &mut s.control, &mut s.candidate] {
-                change(side, |batch, hidden, open| {
-                    let Some(tokens) = of_row(batch, ROW) else { return };
-                    open.get_mut(&Tap::Layer(1)).unwrap()[tokens.start * hidden] = f32::NAN;
-                });
+                poison(side, Tap::Layer(1), f32::NAN);
             }
         }),
         on: ONE,
@@ -102,18 +99,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "nan-in-padded-rows",
         hazard: "I2",
         what: "padded rows are NaN when the longest row is a multiple of 32 and at least 128",
-        plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |batch, hidden, open| {
-                let longest = batch.longest();
-                if longest < 128 || longest % 32 != 0 {
-                    return;
-                }
-                for r in (0..batch.rows()).filter(|&r| batch.len(r) < longest) {
-                    let tokens = batch.offsets()[r] * hidden..batch.offsets()[r + 1] * hidden;
-                    open.values_mut().for_each(|v| v[tokens.clone()].fill(f32::NAN));
-                }
-            });
-        }),
+        plant: Plant::Sides(|s| poison_padded(&mut s.candidate)),
         on: ALL,
         exit: 1,
         says: &["non_finite"],
@@ -124,7 +110,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         what: "the last hidden state of one sentence in 130 is turned round",
         plant: Plant::Sides(|s| {
             change(&mut s.candidate, |batch, hidden, open| {
-                let Some(tokens) = of_row(batch, ROW) else { return };
+                let Some(tokens) = of_row(batch, POISONED) else { return };
                 let values = &mut open.get_mut(&Tap::Final).unwrap()[tokens.start * hidden..tokens.end * hidden];
                 values.iter_mut().for_each(|v| *v = -*v);
             });
@@ -137,14 +123,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "errors-that-cancel",
         hazard: "F25",
         what: "layer 1 is wrong, layer 2 takes the error back",
-        plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |_, hidden, open| {
-                let values = open.get_mut(&Tap::Layer(1)).unwrap();
-                for token in values.chunks_mut(hidden) {
-                    token.iter_mut().enumerate().for_each(|(i, v)| *v += if i % 3 == 0 { 0.16 } else { -0.08 });
-                }
-            });
-        }),
+        plant: Plant::Sides(|s| change_tap(&mut s.candidate, Tap::Layer(1), wrong_and_balanced)),
         on: EIGHT,
         exit: 1,
         says: &["twin.states", "layer.1"],
@@ -166,11 +145,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         id: "one-dimension-dead",
         hazard: "F16",
         what: "one dimension of the last hidden state is zero",
-        plant: Plant::Sides(|s| {
-            change(&mut s.candidate, |_, hidden, open| {
-                open.get_mut(&Tap::Final).unwrap().chunks_mut(hidden).for_each(|t| t[9] = 0.0);
-            });
-        }),
+        plant: Plant::Sides(|s| change_tap(&mut s.candidate, Tap::Final, dead_dimension)),
         on: EIGHT,
         exit: 1,
         says: &["final"],

@@ -15,6 +15,9 @@ codes! {
     WEIGHTS_ONE_WAY: Failure "weights.one_way"
         "The errors of a matrix point one way: rounding leaves noise, this was chosen."
         "Find out who changed the file, and convert again." .of_weights();
+    WEIGHTS_AIMED_ORIGINAL: Refusal "weights.aimed_original"
+        "What rounding takes from the original's weights points one way: they were moved within their rounding cells."
+        "Give the float32 checkpoint as it was published, with --original." .of_weights();
     WEIGHTS_UNEXPLAINED: Failure "weights.unexplained"
         "A matrix was moved beyond rounding, and neither its outputs nor a known quantizer explains it."
         "Convert again, with one quantizer for all matrices." .of_states();

@@ -9,6 +9,7 @@
 
 mod evidence;
 mod gates;
+mod labels;
 mod layers;
 mod markup;
 mod provenance;
@@ -41,6 +42,7 @@ const SECTIONS: &[Section] = &[
     Section { id: "cross-match", name: "Cross-match", render: layers::cross_match },
     Section { id: "rows", name: "Worst sentences", render: sentences::rows },
     Section { id: "sentences", name: "Sentence level", render: sentences::sentences },
+    Section { id: "labels", name: "Labels", render: labels::labels },
     Section { id: "weights", name: "Weights", render: weights::weights },
     Section { id: "gates", name: "Gates", render: gates::gates },
     Section { id: "evidence", name: "Evidence", render: evidence::evidence },

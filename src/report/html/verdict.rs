@@ -88,7 +88,7 @@ fn tiles(report: &Report) -> Markup {
                 None => "beyond".to_owned(),
             };
             @let small = html! {
-                @if gate.quantity.on != Place::Neighbours { (text(&gate.quantity.on.to_string())) ": " }
+                @if !matches!(gate.quantity.on, Place::Neighbours | Place::Task) { (text(&gate.quantity.on.to_string())) ": " }
                 (text(&gate.quantity.metric.replace('_', " "))) " " (gate.quantity.stat) " "
                 (inline(&format!("/gates/{i}/observed"), gate.observed)) ", limit "
                 (inline(&format!("/gates/{i}/limit"), Some(gate.limit)))

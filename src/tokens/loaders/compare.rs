@@ -301,10 +301,12 @@ fn unknown(reference: &LoaderSide<'_>, candidate: &LoaderSide<'_>) -> Option<Fin
         true => Severity::Failure,
         false => Severity::Refusal,
     };
+    let of_the_map = differing.iter().any(|key| [reference, candidate].iter().any(|side| side.is_of_the_map(key)));
     (!names.is_empty()).then(|| {
         let message = format!(
-            "tokenizer_config.json: the sides state {} differently; transformers makes a token of its own of each key that ends in \
+            "{}: the sides state {} differently; transformers makes a token of its own of each key that ends in \
              `_token`, and hands the others to the tokenizer: state the same on both sides",
+            if of_the_map { "special_tokens_map.json" } else { CONFIG },
             names.join(", ")
         );
         Finding::new(severity, &codes::TOKENIZER_UNREAD_KEYS, message)

@@ -9,19 +9,19 @@ use parallax::runtimes::{Encoder, RunError};
 use parallax::sides::Sides;
 use parallax::tokens::TokenBatch;
 
+/// The row of the corpus that faults of one sentence are planted in.
+pub(crate) const POISONED: u64 = 77;
+
 /// The states of a batch, free to be changed: per tap `[tokens, hidden]`, rows end to end.
 pub(crate) type Open = BTreeMap<Tap, Vec<f32>>;
 
-/// What a fault does to a batch's states.
-pub(crate) type Change = fn(&TokenBatch, usize, &mut Open);
-
 /// A good encoder whose states are changed on their way out.
-struct Changed {
+struct Changed<F> {
     inner: Box<dyn Encoder>,
-    change: Change,
+    change: F,
 }
 
-impl Encoder for Changed {
+impl<F: Fn(&TokenBatch, usize, &mut Open) + Send + Sync> Encoder for Changed<F> {
     fn describe(&self) -> String {
         self.inner.describe()
     }
@@ -131,16 +131,56 @@ impl Encoder for Nobody {
     }
 }
 
-/// Changes what comes out of an encoder.
-pub(crate) fn change(side: &mut Box<dyn Encoder>, change: Change) {
-    let inner = std::mem::replace(side, Box::new(Nobody));
-    *side = Box::new(Changed { inner, change });
+/// Takes an encoder from its place and puts what is made of it there.
+fn wrap(side: &mut Box<dyn Encoder>, around: impl FnOnce(Box<dyn Encoder>) -> Box<dyn Encoder>) {
+    let inner = std::mem::replace(side, nobody());
+    *side = around(inner);
+}
+
+/// An encoder of nothing.
+pub(crate) fn nobody() -> Box<dyn Encoder> {
+    Box::new(Nobody)
+}
+
+/// Changes what comes out of an encoder: what is given is the batch, the width, and the states by tap.
+pub(crate) fn change(
+    side: &mut Box<dyn Encoder>,
+    change: impl Fn(&TokenBatch, usize, &mut Open) + Send + Sync + 'static,
+) {
+    wrap(side, |inner| Box::new(Changed { inner, change }));
+}
+
+/// Changes the states of one tap.
+pub(crate) fn change_tap(side: &mut Box<dyn Encoder>, tap: Tap, of: fn(&TokenBatch, usize, &mut [f32])) {
+    change(side, move |batch, hidden, open| of(batch, hidden, open.get_mut(&tap).unwrap()));
+}
+
+/// Puts `value` into the last element of `tap`, for one row of the corpus.
+pub(crate) fn poison(side: &mut Box<dyn Encoder>, tap: Tap, value: f32) {
+    change(side, move |batch, hidden, open| {
+        if let Some(tokens) = of_row(batch, POISONED) {
+            open.get_mut(&tap).unwrap()[tokens.end * hidden - 1] = value;
+        }
+    });
+}
+
+/// Rows that are padded up to a multiple of 32, at least 128, are NaN (a real kernel's fault).
+pub(crate) fn poison_padded(side: &mut Box<dyn Encoder>) {
+    change(side, |batch, hidden, open| {
+        let longest = batch.longest();
+        if longest < 128 || !longest.is_multiple_of(32) {
+            return;
+        }
+        for r in (0..batch.rows()).filter(|r| batch.len(*r) < longest) {
+            let row = batch.offsets()[r] * hidden..batch.offsets()[r + 1] * hidden;
+            open.values_mut().for_each(|values| values[row.clone()].fill(f32::NAN));
+        }
+    });
 }
 
 /// Lets an encoder take padding for text.
 pub(crate) fn unmask(side: &mut Box<dyn Encoder>) {
-    let inner = std::mem::replace(side, Box::new(Nobody));
-    *side = Box::new(Unmasked(inner));
+    wrap(side, |inner| Box::new(Unmasked(inner)));
 }
 
 /// The candidate, run layer by layer.
