@@ -39,8 +39,8 @@ SHARES = ("top1_agreement", "top10_overlap")
 FORMATS = {"float16": "float16", "bfloat16": "bfloat16", "affine 8 g64": "8 bits", "mxfp8": "mxfp8", "affine 6 g64": "6 bits",
            "affine 5 g64": "5 bits", "affine 4 g64": "4 bits", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "affine 3 g64": "3 bits"}
 
-#: What all-MiniLM-L6-v2 loses on models/labels (scripts/models/labels.py), by format.
-LOST = {"spearman": "SPEARMAN", "ndcg_at_10": "NDCG"}
+#: What was measured on models/labels (scripts/models/labels.py).
+LOST = {"spearman": "on models/labels the shipped model loses 1.6e-05 at 8 bits and -0.001 at 4 bits", "ndcg_at_10": "on models/labels the shipped model loses 0.0006 at 8 bits and 0.00095 at 4 bits"}
 
 ENGINE = (("p99", 1e-05, 10), ("max", 1e-04, 23))
 
