@@ -112,7 +112,8 @@ impl LabelsSection {
         let own = |s: &LabelScore| s.reference.zip(s.candidate).map(|(r, c)| r - c);
         let same = |a: Option<f64>, b: Option<f64>| a.map(f64::to_bits) == b.map(f64::to_bits);
         let nan = |v: Option<f64>| v.is_some_and(f64::is_nan);
-        let wrong = self.scores.iter().find(|s| !same(own(s), s.drop) && !(nan(own(s)) && nan(s.drop)))?;
+        let derived = |s: &&LabelScore| same(own(s), s.drop) || (nan(own(s)) && nan(s.drop));
+        let wrong = self.scores.iter().find(|s| !derived(s))?;
         Some(format!("the drop of {:?} on labels is not the difference of its two scores", wrong.score))
     }
 }
