@@ -10,9 +10,6 @@ use crate::corpus::SourceRecord;
 /// Fewest judged queries that a mean says anything of.
 pub const LEAST_QUERIES: usize = 30;
 
-/// Most texts: every query is compared with every document.
-const MOST_TEXTS: usize = 1_000_000;
-
 const ID: Column = &["_id", "id", "query_id", "query-id", "doc_id", "corpus-id"];
 const TITLE: Column = &["title"];
 const TEXT: Column = &["text", "query", "passage", "content"];
@@ -81,10 +78,6 @@ fn texts(path: &Path) -> Result<(Vec<LabelledText>, SourceRecord), LabelError> {
         // As BEIR and sentence-transformers join them.
         let text = format!("{title} {text}").trim().to_owned();
         out.push(LabelledText { id, text });
-    }
-    if out.len() > MOST_TEXTS {
-        let reason = format!("has {} texts, more than {MOST_TEXTS}; give a sample of it", out.len());
-        return Err(LabelError::File { file: path.to_owned(), reason });
     }
     source.rows = out.len() as u64;
     Ok((out, source))

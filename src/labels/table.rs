@@ -12,6 +12,9 @@ pub(super) type Column = &'static [&'static str];
 /// One row: its line, from 1, and the text of each column asked for.
 pub(super) type Row = (u64, Vec<String>);
 
+/// Most rows: a row of a few bytes takes many times as much memory.
+pub(super) const MOST: usize = 1_000_000;
+
 /// How a file is split into rows.
 enum Kind {
     /// By this byte; quotes mean something.
@@ -42,7 +45,8 @@ pub(super) fn rows(path: &Path, text: &str, columns: &[Column], optional: &[bool
             let row = |(at, line): (u64, &str)| {
                 json(line, columns, optional).map(|row| (at, row)).map_err(|reason| error(at, reason))
             };
-            lines.map(row).collect()
+            let all: Vec<Row> = lines.take(MOST + 1).map(row).collect::<Result<_, _>>()?;
+            few(path, all)
         }
         Kind::Separated(by, quoting) => {
             let mut reader = csv::ReaderBuilder::new().delimiter(by).quoting(quoting).from_reader(text.as_bytes());
@@ -59,15 +63,23 @@ pub(super) fn rows(path: &Path, text: &str, columns: &[Column], optional: &[bool
                 };
             let at: Vec<Option<usize>> = columns.iter().zip(optional).map(find).collect::<Result<_, _>>()?;
             let mut out = Vec::new();
-            for record in reader.records() {
+            for record in reader.records().take(MOST + 1) {
                 let record = record.map_err(malformed)?;
                 let line = record.position().map_or(0, csv::Position::line);
                 let field = |at: &Option<usize>| at.and_then(|at| record.get(at)).unwrap_or_default().to_owned();
                 out.push((line, at.iter().map(field).collect()));
             }
-            Ok(out)
+            few(path, out)
         }
     }
+}
+
+fn few(path: &Path, rows: Vec<Row>) -> Result<Vec<Row>, LabelError> {
+    if rows.len() <= MOST {
+        return Ok(rows);
+    }
+    let reason = format!("has more than {MOST} rows; give a sample of them");
+    Err(LabelError::File { file: path.to_owned(), reason })
 }
 
 fn lacking(names: &[&str], found: &[String]) -> String {

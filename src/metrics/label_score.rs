@@ -38,7 +38,8 @@ pub struct LabelScore {
     #[serde(with = "json_float::optional")]
     #[schemars(with = "Option<json_float::Written>")]
     pub candidate: Option<f64>,
-    /// Reference minus candidate: below 0 the candidate is better.
+    /// Reference minus candidate: below 0 the candidate is better. None where the reference itself scores nothing (labels
+    /// that count distances, a task that it does not know): then less would look like more.
     #[serde(with = "json_float::optional")]
     #[schemars(with = "Option<json_float::Written>")]
     pub drop: Option<f64>,
@@ -55,9 +56,16 @@ pub struct LabelScore {
 impl LabelScore {
     fn new(score: &str, values: [Option<f64>; 2], ends: Option<[f64; 2]>) -> Self {
         let [reference, candidate] = values;
-        let drop = reference.zip(candidate).map(|(r, c)| r - c);
-        let [low, high] = ends.map_or([None, None], |ends| ends.map(Some));
+        let drop = Self::lost(reference, candidate);
+        let [low, high] = ends.filter(|_| drop.is_some()).map_or([None, None], |ends| ends.map(Some));
         Self { score: score.to_owned(), reference, candidate, drop, low, high }
+    }
+
+    /// What follows from both scores.
+    pub fn lost(reference: Option<f64>, candidate: Option<f64>) -> Option<f64> {
+        let (reference, candidate) = (reference?, candidate?);
+        // NaN is lost, not left out.
+        (reference > 0.0 || reference.is_nan()).then(|| reference - candidate)
     }
 
     /// The name of the metric that gates limit.
@@ -128,6 +136,12 @@ mod tests {
         let good = Ranking { ndcg: 1.0, recall: 1.0, reciprocal_rank: 1.0 };
         assert!(of_search(&[Some([good; 2]), None])[0].drop.unwrap().is_nan());
         assert!(of_search(&[])[0].drop.unwrap().is_nan());
+        let distances: Vec<f64> = labels.iter().map(|l| -l).collect();
+        let turned = of_pairs(&distances, &labels, &[0.1, 0.7].repeat(20));
+        assert!(
+            turned[0].reference.unwrap() < -0.9 && turned[0].drop.is_none() && turned[0].low.is_none(),
+            "labels of distances"
+        );
         let constant = of_pairs(&labels, &labels, &[0.5; 40]);
         assert_eq!((constant[0].candidate, constant[0].drop), (None, None), "similarities that do not vary");
     }

@@ -101,7 +101,13 @@ impl LabelsSection {
                     number(theirs),
                     number(drop)
                 ),
-                _ => format!("{name} was not measured: similarities do not vary"),
+                (Some(ours), Some(theirs), None) => format!(
+                    "{name} {} of the reference, {} of the candidate: the reference itself does not agree with these labels, \
+                     so that nothing can be said of what is lost",
+                    number(ours),
+                    number(theirs)
+                ),
+                _ => format!("{name} was not measured: labels or similarities do not vary"),
             }
         };
         self.scores.iter().map(told).collect()
@@ -109,7 +115,7 @@ impl LabelsSection {
 
     /// What contradicts itself in it.
     pub(super) fn contradiction(&self) -> Option<String> {
-        let own = |s: &LabelScore| s.reference.zip(s.candidate).map(|(r, c)| r - c);
+        let own = |s: &LabelScore| LabelScore::lost(s.reference, s.candidate);
         let same = |a: Option<f64>, b: Option<f64>| a.map(f64::to_bits) == b.map(f64::to_bits);
         let nan = |v: Option<f64>| v.is_some_and(f64::is_nan);
         let derived = |s: &&LabelScore| same(own(s), s.drop) || (nan(own(s)) && nan(s.drop));

@@ -72,7 +72,9 @@ const LEAVES: &[Leaves] = &[
     },
 ];
 
-/// How far rounding errors of an original that nobody aimed point one way, at most, over drawn signs.
+/// How far rounding errors of an original that nobody aimed point one way, at most, over drawn signs. Measured: at most
+/// 1.19 (MiniLM in every format that mlx-embeddings writes; the shipped model 1.13), 2.5 in half of the matrices and up to 4.1 in an original
+/// that was trained within its 4-bit cells to lose one phrase.
 const DIRECTION: f64 = 1.5;
 
 /// Tensors that were changed, tensors that no quantizer made, and originals that were made from the candidate.
@@ -91,7 +93,6 @@ pub(super) fn twin_findings(original: &WeightSet, report: &WeightsReport, name: 
             let message = format!("the candidate's `{}` {said}", row.tensor);
             out.push(Finding::new(Severity::Failure, &codes::WEIGHTS_BEYOND_ROUNDING, message));
         }
-        // NaN is beyond, and an original that points no way has none.
         aimed.extend(twin.direction.filter(|told| *told > DIRECTION).map(|told| (told, row.tensor.as_str())));
         let enough = row.float32_bytes / 4 >= ENOUGH;
         if enough && twin.error < MADE_FROM && !constant(original, &row.tensor) {
