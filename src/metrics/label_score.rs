@@ -65,7 +65,7 @@ impl LabelScore {
     pub fn lost(reference: Option<f64>, candidate: Option<f64>) -> Option<f64> {
         let (reference, candidate) = (reference?, candidate?);
         // NaN is lost, not left out.
-        (reference > 0.0 || reference.is_nan()).then(|| reference - candidate)
+        (reference > 0.0 || reference.is_nan()).then_some(reference - candidate)
     }
 
     /// The name of the metric that gates limit.

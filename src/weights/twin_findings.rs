@@ -73,8 +73,8 @@ const LEAVES: &[Leaves] = &[
 ];
 
 /// How far rounding errors of an original that nobody aimed point one way, at most, over drawn signs. Measured: at most
-/// 1.19 (MiniLM in every format that mlx-embeddings writes; the shipped model 1.13), 2.5 in half of the matrices and up to 4.1 in an original
-/// that was trained within its 4-bit cells to lose one phrase.
+/// 1.19 (MiniLM in every format that mlx-embeddings writes; the shipped model 1.13), 2.5 in half of the matrices and up to
+/// 4.1 in an original that was trained within its 4-bit cells to lose one phrase.
 const DIRECTION: f64 = 1.5;
 
 /// Tensors that were changed, tensors that no quantizer made, and originals that were made from the candidate.
